@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Threads and the clock.
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE // sched_getaffinity
+#endif
+#include <time.h>
+
+#include "sc_kernels.h"
+
+#if !defined(SC_NO_THREADS) && (defined(__linux__) || defined(__APPLE__))
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+enum { MAX_HELPERS = 63 };
+
+typedef struct batch {
+  atomic_size_t next;
+  size_t count;
+  void (*job)(void *, size_t);
+  void *context;
+} batch;
+
+static void *work(void *argument) {
+  batch *b = argument;
+  for (;;) {
+    size_t i = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed);
+    if (i >= b->count) {
+      return NULL;
+    }
+    b->job(b->context, i);
+  }
+}
+
+void sc_parallel(int threads, size_t count, void (*job)(void *context, size_t index), void *context) {
+  batch b = {.count = count, .job = job, .context = context};
+  pthread_t helpers[MAX_HELPERS];
+  int made = 0;
+  while (made < threads - 1 && made < MAX_HELPERS && (size_t)made + 1 < count &&
+         pthread_create(&helpers[made], NULL, work, &b) == 0) {
+    made++;
+  }
+  work(&b);
+  while (made > 0) {
+    pthread_join(helpers[--made], NULL);
+  }
+}
+
+int sc_cpu_count(void) {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+  }
+#endif
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (int)n : 1;
+}
+
+#else
+
+void sc_parallel(int threads, size_t count, void (*job)(void *context, size_t index), void *context) {
+  (void)threads;
+  for (size_t i = 0; i < count; i++) {
+    job(context, i);
+  }
+}
+
+int sc_cpu_count(void) { return 1; }
+
+#endif
+
+uint64_t sc_clock_ns(void) {
+  struct timespec t;
+#if defined(CLOCK_MONOTONIC)
+  clock_gettime(CLOCK_MONOTONIC, &t);
+#else
+  timespec_get(&t, TIME_UTC);
+#endif
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
