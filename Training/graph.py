@@ -1,0 +1,260 @@
+"""Float graphs shaped like those of a model file; their calibration to integers; the writer of model files."""
+import struct
+from dataclasses import dataclass
+
+import crc32c
+import numpy as np
+import torch
+
+from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, NONE, RELU, REPLICATE, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO,
+                     conv, shuffle, transposed_conv, unshuffle)
+
+ALL = 255       # width class of a tensor that is always used whole
+
+
+@dataclass
+class Tensor:
+    channels: int
+    width_class: int
+    widths: list
+    level: int
+    q: int = None
+    bits: int = None
+    peak: float = 0.0       # largest magnitude seen in calibration
+
+
+@dataclass
+class Layer:
+    op: int
+    name: str
+    inputs: list
+    activation: int = NONE
+    slope: int = 0
+    stride: int = 1
+    border: int = ZERO
+    factor: int = 1
+    weight: torch.Tensor = None     # [outputs, inputs, kh, kw], depthwise [channels, 1, kh, kw]
+    bias: torch.Tensor = None
+    gain: torch.Tensor = None       # [rate point, channels]
+
+
+class Graph:
+    """One network: `classes` is [class][rate point], the widths. The methods that add a layer return its tensor's number."""
+
+    def __init__(self, role, classes):
+        self.role, self.classes, self.points = role, classes, len(classes[0])
+        self.tensors, self.layers, self.inputs = [], [], 0
+
+    def input(self, channels, width_class, bits, q, level):
+        self.tensors.append(Tensor(channels, width_class, self.widths(channels, width_class), level, q, bits))
+        self.inputs += 1
+        return self.inputs - 1
+
+    def widths(self, channels, width_class):
+        return [channels] * self.points if width_class == ALL else self.classes[width_class]
+
+    def add_layer(self, layer, channels, width_class, widths, level, q=None, bits=None):
+        self.layers.append(layer)
+        self.tensors.append(Tensor(channels, width_class, widths, level, q, bits))
+        return len(self.tensors) - 1
+
+    def conv(self, name, x, weight, bias, width_class=ALL, stride=1, border=ZERO, activation=NONE, slope=0, op=CONV, q=None, bits=None):
+        layer = Layer(op, name, [x], activation, slope, stride, border, weight=weight.detach().double(), bias=bias.detach().double())
+        level = self.tensors[x].level + (-1 if op == TRANSPOSED else stride - 1)
+        return self.add_layer(layer, len(bias), width_class, self.widths(len(bias), width_class), level, q, bits)
+
+    def transposed(self, name, x, weight, bias, width_class=ALL, **more):
+        """`weight` as PyTorch keeps it, [inputs, outputs, kh, kw]."""
+        return self.conv(name, x, weight.transpose(0, 1), bias, width_class, stride=2, op=TRANSPOSED, **more)
+
+    def depthwise(self, name, x, weight, bias, **more):
+        return self.conv(name, x, weight, bias, self.tensors[x].width_class, op=DEPTHWISE, **more)
+
+    def gain(self, name, x, gain, activation=NONE, slope=0, **more):
+        return self.like(x, Layer(GAIN, name, [x], activation, slope, gain=gain.detach().double()), **more)
+
+    def add(self, name, x, y, activation=NONE, slope=0):
+        return self.like(x, Layer(ADD, name, [x, y], activation, slope))
+
+    def like(self, x, layer, **more):
+        t = self.tensors[x]
+        return self.add_layer(layer, t.channels, t.width_class, t.widths, t.level, **more)
+
+    def concat(self, name, inputs):
+        t = [self.tensors[i] for i in inputs]
+        return self.add_layer(Layer(CONCAT, name, inputs), sum(i.channels for i in t), ALL, [sum(w) for w in zip(*(i.widths for i in t))], t[0].level)
+
+    def shuffle(self, name, x, factor, op=SHUFFLE):
+        t, f = self.tensors[x], factor
+        scale, step = (lambda c: c // f ** 2, -1) if op == SHUFFLE else (lambda c: c * f ** 2, 1)
+        return self.add_layer(Layer(op, name, [x], factor=f), scale(t.channels), ALL, [scale(w) for w in t.widths], t.level + step * (f.bit_length() - 1))
+
+    def unshuffle(self, name, x, factor):
+        return self.shuffle(name, x, factor, UNSHUFFLE)
+
+    def run(self, inputs, k, dtype=torch.float32):
+        """Float result for inputs in units of value (integer · 2^−q); remembers the peaks of all tensors."""
+        values = [x.to(dtype) for x in inputs]
+        for layer in self.layers:
+            x, width = [values[i] for i in layer.inputs], self.tensors[len(values)].widths[k]
+            column = lambda a: a[:width, None, None].to(dtype)
+            if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
+                w = layer.weight[:width, :x[0].shape[0]].to(dtype).contiguous()
+                y = transposed_conv(x[0], w, layer.border) if layer.op == TRANSPOSED else \
+                    conv(x[0], w, layer.stride, layer.border, groups=width if layer.op == DEPTHWISE else 1)
+                y = y + column(layer.bias)
+            elif layer.op == GAIN:
+                y = x[0] * column(layer.gain[k])
+            elif layer.op == ADD:
+                y = x[0] + x[1]
+            elif layer.op == CONCAT:
+                y = torch.cat(x)
+            else:
+                y = (shuffle if layer.op == SHUFFLE else unshuffle)(x[0], layer.factor)
+            if layer.activation:
+                y = torch.where(y < 0, y * (2.0 ** -layer.slope if layer.activation == LEAKY else 0.0), y)
+            self.tensors[len(values)].peak = max(self.tensors[len(values)].peak, y.abs().max().item())
+            values.append(y)
+        return values[-1]
+
+    # ---- integers
+
+    def calibrate(self, bits, headroom):
+        """Chooses q and bits of the tensors that have none, after run() has seen the training pictures.
+
+        A tensor that only gains read is kept at 15 bits, since a gain has no sum to protect.
+        """
+        readers = [[l for l in self.layers if i in l.inputs] for i in range(len(self.tensors))]
+        for number, layer in enumerate(self.layers, self.inputs):
+            t, x = self.tensors[number], [self.tensors[i] for i in layer.inputs]
+            if layer.op in (SHUFFLE, UNSHUFFLE):
+                t.q, t.bits = x[0].q, x[0].bits
+                continue
+            if t.bits is None:
+                t.bits = 15 if all(l.op == GAIN for l in readers[number]) else bits
+            if layer.op in (ADD, CONCAT):
+                t.q = min(i.q for i in x)
+            elif t.q is None:
+                t.q = int(np.floor(np.log2(2.0 ** t.bits / (max(t.peak, 2.0 ** -20) * headroom))))
+            if t.peak * headroom > 2.0 ** (t.bits - t.q):
+                print(f'{layer.name}: headroom is only {2.0 ** (t.bits - t.q) / t.peak:.2f}')
+
+    def quantised(self, number):
+        """Integer arrays of the layer behind tensor `number`, as large as proof and fields allow."""
+        layer = self.layers[number - self.inputs]
+        x, out = self.tensors[layer.inputs[0]], self.tensors[number]
+        slope = layer.slope if layer.activation == LEAKY else 0
+        if layer.op == GAIN:
+            return quantise(layer.gain.numpy()[..., None], np.zeros(layer.gain.shape), x, out, slope, layer.name)[:2]
+        w, shift, bias = quantise(layer.weight.flatten(1).numpy(), layer.bias.numpy(), x, out, slope, layer.name)
+        w = w.reshape(layer.weight.shape)
+        w = w[:, 0] if layer.op == DEPTHWISE else w.transpose(0, 2, 3, 1)
+        return w, (shift - x.q + out.q).astype(np.int8), bias
+
+
+def quantise(weight, bias, x, out, slope, name):
+    """Integers of rows of weights [..., n] and biases [...]: the largest shift in 1…30 that the accumulator's proof and int16 allow."""
+    best = [np.zeros(weight.shape, np.int64), np.zeros(bias.shape, np.int64), np.zeros(bias.shape, np.int64)]
+    for s in range(1, 31):
+        if s + slope > 31:
+            break
+        w, b = (np.rint(a * 2.0 ** (s - x.q + out.q + unit)).astype(np.int64) for a, unit in ((weight, 0), (bias, x.q)))
+        total = np.abs(b) + (np.abs(w).sum(-1) << x.bits) + (1 << (s + slope - 1))
+        fits = (total < 1 << 31) & (np.abs(w).max(-1) <= 32767)
+        for kept, new in zip(best, (w, np.full(bias.shape, s), b)):
+            kept[fits] = new[fits]
+    if (best[1] == 0).any():
+        raise ValueError(f'{name}: no shift fits; the output needs a smaller q')
+    w, s, b = best
+    return w[..., 0].astype(np.int16) if bias.ndim == 2 else w.astype(np.int16), s.astype(np.uint8) if bias.ndim == 2 else s, b.astype(np.int32)
+
+
+# ---- file -----------------------------------------------------------------------------------------------------------
+
+def section(tag, body):
+    data = tag + struct.pack('<I', len(body)) + body
+    return data + struct.pack('<I', crc32c.crc32c(data))
+
+
+def write_model(path, name, description, lambdas, graphs, entropy):
+    """`entropy` is [(kind, [rate point])], rate points as entropy_point() makes them."""
+    classes, arrays = graphs[0].classes, []
+
+    def array(a):
+        arrays.append(np.ascontiguousarray(a))
+        return len(arrays) - 1
+
+    bodies = [graph_body(g, array) for g in graphs]
+    text, words = description.encode(), name.encode()
+    rate = struct.pack('<BB', len(lambdas), len(classes))
+    for k, l in enumerate(lambdas):
+        rate += struct.pack(f'<f{len(classes)}H', l, *(c[k] for c in classes))
+    weights = struct.pack('<I', len(arrays))
+    for a in arrays:
+        kind = [np.int16, np.int32, np.int8, np.uint8].index(a.dtype.type)
+        data = a.astype(a.dtype.newbyteorder('<')).tobytes()
+        weights += struct.pack(f'<BBH{a.ndim}I', kind, a.ndim, 0, *a.shape) + data + bytes(-len(data) % 4)
+    with open(path, 'wb') as file:
+        file.write(b'SCMODEL\x01')
+        file.write(section(b'META', struct.pack('<B', len(words)) + words + struct.pack('<H', len(text)) + text))
+        file.write(section(b'RATE', rate))
+        file.write(section(b'WGHT', weights))
+        for body in bodies:
+            file.write(section(b'GRPH', body))
+        for kind, points in entropy:
+            file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points)))
+        file.write(section(b'END ', b''))
+
+
+def graph_body(graph, array):
+    body = struct.pack('<BB', graph.role, graph.inputs)
+    for t in graph.tensors[:graph.inputs]:
+        body += struct.pack('<HBBbb', t.channels, t.width_class, t.bits, t.q, t.level)
+    body += struct.pack('<H', len(graph.layers))
+    for number, layer in enumerate(graph.layers, graph.inputs):
+        t, name = graph.tensors[number], layer.name.encode()
+        body += struct.pack('<BB', layer.op, len(name)) + name
+        body += struct.pack(f'<B{len(layer.inputs)}HBBbB', len(layer.inputs), *layer.inputs, layer.activation, layer.slope, t.q, t.bits)
+        if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
+            body += struct.pack('<HBBBBBIII', t.channels, t.width_class, *layer.weight.shape[2:], layer.stride, layer.border,
+                                *map(array, graph.quantised(number)))
+        elif layer.op == GAIN:
+            body += struct.pack('<II', *map(array, graph.quantised(number)))
+        elif layer.op in (SHUFFLE, UNSHUFFLE):
+            body += struct.pack('<B', layer.factor)
+    return body + struct.pack('<H', len(graph.tensors) - 1)
+
+
+# ---- entropy tables -------------------------------------------------------------------------------------------------
+
+def cdf(p, minimum):
+    """(minimum, frequencies) in 1/32768 of the values minimum + i with probabilities p, the escape last.
+
+    Values too rare for a frequency of their own are left to the escape, at the ends only. What rounding leaves over goes where it saves most bits.
+    """
+    rare = 0.25 / 32768
+    kept = np.flatnonzero(p > rare)
+    first, last = (kept[0], kept[-1]) if len(kept) else (int(p.argmax()),) * 2
+    while last - first + 1 > 255:
+        first, last = (first + 1, last) if p[first] < p[last] else (first, last - 1)
+    p = np.append(p[first:last + 1], 0.0)
+    p[-1] = max(1 - p.sum(), 0.0)
+    f = np.maximum(np.floor(p * 32768), 1)
+    while f.sum() != 32768:
+        if f.sum() < 32768:
+            f[np.argmax(p * np.log2((f + 1) / f))] += 1
+        else:
+            f[np.argmin(np.where(f > 1, p * np.log2(f / np.maximum(f - 1, 0.5)), np.inf))] -= 1
+    return minimum + int(first), f.astype(int)
+
+
+def entropy_point(modes, active, cdfs):
+    """Bytes of a rate point with one CDF a channel: `active` are probabilities."""
+    m = len(modes)
+    body = struct.pack('<H', m)
+    for mode, a in zip(modes, active):
+        body += struct.pack('<hH', mode, int(np.clip(np.rint(a * 32768), 1, 32767)))
+    body += struct.pack(f'<{m}H', *range(m)) + struct.pack('<H', m)
+    for minimum, frequency in cdfs:
+        body += struct.pack(f'<hH{len(frequency)}H', minimum, len(frequency), *frequency)
+    return body + b''.join(struct.pack('<BH', 1, c) for c in range(m))

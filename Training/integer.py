@@ -1,0 +1,334 @@
+"""Reads a model file and runs it: the integer arithmetic of FORMAT.md, written from that text alone.
+
+Slow and exact. Convolutions are done in float64, which is exact below 2^53 while accumulators stay below 2^31.
+Tensors are [channels, height, width].
+"""
+import struct
+from dataclasses import dataclass, field
+
+import crc32c
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+CONV, TRANSPOSED, DEPTHWISE, GAIN, ADD, CONCAT, SHUFFLE, UNSHUFFLE = range(1, 9)
+ZERO, REPLICATE = 0, 1
+NONE, RELU, LEAKY = 0, 1, 2
+ANALYSIS, SYNTHESIS = 0, 1
+
+
+# ---- arithmetic, shared with the exporter, which runs it on floats --------------------------------------------------
+
+def pad(x, before_y, after_y, before_x, after_x, border):
+    return F.pad(x[None], (before_x, after_x, before_y, after_y), mode='replicate' if border == REPLICATE else 'constant')[0]
+
+
+def conv(x, w, stride, border, groups=1):
+    """w is [outputs, inputs / groups, kh, kw]."""
+    kh, kw = w.shape[2:]
+    pt, pl = (kh - 1) // 2, (kw - 1) // 2
+    h, v = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
+    return F.conv2d(pad(x, pt, kh - 1 - pt, pl, kw - 1 - pl, border)[None], w, stride=stride, groups=groups)[0, :, :h, :v]
+
+
+def transposed_conv(x, w, border):
+    """w is [outputs, inputs, kh, kw]; the output is twice as high and wide."""
+    kh, kw = w.shape[2:]
+    pt, pl = (kh - 1) // 2, (kw - 1) // 2
+    y = F.conv_transpose2d(pad(x, kh, kh, kw, kw, border)[None], w.transpose(0, 1), stride=2)[0]
+    return y[:, 2 * kh + pt:2 * kh + pt + 2 * x.shape[1], 2 * kw + pl:2 * kw + pl + 2 * x.shape[2]]
+
+
+def shuffle(x, f):
+    return F.pixel_shuffle(x[None], f)[0]
+
+
+def unshuffle(x, f):
+    return F.pixel_unshuffle(x[None], f)[0]
+
+
+# ---- file -----------------------------------------------------------------------------------------------------------
+
+class Bytes:
+    """A cursor over little-endian fields."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        if self.at + n > len(self.data):
+            raise ValueError('file is cut off')
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def read(self, fmt):
+        values = struct.unpack('<' + fmt, self.take(struct.calcsize('<' + fmt)))
+        return values[0] if len(values) == 1 else values
+
+    def array(self, dtype, count):
+        dtype = np.dtype(dtype).newbyteorder('<')
+        return np.frombuffer(self.take(count * dtype.itemsize), dtype)
+
+
+@dataclass
+class Tensor:
+    channels: int
+    widths: list            # channels in use at each rate point
+    level: int
+    q: int
+    bits: int
+
+
+@dataclass
+class Layer:
+    op: int
+    name: str
+    inputs: list
+    activation: int
+    slope: int
+    q: int
+    bits: int
+    stride: int = 1
+    border: int = ZERO
+    factor: int = 1
+    weights: np.ndarray = None
+    exponents: np.ndarray = None
+    bias: np.ndarray = None
+    gain: np.ndarray = None
+    shift: np.ndarray = None
+
+
+@dataclass
+class Graph:
+    role: int
+    tensors: list
+    inputs: int
+    layers: list
+    output: int = 0
+
+
+@dataclass
+class RatePoint:
+    """Entropy tables of one rate point. cdfs are (minimum, frequencies); channels name theirs by level."""
+    modes: np.ndarray
+    active: np.ndarray
+    order: np.ndarray
+    cdfs: list
+    channels: list
+
+
+@dataclass
+class Model:
+    name: str = ''
+    lambdas: list = field(default_factory=list)
+    widths: list = field(default_factory=list)      # [class][rate point]
+    graphs: dict = field(default_factory=dict)
+    entropy: dict = field(default_factory=dict)     # kind: list of rate points
+
+    def run(self, role, x, k):
+        """Integer result of a graph for one input, an integer tensor."""
+        return run(self.graphs[role], x, k)
+
+
+def check(condition, what):
+    if not condition:
+        raise ValueError(what)
+
+
+def read_model(path):
+    file = Bytes(open(path, 'rb').read())
+    check(file.take(8) == b'SCMODEL\x01', 'not a model file of version 1')
+    model, arrays, tag = Model(), [], None
+    while tag != b'END ':
+        start = file.at
+        tag, size = file.take(4), file.read('I')
+        body = Bytes(file.take(size))
+        check(file.read('I') == crc32c.crc32c(file.data[start:start + 8 + size]), f'CRC of section {tag}')
+        if tag == b'META':
+            model.name = body.take(body.read('B')).decode()
+            body.take(body.read('H'))
+        elif tag == b'RATE':
+            points, classes = body.read('BB')
+            rows = [(body.read('f'), body.array('u2', classes).tolist()) for _ in range(points)]
+            model.lambdas = [r[0] for r in rows]
+            model.widths = [[r[1][c] for r in rows] for c in range(classes)]
+        elif tag == b'WGHT':
+            for _ in range(body.read('I')):
+                kind, rank, _ = body.read('BBH')
+                shape = body.array('u4', rank).astype(int)
+                arrays.append(body.array(('i2', 'i4', 'i1', 'u1')[kind], int(shape.prod())).reshape(shape))
+                body.take(-arrays[-1].nbytes % 4)
+        elif tag == b'GRPH':
+            graph = read_graph(body, arrays, model.widths, len(model.lambdas))
+            model.graphs[graph.role] = graph
+        elif tag == b'ENTR':
+            kind, magnitude = body.read('BB')
+            if magnitude == 2:
+                body.take(64)
+            model.entropy[kind] = [read_rate_point(body, magnitude) for _ in model.lambdas]
+        else:
+            check(tag == b'END ', f'unknown section {tag}')
+        check(body.at == size, f'bytes left over in section {tag}')
+    check(file.at == len(file.data), 'bytes after the end')
+    return model
+
+
+def read_graph(body, arrays, classes, points):
+    def widths(channels, c):
+        return [channels] * points if c == 255 else classes[c]
+
+    role, inputs = body.read('BB')
+    tensors = []
+    for _ in range(inputs):
+        channels, c, bits, q, level = body.read('HBBbb')
+        tensors.append(Tensor(channels, widths(channels, c), level, q, bits))
+    graph = Graph(role, tensors, inputs, [])
+    for _ in range(body.read('H')):
+        op = body.read('B')
+        name = body.take(body.read('B')).decode()
+        layer = Layer(op, name, body.array('u2', body.read('B')).tolist(), *body.read('BBbB'))
+        check(all(i < len(tensors) for i in layer.inputs), f'{name}: cycle')
+        x = [tensors[i] for i in layer.inputs]
+        out = Tensor(x[0].channels, x[0].widths, x[0].level, layer.q, layer.bits)
+        if op in (CONV, TRANSPOSED, DEPTHWISE):
+            out.channels, c, _, _, layer.stride, layer.border, w, e, b = body.read('HBBBBBIII')
+            out.widths = widths(out.channels, c)
+            out.level += -1 if op == TRANSPOSED else layer.stride - 1
+            layer.weights, layer.exponents, layer.bias = arrays[w], arrays[e], arrays[b]
+        elif op == GAIN:
+            layer.gain, layer.shift = (arrays[i] for i in body.read('II'))
+        elif op == ADD:
+            check(x[0].widths == x[1].widths and layer.q == min(x[0].q, x[1].q), f'{name}: inputs or q')
+        elif op == CONCAT:
+            out.channels = sum(t.channels for t in x)
+            out.widths = [sum(w) for w in zip(*(t.widths for t in x))]
+            check(layer.q == min(t.q for t in x), f'{name}: q')
+        else:
+            layer.factor = f = body.read('B')
+            step, scale = (-1, lambda c: c // f ** 2) if op == SHUFFLE else (1, lambda c: c * f ** 2)
+            out.channels, out.widths = scale(out.channels), [scale(w) for w in out.widths]
+            out.level += step * (f.bit_length() - 1)
+            check((layer.q, layer.bits) == (x[0].q, x[0].bits), f'{name}: q or bits')
+        prove(layer, x[0])
+        tensors.append(out)
+        graph.layers.append(layer)
+    graph.output = body.read('H')
+    return graph
+
+
+def prove(layer, x):
+    """Refuses a layer whose accumulator could leave int32."""
+    k = layer.slope if layer.activation == LEAKY else 0
+    if layer.weights is not None:
+        s = x.q + layer.exponents.astype(np.int64) - layer.q
+        total = np.abs(layer.weights.astype(np.int64)).reshape(len(s), -1).sum(1)
+        bias = np.abs(layer.bias.astype(np.int64))
+    elif layer.gain is not None:
+        s, total, bias = layer.shift.astype(np.int64), np.abs(layer.gain.astype(np.int64)), 0
+    else:
+        return
+    check(s.min() >= 1 and s.max() <= 30, f'{layer.name}: shift')
+    check((bias + (total << x.bits) + (1 << (s + k - 1)) < 1 << 31).all(), f'{layer.name}: the accumulator could overflow')
+
+
+def read_rate_point(body, magnitude):
+    m = body.read('H')
+    modes, active = zip(*(body.read('hH') for _ in range(m)))
+    order = body.array('u2', m)
+    cdfs = []
+    for _ in range(body.read('H')):
+        minimum, n = body.read('hH')
+        cdfs.append((minimum, body.array('u2', n).astype(np.int64)))
+        check(cdfs[-1][1].sum() == 32768 and cdfs[-1][1].min() >= 1, 'CDF')
+    channels = []
+    for _ in range(m):
+        if magnitude == 1:
+            body.take(2)
+        levels = body.read('B')
+        channels.append(body.array('u2', levels))
+        if levels > 1:
+            body.take(6)
+            body.take(11 * body.read('B'))
+            body.take(1 + 2 * (levels - 1))
+    return RatePoint(np.array(modes), np.array(active), order, cdfs, channels)
+
+
+# ---- execution ------------------------------------------------------------------------------------------------------
+
+def run(graph, x, k):
+    values = [x.double()]
+    for layer in graph.layers:
+        values.append(run_layer(graph, layer, [values[i] for i in layer.inputs], len(values), k))
+    return values[graph.output].long()
+
+
+def run_layer(graph, layer, x, number, k):
+    tensors = [graph.tensors[i] for i in layer.inputs]
+    out, width = graph.tensors[number], graph.tensors[number].widths[k]
+    column = lambda a: torch.from_numpy(a.astype(np.float64))[:width, None, None]
+
+    if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
+        w = torch.from_numpy(layer.weights.astype(np.float64))
+        if layer.op == DEPTHWISE:
+            acc = conv(x[0], w[:width, None], layer.stride, layer.border, groups=width)
+        else:
+            w = w.permute(0, 3, 1, 2)[:width, :x[0].shape[0]].contiguous()
+            acc = transposed_conv(x[0], w, layer.border) if layer.op == TRANSPOSED else conv(x[0], w, layer.stride, layer.border)
+        acc = acc + column(layer.bias)
+        shift = column(tensors[0].q + layer.exponents.astype(np.int64) - out.q)
+    elif layer.op == GAIN:
+        acc, shift = x[0] * column(layer.gain[k]), column(layer.shift[k])
+    elif layer.op in (ADD, CONCAT):
+        aligned = [rounding_shift(v, torch.tensor(float(t.q - out.q))) for v, t in zip(x, tensors)]
+        acc, shift = aligned[0] + aligned[1] if layer.op == ADD else torch.cat(aligned), torch.tensor(0.0)
+    else:
+        return shuffle(x[0], layer.factor) if layer.op == SHUFFLE else unshuffle(x[0], layer.factor)
+
+    if layer.activation == LEAKY:
+        shift = torch.where(acc < 0, shift + layer.slope, shift)
+    floor = 0 if layer.activation == RELU else -(1 << out.bits)
+    return rounding_shift(acc, shift).clamp(floor, (1 << out.bits) - 1)
+
+
+def rounding_shift(v, s):
+    """(v + 2^(s-1)) >> s, and v itself for s = 0."""
+    return torch.floor(v * 2.0 ** -s + torch.where(s > 0, 0.5, 0.0))
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+def picture_input(picture, levels):
+    """Input tensor of the analysis for a picture, uint8 [H, W, 3], extended to multiples of 2^levels."""
+    x = torch.from_numpy(picture.astype(np.int64)).permute(2, 0, 1).double()
+    x = pad(x, 0, -x.shape[1] % (1 << levels), 0, -x.shape[2] % (1 << levels), REPLICATE)
+    return 2 * x - 255
+
+
+def analyse(model, picture, k):
+    graph = model.graphs[ANALYSIS]
+    return model.run(ANALYSIS, picture_input(picture, graph.tensors[graph.output].level), k)
+
+
+def samples(model, out, shape):
+    """Picture, uint8 [H, W, 3], from the result of the synthesis."""
+    graph = model.graphs[SYNTHESIS]
+    return (128 + (out >> graph.tensors[graph.output].q)).clamp(0, 255).permute(1, 2, 0)[:shape[0], :shape[1]].to(torch.uint8).numpy()
+
+
+def code_length(point, latent):
+    """Ideal bits of a latent [M, h, w] with static CDFs: (of all samples, with inactive channels left out)."""
+    everything = coded = 0.0
+    for c, values in enumerate(latent.reshape(len(latent), -1).numpy()):
+        minimum, frequency = point.cdfs[point.channels[c][0]]
+        escape = len(frequency) - 1
+        inside = (values >= minimum) & (values < minimum + escape)
+        bits = 15 - np.log2(frequency)
+        total = bits[np.where(inside, values - minimum, escape)].sum()
+        for v in values[~inside].tolist():
+            e = 2 * (v - minimum - escape) if v > minimum else 2 * (minimum - 1 - v) + 1
+            total += 5 + max(e.bit_length() - 1, 0)
+        active = (values != point.modes[c]).any()
+        p = point.active[c] / 32768
+        everything += total
+        coded += total - np.log2(p) if active else -np.log2(1 - p)
+    return everything, coded
