@@ -2,20 +2,23 @@
 //
 // The x86 kernels, written once. A variant's file defines, before including this one:
 //
-//   NAME(x)                 x with the variant's suffix
-//   TARGET                  the function attribute that switches the instructions on
-//   vec, LANES              a vector of int32 and how many it holds (twice as many int16)
-//   TILE_V, TILE_P          vectors of channels and pixels of the largest register block
-//   v_load, v_store         LANES int32, unaligned
-//   v_zero, v_pair          nothing; two int16 from memory in every 32-bit lane
-//   v_mac(acc, a, b)        acc + a.lo * b.lo + a.hi * b.hi in every 32-bit lane
-//   v_sum4(a, b, c, d)      the sums over all lanes of four vectors, as one __m128i
-//   v_requant, v_narrow     see below; VARIABLE_SHIFT says that the instruction set can
+//   NAME(x), TARGET         x with the variant's suffix; the function attribute that switches the
+//   instructions on vec, LANES              a vector of int32 and how many it holds (it holds twice as many
+//   int16) V(x), VS(x)             the intrinsic x of this vector length; the same for names that end in the
+//   register's size VARIABLE_SHIFT          1 where lanes can be shifted by different counts; 0 leaves
+//   requantisation to scalar code TILE_V, TILE_P          vectors of channels and pixels of the largest
+//   register block; EACH_V and EACH_P list them NARROW_ACC              accumulators of the narrow form's
+//   block v_pair(p)               two int16 from memory in every 32-bit lane v_mac(acc, a, b)        acc +
+//   a.lo * b.lo + a.hi * b.hi in every 32-bit lane v_sum4(a, b, c, d)      the sums over all lanes of four
+//   vectors, as one __m128i v_store16(p, v)         stores LANES int32 that fit 16 bits as int16 v_widen(p)
+//   LANES int16 from memory, as int32 v_interleave(&lo, &hi)  (first half, second half) of 2 * LANES int32 to
+//   the lanes where unpacklo_epi16 and
+//                           unpackhi_epi16 put the elements of 2 * LANES int16; packs_epi32 undoes it
 //
 // Two forms of the convolution. Wide: a vector holds the accumulators of LANES channels; a pair of inputs is
-// broadcast and multiplied by a vector of weight pairs. Every partial sum is bounded by the loader's premise,
-// so the order of the additions is free. Narrow (at most NARROW channels): a vector runs along the input, and
-// is summed at the end; in the wide form most lanes would be idle.
+// broadcast and multiplied by a vector of weight pairs. Narrow, for at most NARROW channels, where most lanes
+// of the wide form would idle: a vector runs along the input and is summed at the end. The loader's premise
+// bounds every partial sum, so the order of the additions is free.
 #include <string.h>
 
 #include "sc_internal.h"
@@ -29,13 +32,17 @@
 
 enum {
   TILE = TILE_V * LANES, // channels of a full tile
-  NARROW = 4,            // most channels of the narrow form
-  NARROW_P = 4,          // pixels of its register block
-  GROUP = 48,            // pixels whose accumulators wait in memory while one chunk of weights is in L1
+  GROUP = 48,            // pixels whose accumulators wait in memory while a chunk of weights is in L1
   CHUNK = 16384 / TILE_V / LANES / 4, // input pairs of a chunk: 16 kB of weights
+  FLAT = 128, // patches of at most this many elements are gathered: one row, one long run
+  NARROW = 4, // most channels of the narrow form
 };
 
 static int32_t round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
+
+static int is_flat(int32_t rows, int32_t run, int32_t out_channels) {
+  return out_channels > NARROW && rows > 1 && run <= FLAT / rows;
+}
 
 // ---- Packed weights
 // ------------------------------------------------------------------------------------------------
@@ -44,228 +51,434 @@ static int32_t round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; 
 // Narrow: [row][run / (2 * LANES)][channel][2 * LANES].
 
 size_t NAME(sc_conv_packed_size)(int32_t rows, int32_t run, int32_t out_channels) {
-  size_t elements = out_channels <= NARROW ? (size_t)round_up(run, 2 * LANES) * (size_t)out_channels
-                                           : (size_t)round_up(run, 2) * (size_t)round_up(out_channels, LANES);
-  return (elements * (size_t)rows * sizeof(int16_t) + 63) / 64 * 64;
+  if (is_flat(rows, run, out_channels)) {
+    run *= rows;
+    rows = 1;
+  }
+  const size_t taps = (size_t)rows * (size_t)round_up(run, out_channels <= NARROW ? 2 * LANES : 2);
+  const int32_t channels = out_channels <= NARROW ? out_channels : round_up(out_channels, LANES);
+  return (taps * (size_t)channels * sizeof(int16_t) + 63) / 64 * 64;
 }
 
 void NAME(sc_conv_pack)(int16_t *packed, const int16_t *weights, int32_t rows, int32_t run,
                         int32_t out_channels) {
   memset(packed, 0, NAME(sc_conv_packed_size)(rows, run, out_channels));
-  const int32_t width = 2 * LANES, padded = round_up(run, out_channels <= NARROW ? width : 2);
+  if (is_flat(rows, run, out_channels)) {
+    run *= rows;
+    rows = 1;
+  }
+  const int narrow = out_channels <= NARROW;
+  const int32_t width = narrow ? 2 * LANES : 2; // elements side by side in a vector of weights
+  const size_t steps = (size_t)round_up(run, width) / (size_t)width;
   for (int32_t o = 0; o < out_channels; o++) {
-    int32_t tile = o / TILE * TILE;
-    int32_t lanes = round_up(out_channels - tile < TILE ? out_channels - tile : TILE, LANES);
+    const int32_t tile = narrow ? 0 : o / TILE * TILE, left = out_channels - tile;
+    const size_t channels = (size_t)(narrow ? out_channels : round_up(left < TILE ? left : TILE, LANES));
+    int16_t *to = packed + ((size_t)tile * (size_t)rows * steps + (size_t)(o - tile)) * (size_t)width;
     for (int32_t r = 0; r < rows; r++) {
       for (int32_t e = 0; e < run; e++) {
-        size_t at = out_channels <= NARROW
-                        ? ((size_t)r * (size_t)(padded / width) + (size_t)(e / width)) *
-                                  (size_t)out_channels * (size_t)width +
-                              (size_t)(o * width + e % width)
-                        : (size_t)tile * (size_t)rows * (size_t)padded +
-                              ((size_t)r * (size_t)(padded / 2) + (size_t)(e / 2)) * (size_t)lanes * 2 +
-                              (size_t)((o - tile) * 2 + e % 2);
-        packed[at] = *weights++;
+        to[(size_t)(e / width) * channels * (size_t)width + (size_t)(e % width)] = *weights++;
+      }
+      to += steps * channels * (size_t)width;
+    }
+  }
+}
+
+// ---- Requantisation
+// ------------------------------------------------------------------------------------------------
+
+#if VARIABLE_SHIFT
+typedef struct scale {
+  vec shift, half, leaky, lo, hi;
+} scale;
+
+INLINE vec half_of(vec shift) {
+  const vec one = V(set1_epi32)(1);
+  return V(sllv_epi32)(one, V(sub_epi32)(shift, one));
+}
+
+INLINE scale make_scale(const sc_requant *q, vec shift) {
+  return (scale){.shift = shift,
+                 .half = half_of(shift),
+                 .leaky = V(set1_epi32)(q->leaky),
+                 .lo = V(set1_epi32)(q->lo),
+                 .hi = V(set1_epi32)(q->hi)};
+}
+
+INLINE vec requantise(const int leaky, scale s, vec acc) {
+  if (leaky) {
+    s.shift = V(add_epi32)(s.shift, VS(and)(V(srai_epi32)(acc, 31), s.leaky));
+    s.half = half_of(s.shift);
+  }
+  acc = V(srav_epi32)(V(add_epi32)(acc, s.half), s.shift);
+  return V(min_epi32)(V(max_epi32)(acc, s.lo), s.hi);
+}
+#endif
+
+// Requantises `pixels` times v * LANES accumulators of the channels from `first` on, of which `channels`
+// exist.
+INLINE void finish(const int leaky, const int v, const sc_requant *q, int32_t first, int32_t channels,
+                   const int32_t *acc, int16_t *out, ptrdiff_t out_step, int pixels) {
+#if VARIABLE_SHIFT
+  scale s[TILE_V];
+  UNROLL for (int i = 0; i < v; i++) {
+    s[i] = make_scale(q, VS(loadu)((const void *)(q->shift + first + i * LANES)));
+  }
+  for (; pixels; pixels--, out += out_step) {
+    UNROLL for (int i = 0; i < v; i++, acc += LANES) {
+      const vec r = requantise(leaky, s[i], VS(loadu)((const void *)acc));
+      if (channels >= (i + 1) * LANES) {
+        v_store16(out + i * LANES, r);
+      } else {
+        int16_t part[LANES];
+        v_store16(part, r);
+        memcpy(out + i * LANES, part, (size_t)(channels - i * LANES) * sizeof *out);
       }
     }
   }
+#else
+  (void)leaky;
+  for (; pixels; pixels--, out += out_step, acc += v * LANES) {
+    for (int32_t c = 0; c < channels; c++) {
+      out[c] = sc_requantise(q, first + c, acc[c]);
+    }
+  }
+#endif
 }
 
 // ---- Wide form
 // -----------------------------------------------------------------------------------------------------
 
-// acc[p][v] += rows r0 ... r1 - 1, pairs of elements `from` ... `from + 2 * pairs`, for P pixels and V
-// vectors of channels. The accumulators come from init (init_step 0: the biases) and go to acc, V * LANES for
-// each pixel.
-INLINE const int16_t *block(const int P, const int V, const int16_t *w, const int16_t *const *rows,
+// Adds rows r0 ... r1 - 1, `pairs` pairs of elements after `from`, for P pixels and v vectors of channels.
+// The accumulators come from init (init_step 0: the biases) and go to acc, v * LANES for each pixel. Returns
+// the weights that follow.
+INLINE const int16_t *block(const int P, const int v, const int16_t *w, const int16_t *const *rows,
                             int32_t r0, int32_t r1, ptrdiff_t from, int32_t pairs, ptrdiff_t in_step,
                             const int32_t *init, ptrdiff_t init_step, int32_t *acc) {
-  vec a[TILE_P][TILE_V];
+  vec a[TILE_P][TILE_V], b[TILE_V];
   UNROLL for (int p = 0; p < P; p++) {
-    UNROLL for (int v = 0; v < V; v++) { a[p][v] = v_load(init + p * init_step + v * LANES); }
+    UNROLL for (int i = 0; i < v; i++) {
+      a[p][i] = VS(loadu)((const void *)(init + p * init_step + i * LANES));
+    }
   }
   for (int32_t r = r0; r < r1; r++) {
     const int16_t *in = rows[r] + from;
-    for (int32_t i = 0; i < pairs; i++) {
-      vec b[TILE_V];
-      UNROLL for (int v = 0; v < V; v++) { b[v] = v_load((const int32_t *)w + v * LANES); }
+    for (int32_t n = 0; n < pairs; n++) {
+      UNROLL for (int i = 0; i < v; i++) { b[i] = VS(load)((const void *)(w + i * 2 * LANES)); }
       UNROLL for (int p = 0; p < P; p++) {
-        vec x = v_pair(in + p * in_step);
-        UNROLL for (int v = 0; v < V; v++) { a[p][v] = v_mac(a[p][v], x, b[v]); }
+        const vec x = v_pair(in + p * in_step);
+        UNROLL for (int i = 0; i < v; i++) { a[p][i] = v_mac(a[p][i], x, b[i]); }
       }
-      w += V * LANES * 2;
+      w += v * LANES * 2;
       in += 2;
     }
   }
   UNROLL for (int p = 0; p < P; p++) {
-    UNROLL for (int v = 0; v < V; v++) { v_store(acc + (p * V + v) * LANES, a[p][v]); }
+    UNROLL for (int i = 0; i < v; i++) { VS(storeu)((void *)(acc + (p * v + i) * LANES), a[p][i]); }
   }
   return w;
 }
 
-// Requantises one vector of accumulators, channels c ... c + LANES - 1, and stores the first n.
-INLINE void finish(const sc_requant *q, int32_t c, vec acc, int16_t *out, int32_t n) {
-#if VARIABLE_SHIFT
-  acc = v_requant(acc, v_load(q->shift + c), v_set(q->leaky), v_set(q->lo), v_set(q->hi));
-  if (n >= LANES) {
-    v_narrow(out, acc);
-  } else {
-    int16_t part[LANES];
-    v_narrow(part, acc);
-    memcpy(out, part, (size_t)n * sizeof *out);
-  }
-#else
-  int32_t lane[LANES];
-  v_store(lane, acc);
-  for (int32_t i = 0; i < LANES && i < n; i++) {
-    out[i] = sc_requantise(q, c + i, lane[i]);
-  }
-#endif
-}
-
-INLINE void tile(const int V, const sc_conv *conv, int32_t first, const int16_t *const *rows,
-                 ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, size_t pixels) {
-  const int32_t all = (conv->run + 1) / 2;
+// v vectors of channels from `first` on, for a group of at most GROUP pixels.
+INLINE void tile(const int v, const sc_conv *conv, const int16_t *const *rows, int32_t row_count, int32_t run,
+                 ptrdiff_t from, ptrdiff_t in_step, int32_t first, int16_t *out, ptrdiff_t out_step,
+                 int pixels) {
+  const int32_t all = (run + 1) / 2;
   const int32_t at_once = all < CHUNK ? CHUNK / all : 1; // rows of a chunk
   const sc_requant *q = &conv->requant;
-  const int32_t channels = conv->out_channels - first < V * LANES ? conv->out_channels - first : V * LANES;
   int32_t acc[GROUP * TILE];
-
-  for (size_t x0 = 0; x0 < pixels; x0 += GROUP) {
-    const int n = pixels - x0 < GROUP ? (int)(pixels - x0) : GROUP;
-    const int16_t *w = conv->weights + (ptrdiff_t)first * conv->rows * all * 2, *next = w;
-    const int32_t *init = q->bias + first;
-    ptrdiff_t init_step = 0;
-    for (int32_t r0 = 0; r0 < conv->rows; r0 += at_once) {
-      const int32_t r1 = conv->rows - r0 < at_once ? conv->rows : r0 + at_once;
-      for (int32_t e = 0; e < all; e += CHUNK) {
-        const int32_t pairs = all - e < CHUNK ? all - e : CHUNK;
-        for (int x = 0, left = n, P; left; x += P, left -= P) {
-          const ptrdiff_t from = ((ptrdiff_t)x0 + x) * in_step + 2 * e;
-          const int32_t *start = init + x * init_step;
-          P = left < TILE_P ? left : left < 2 * TILE_P && left > TILE_P ? (left + 1) / 2 : TILE_P;
+  const int16_t *w = conv->weights + (ptrdiff_t)first * row_count * all * 2, *next = w;
+  const int32_t *init = q->bias + first;
+  ptrdiff_t init_step = 0;
+  for (int32_t r0 = 0; r0 < row_count; r0 += at_once) {
+    const int32_t r1 = row_count - r0 < at_once ? row_count : r0 + at_once;
+    for (int32_t e = 0; e < all; e += CHUNK) {
+      const int32_t pairs = all - e < CHUNK ? all - e : CHUNK;
+      for (int x = 0, P; x < pixels; x += P) {
+        const int left = pixels - x;
+        P = left <= TILE_P ? left : left < 2 * TILE_P ? (left + 1) / 2 : TILE_P;
 #define CASE(N)                                                                                              \
   case N:                                                                                                    \
-    next = block(N, V, w, rows, r0, r1, from, pairs, in_step, start, init_step, acc + x * V * LANES);        \
+    next = block(N, v, w, rows, r0, r1, from + x * in_step + 2 * e, pairs, in_step, init + x * init_step,    \
+                 init_step, acc + x * v * LANES);                                                            \
     break;
-          switch (P) { EACH_P(CASE) }
+        switch (P) { EACH_P(CASE) }
 #undef CASE
+      }
+      w = next;
+      init = acc;
+      init_step = v * LANES;
+    }
+  }
+  const int32_t channels = conv->out_channels - first < v * LANES ? conv->out_channels - first : v * LANES;
+  if (q->leaky) {
+    finish(1, v, q, first, channels, acc, out + first, out_step, pixels);
+  } else {
+    finish(0, v, q, first, channels, acc, out + first, out_step, pixels);
+  }
+}
+
+#define TILE_FUNCTION(N)                                                                                     \
+  TARGET static void tile_##N(const sc_conv *conv, const int16_t *const *rows, int32_t row_count,            \
+                              int32_t run, ptrdiff_t from, ptrdiff_t in_step, int32_t first, int16_t *out,   \
+                              ptrdiff_t out_step, int pixels) {                                              \
+    tile(N, conv, rows, row_count, run, from, in_step, first, out, out_step, pixels);                        \
+  }
+EACH_V(TILE_FUNCTION)
+#undef TILE_FUNCTION
+
+TARGET static void wide(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step, ptrdiff_t x0,
+                        int16_t *out, ptrdiff_t out_step, int pixels) {
+  ptrdiff_t from = x0 * in_step;
+  int32_t row_count = conv->rows, run = conv->run;
+  int16_t patch[GROUP * FLAT + 2 * LANES];
+  const int16_t *flat[1] = {patch};
+  if (is_flat(row_count, run, conv->out_channels)) {
+    // Whole vectors: what a row writes too much is overwritten by the next, or meets a weight of zero.
+    const ptrdiff_t step = round_up(row_count * run, 2);
+    for (int x = 0; x < pixels; x++) {
+      for (int32_t r = 0; r < row_count; r++) {
+        for (int32_t e = 0; e < run; e += 2 * LANES) {
+          VS(storeu)
+          ((void *)(patch + x * step + r * run + e),
+           VS(loadu)((const void *)(rows[r] + from + x * in_step + e)));
         }
-        w = next;
-        init = acc;
-        init_step = V * LANES;
       }
     }
-    for (int x = 0; x < n; x++) {
-      int16_t *to = out + ((ptrdiff_t)x0 + x) * out_step + first;
-      UNROLL for (int v = 0; v < V; v++) {
-        finish(q, first + v * LANES, v_load(acc + (x * V + v) * LANES), to + v * LANES, channels - v * LANES);
-      }
-    }
+    run *= row_count;
+    row_count = 1;
+    rows = flat;
+    in_step = step;
+    from = 0;
+  }
+  for (int32_t first = 0; first < conv->out_channels; first += TILE) {
+    const int32_t left = conv->out_channels - first;
+#define CASE(N)                                                                                              \
+  case N:                                                                                                    \
+    tile_##N(conv, rows, row_count, run, from, in_step, first, out, out_step, pixels);                       \
+    break;
+    switch (left < TILE ? round_up(left, LANES) / LANES : TILE_V) { EACH_V(CASE) }
+#undef CASE
   }
 }
 
 // ---- Narrow form
 // ---------------------------------------------------------------------------------------------------
 
-INLINE void narrow(const int C, const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step,
-                   int16_t *out, ptrdiff_t out_step, size_t pixels) {
+INLINE void narrow(const int C, const int P, const sc_conv *conv, const int16_t *const *rows,
+                   ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, ptrdiff_t pixels) {
   const sc_requant *q = &conv->requant;
-  for (size_t x = 0; x < pixels; x += NARROW_P) {
-    ptrdiff_t at[NARROW_P]; // the last block repeats its last pixel
-    UNROLL for (size_t p = 0; p < NARROW_P; p++) {
-      at[p] = (ptrdiff_t)(x + p < pixels ? x + p : pixels - 1) * in_step;
-    }
-    vec a[NARROW][NARROW_P];
-    UNROLL for (int c = 0; c < C; c++) {
-      UNROLL for (int p = 0; p < NARROW_P; p++) { a[c][p] = v_zero(); }
+  for (ptrdiff_t x = 0; x < pixels; x += P) {
+    const ptrdiff_t last = pixels - 1 - x; // a short block repeats its last pixel
+    vec a[NARROW][4], b[4];
+    ptrdiff_t at[4];
+    UNROLL for (int p = 0; p < 4; p++) {
+      at[p] = (x + (p < last ? p : last)) * in_step;
+      UNROLL for (int c = 0; c < NARROW; c++) { a[c][p] = VS(setzero)(); }
     }
     const int16_t *w = conv->weights;
     for (int32_t r = 0; r < conv->rows; r++) {
       const int16_t *in = rows[r];
       for (int32_t e = 0; e < conv->run; e += 2 * LANES) {
-        vec b[NARROW_P];
-        UNROLL for (int p = 0; p < NARROW_P; p++) { b[p] = v_load((const void *)(in + at[p] + e)); }
-        UNROLL for (int c = 0; c < C; c++) {
-          vec k = v_load((const void *)w);
-          UNROLL for (int p = 0; p < NARROW_P; p++) { a[c][p] = v_mac(a[c][p], b[p], k); }
-          w += 2 * LANES;
+        UNROLL for (int p = 0; p < P; p++) { b[p] = VS(loadu)((const void *)(in + at[p] + e)); }
+        UNROLL for (int c = 0; c < C; c++, w += 2 * LANES) {
+          const vec k = VS(load)((const void *)w);
+          UNROLL for (int p = 0; p < P; p++) { a[c][p] = v_mac(a[c][p], b[p], k); }
         }
       }
     }
     UNROLL for (int c = 0; c < C; c++) {
       __m128i s = _mm_add_epi32(v_sum4(a[c][0], a[c][1], a[c][2], a[c][3]), _mm_set1_epi32(q->bias[c]));
-      const int32_t sh = q->shift[c], leaky = sh + q->leaky;
-      __m128i plain = _mm_sra_epi32(_mm_add_epi32(s, _mm_set1_epi32(1 << (sh - 1))), _mm_cvtsi32_si128(sh));
-      __m128i slope =
-          _mm_sra_epi32(_mm_add_epi32(s, _mm_set1_epi32(1 << (leaky - 1))), _mm_cvtsi32_si128(leaky));
-      s = _mm_blendv_epi8(plain, slope, _mm_srai_epi32(s, 31));
+      const int32_t shift = q->shift[c], slope = shift + q->leaky;
+      const __m128i negative = _mm_srai_epi32(s, 31);
+      const __m128i plain = _mm_sra_epi32(_mm_add_epi32(s, _mm_set1_epi32(INT32_C(1) << (shift - 1))),
+                                          _mm_cvtsi32_si128(shift));
+      const __m128i leaky = _mm_sra_epi32(_mm_add_epi32(s, _mm_set1_epi32(INT32_C(1) << (slope - 1))),
+                                          _mm_cvtsi32_si128(slope));
+      s = _mm_blendv_epi8(plain, leaky, negative);
       s = _mm_min_epi32(_mm_max_epi32(s, _mm_set1_epi32(q->lo)), _mm_set1_epi32(q->hi));
       int32_t lane[4];
       _mm_storeu_si128((__m128i *)lane, s);
-      for (size_t p = 0; p < NARROW_P && x + p < pixels; p++) {
-        out[(ptrdiff_t)(x + p) * out_step + c] = (int16_t)lane[p];
+      UNROLL for (int p = 0; p < P; p++) {
+        if (p <= last) {
+          out[(x + p) * out_step + c] = (int16_t)lane[p];
+        }
       }
     }
   }
 }
 
-#define FORM(form, N)                                                                                        \
-  TARGET static void form##_##N(const sc_conv *conv, int32_t first, const int16_t *const *rows,              \
-                                ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, size_t pixels)
-#define WIDE(N)                                                                                              \
-  FORM(wide, N) { tile(N, conv, first, rows, in_step, out, out_step, pixels); }
-#define THIN(N)                                                                                              \
-  FORM(thin, N) {                                                                                            \
-    (void)first;                                                                                             \
-    narrow(N, conv, rows, in_step, out, out_step, pixels);                                                   \
+#define NARROW_FUNCTION(N)                                                                                   \
+  TARGET static void narrow_##N(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step,          \
+                                int16_t *out, ptrdiff_t out_step, size_t pixels) {                           \
+    narrow(N, NARROW_ACC / N < 4 ? NARROW_ACC / N : 4, conv, rows, in_step, out, out_step,                   \
+           (ptrdiff_t)pixels);                                                                               \
   }
-EACH_V(WIDE)
-THIN(1)
-THIN(2)
-THIN(3)
-THIN(4)
-#undef THIN
-#undef WIDE
-#undef FORM
+NARROW_FUNCTION(1)
+NARROW_FUNCTION(2)
+NARROW_FUNCTION(3)
+NARROW_FUNCTION(4)
+#undef NARROW_FUNCTION
 
 void NAME(sc_conv)(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step, int16_t *out,
                    ptrdiff_t out_step, size_t pixels) {
-  const int32_t channels = conv->out_channels;
-#define CALL(form, N)                                                                                        \
-  case N:                                                                                                    \
-    form##_##N(conv, first, rows, in_step, out, out_step, pixels);                                           \
-    break;
-#define WIDE(N) CALL(wide, N)
-  int32_t first = 0;
-  if (channels <= NARROW) {
-    switch (channels) { CALL(thin, 1) CALL(thin, 2) CALL(thin, 3) CALL(thin, 4) }
+  switch (conv->out_channels) {
+  case 1:
+    narrow_1(conv, rows, in_step, out, out_step, pixels);
+    return;
+  case 2:
+    narrow_2(conv, rows, in_step, out, out_step, pixels);
+    return;
+  case 3:
+    narrow_3(conv, rows, in_step, out, out_step, pixels);
+    return;
+  case 4:
+    narrow_4(conv, rows, in_step, out, out_step, pixels);
     return;
   }
-  for (; first < channels; first += TILE) {
-    switch (channels - first < TILE ? (channels - first + LANES - 1) / LANES : TILE_V) { EACH_V(WIDE) }
+  for (size_t x = 0; x < pixels; x += GROUP) {
+    wide(conv, rows, in_step, (ptrdiff_t)x, out + (ptrdiff_t)x * out_step, out_step,
+         pixels - x < GROUP ? (int)(pixels - x) : GROUP);
   }
-#undef WIDE
-#undef CALL
 }
+
+// ---- Depthwise, gain, add
+// ------------------------------------------------------------------------------------------
+
+#if VARIABLE_SHIFT
+// Requantises and stores the sums of 2 * LANES channels, interleaved; `channels` of them exist.
+INLINE void finish_pair(const int leaky, const scale s[2], vec lo, vec hi, int16_t *out, int32_t channels) {
+  const vec r = V(packs_epi32)(requantise(leaky, s[0], lo), requantise(leaky, s[1], hi));
+  if (channels >= 2 * LANES) {
+    VS(storeu)((void *)out, r);
+  } else {
+    int16_t part[2 * LANES];
+    VS(storeu)((void *)part, r);
+    memcpy(out, part, (size_t)channels * sizeof *out);
+  }
+}
+
+INLINE void load_interleaved(const int32_t *p, vec *lo, vec *hi) {
+  *lo = VS(loadu)((const void *)p);
+  *hi = VS(loadu)((const void *)(p + LANES));
+  v_interleave(lo, hi);
+}
+
+INLINE void load_scales(const sc_requant *q, int32_t c, scale s[2]) {
+  vec lo, hi;
+  load_interleaved(q->shift + c, &lo, &hi);
+  s[0] = make_scale(q, lo);
+  s[1] = make_scale(q, hi);
+}
+
+enum {
+  TAPS = 32
+}; // of a depthwise kernel whose weights are interleaved once; larger ones are left to plain C
+
+// Two taps at a time: the inputs of both interleave into the pairs that one multiply-add takes.
+INLINE void depthwise(const int leaky, const sc_depthwise *conv, const int16_t *const *rows,
+                      ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, size_t pixels) {
+  const int32_t channels = conv->channels, taps = conv->kh * conv->kw, stride = round_up(channels, SC_LANES);
+  for (int32_t c = 0; c < channels; c += 2 * LANES) {
+    const int16_t *at[TAPS];
+    vec w[TAPS], bias[2];
+    scale s[2];
+    for (int32_t t = 0; t < taps; t++) {
+      at[t] = rows[t / conv->kw] + (ptrdiff_t)(t % conv->kw) * channels + c;
+    }
+    for (int32_t t = 0; t < taps; t += 2) {
+      const vec a = VS(loadu)((const void *)(conv->weights + (ptrdiff_t)t * stride + c));
+      const vec b = t + 1 < taps ? VS(loadu)((const void *)(conv->weights + (ptrdiff_t)(t + 1) * stride + c))
+                                 : VS(setzero)();
+      w[t] = V(unpacklo_epi16)(a, b);
+      w[t + 1] = V(unpackhi_epi16)(a, b);
+    }
+    load_interleaved(conv->requant.bias + c, &bias[0], &bias[1]);
+    load_scales(&conv->requant, c, s);
+    int16_t *to = out + c;
+    for (size_t x = 0; x < pixels; x++, to += out_step) {
+      const ptrdiff_t offset = (ptrdiff_t)x * in_step;
+      vec lo = bias[0], hi = bias[1];
+      for (int32_t t = 0; t < taps; t += 2) {
+        const vec a = VS(loadu)((const void *)(at[t] + offset));
+        const vec b = t + 1 < taps ? VS(loadu)((const void *)(at[t + 1] + offset)) : a;
+        lo = v_mac(lo, V(unpacklo_epi16)(a, b), w[t]);
+        hi = v_mac(hi, V(unpackhi_epi16)(a, b), w[t + 1]);
+      }
+      finish_pair(leaky, s, lo, hi, to, channels - c);
+    }
+  }
+}
+
+TARGET void NAME(sc_depthwise)(const sc_depthwise *conv, const int16_t *const *rows, ptrdiff_t in_step,
+                               int16_t *out, ptrdiff_t out_step, size_t pixels) {
+  if (conv->kh * conv->kw > TAPS) {
+    sc_depthwise_c(conv, rows, in_step, out, out_step, pixels);
+  } else if (conv->requant.leaky) {
+    depthwise(1, conv, rows, in_step, out, out_step, pixels);
+  } else {
+    depthwise(0, conv, rows, in_step, out, out_step, pixels);
+  }
+}
+
+INLINE void gain(const int leaky, const sc_gain *layer, const int16_t *in, int16_t *out, size_t pixels) {
+  const int32_t channels = layer->channels;
+  const vec zero = VS(setzero)();
+  for (int32_t c = 0; c < channels; c += 2 * LANES) {
+    vec bias[2];
+    scale s[2];
+    const vec g = VS(loadu)((const void *)(layer->gain + c));
+    const vec g_lo = V(unpacklo_epi16)(g, zero), g_hi = V(unpackhi_epi16)(g, zero);
+    load_interleaved(layer->requant.bias + c, &bias[0], &bias[1]);
+    load_scales(&layer->requant, c, s);
+    for (size_t x = 0; x < pixels; x++) {
+      const ptrdiff_t at = (ptrdiff_t)x * channels + c;
+      const vec v = VS(loadu)((const void *)(in + at));
+      finish_pair(leaky, s, v_mac(bias[0], V(unpacklo_epi16)(v, zero), g_lo),
+                  v_mac(bias[1], V(unpackhi_epi16)(v, zero), g_hi), out + at, channels - c);
+    }
+  }
+}
+
+TARGET void NAME(sc_gain)(const sc_gain *layer, const int16_t *in, int16_t *out, size_t pixels) {
+  if (layer->requant.leaky) {
+    gain(1, layer, in, out, pixels);
+  } else {
+    gain(0, layer, in, out, pixels);
+  }
+}
+
+TARGET void NAME(sc_add)(const int16_t *a, const int16_t *b, int16_t *out, size_t count, int32_t shift_a,
+                         int32_t shift_b, int32_t lo, int32_t hi) {
+  const vec half_a = V(set1_epi32)(shift_a ? INT32_C(1) << (shift_a - 1) : 0);
+  const vec half_b = V(set1_epi32)(shift_b ? INT32_C(1) << (shift_b - 1) : 0);
+  const vec low = V(set1_epi32)(lo), high = V(set1_epi32)(hi);
+  const __m128i by_a = _mm_cvtsi32_si128(shift_a), by_b = _mm_cvtsi32_si128(shift_b);
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    const vec s = V(add_epi32)(V(sra_epi32)(V(add_epi32)(v_widen(a + i), half_a), by_a),
+                               V(sra_epi32)(V(add_epi32)(v_widen(b + i), half_b), by_b));
+    v_store16(out + i, V(min_epi32)(V(max_epi32)(s, low), high));
+  }
+  sc_add_c(a + i, b + i, out + i, count - i, shift_a, shift_b, lo, hi);
+}
+#endif
 
 // ---- Peak
 // ----------------------------------------------------------------------------------------------------------
 
 TARGET uint64_t NAME(sc_peak)(uint64_t iterations) {
-  const int32_t ones[LANES] = {1};
-  vec x = v_load(ones), a[12];
-  UNROLL for (int i = 0; i < 12; i++) { a[i] = v_zero(); }
+  vec x = V(set1_epi32)((int)iterations), a[12];
+  UNROLL for (int i = 0; i < 12; i++) { a[i] = VS(setzero)(); }
   for (uint64_t n = 0; n < iterations; n++) {
     UNROLL for (int i = 0; i < 12; i++) {
       a[i] = v_mac(a[i], x, x);
-      HIDE(a[i]);
-      HIDE(x); // or the product is taken once for all
+      SC_OPAQUE(a[i]);
+      SC_OPAQUE(x); // or one product would serve all
     }
   }
-  UNROLL for (int i = 1; i < 12; i++) { a[0] = v_mac(a[0], a[i], x); }
+  UNROLL for (int i = 1; i < 12; i++) { a[0] = V(add_epi32)(a[0], a[i]); }
   int32_t sink[LANES];
-  v_store(sink, a[0]);
+  VS(storeu)((void *)sink, a[0]);
   volatile int32_t out = sink[0];
   (void)out;
   return iterations * 12 * 2 * LANES;

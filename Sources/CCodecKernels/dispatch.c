@@ -11,9 +11,6 @@
 #define sc_gain_sse41 sc_gain_c
 #define sc_add_sse41 sc_add_c
 #define sc_peak_sse41 sc_peak_c
-#define sc_depthwise_avx2 sc_depthwise_c
-#define sc_gain_avx2 sc_gain_c
-#define sc_add_avx2 sc_add_c
 #define sc_conv_packed_size_avx512 sc_conv_packed_size_c
 #define sc_conv_pack_avx512 sc_conv_pack_c
 #define sc_conv_avx512 sc_conv_c

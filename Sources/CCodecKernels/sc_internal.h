@@ -17,6 +17,13 @@
 SC_CPU_LIST(SC_DECLARE)
 #undef SC_DECLARE
 
+/// Makes the compiler forget what it knows about a vector register.
+#if defined(__x86_64__)
+#define SC_OPAQUE(v) __asm__ volatile("" : "+v"(v))
+#elif defined(__aarch64__)
+#define SC_OPAQUE(v) __asm__ volatile("" : "+w"(v))
+#endif
+
 static inline int32_t sc_clamp(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 static inline int16_t sc_requantise(const sc_requant *q, int32_t channel, int32_t acc) {
