@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "sc_kernels.h"
+
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
+static const uint8_t model[] = {
+#embed "models/base.scm"
+};
+
+const uint8_t *sc_default_model(void) { return model; }
+size_t sc_default_model_size(void) { return sizeof model; }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// READ ME FIRST
+// - rANS is a stack: the encoder codes symbols in reverse, and writes its words from the end of the payload
+// to the start.
+// - Four lanes share one stream of 16-bit little-endian words. Lane l codes row l of a group of four rows,
+// and runs two
+//   columns behind lane l − 1: so a sample's top-right neighbour is always known, and four dependent chains
+//   overlap.
+// - The decoder reads up to SC_RANS_SLACK bytes past the end of the payload before it notices: the buffer
+// must have them.
+//
+// States are 32 bits in [2^16, 2^32), probabilities 15 bits. A state x >= 2^16 leaves x' >= f * (x >> 15) >=
+// 2 after a symbol, so that one word (x' < 2^16 becomes x' * 2^16 + word) always brings it back: one
+// renormalisation, no loop. Everything is defined in FORMAT.md §1.6 and §2.1.
+#ifndef SC_ENTROPY_H
+#define SC_ENTROPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SC_RANS_LANES 4
+#define SC_RANS_BITS 15
+#define SC_RANS_SLACK 128
+/// Zero columns to the left and right, and zero rows above and below a plane of magnitudes.
+#define SC_MAGNITUDE_MARGIN 2
+
+/// A distribution over the values minimum … minimum + symbols − 2 and the escape, which is the last symbol.
+typedef struct sc_cdf {
+  /// last[i] is the last slot of symbol i, last[-1] = −1; padded with 32767 to a multiple of 16 symbols. From
+  /// last[-1] to the end the array is readable.
+  const int16_t *last;
+  /// coarse[g] = last[16 g + 15], padded with 32767.
+  int16_t coarse[16];
+  int32_t minimum;
+  int32_t symbols; ///< 2…256
+} sc_cdf;
+
+/// How a value is seen by the contexts of others.
+typedef enum sc_magnitude_kind {
+  SC_MAGNITUDE_NONE = 0,
+  SC_MAGNITUDE_THRESHOLD = 1,
+  SC_MAGNITUDE_TABLE = 2
+} sc_magnitude_kind;
+
+/// A channel of a segment, with its contexts.
+typedef struct sc_plane {
+  int32_t width, height; ///< >= 1
+  int16_t *values;       ///< [height][width], written by the decoder, read by the encoder
+  /// [height + 2 margins][width + 2 margins], zeros at the margins; the coder fills the inside. NULL if the
+  /// kind is none.
+  uint8_t *magnitudes;
+  int32_t magnitude_kind;
+  int32_t threshold;       ///< magnitude 1 where value >= threshold
+  const uint8_t *table;    ///< [64], magnitude of |value|
+  const uint16_t *base;    ///< [height][width] contributions of the sources; NULL for none
+  const uint8_t *level_of; ///< [1024] level of a shifted sum; NULL if there is one level only
+  int32_t weight[6];       ///< left, left of left, top left, top, top right, top of top
+  int32_t shift;
+  const sc_cdf *cdfs;        ///< of the rate point
+  const uint16_t *cdf_index; ///< [levels]
+} sc_plane;
+
+/// base += the 3×3 neighbourhood of a channel's magnitudes, weighted; the model loader has proved that sums
+/// fit 16 bits.
+void sc_context_accumulate(uint16_t *base, const uint8_t *magnitudes, int32_t width, int32_t height,
+                           const uint8_t weight[9]);
+/// Fills the magnitudes of a channel whose values are known (also of one that is not active).
+void sc_magnitudes_fill(const sc_plane *plane);
+
+typedef struct sc_rans_decoder {
+  const uint8_t *next, *end;
+  uint32_t state[SC_RANS_LANES];
+} sc_rans_decoder;
+
+/// 0, or −1 for a payload that is too short or has an invalid state.
+int sc_rans_decoder_init(sc_rans_decoder *decoder, const uint8_t *payload, size_t size);
+/// One binary symbol with P(1) = one / 2^15.
+int sc_rans_decode_flag(sc_rans_decoder *decoder, int lane, uint32_t one);
+/// Decodes a plane; 0, or −1 if the payload ends too early or holds a value outside of int16.
+int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane);
+/// 0 if everything was used and every state is back at 2^16.
+int sc_rans_decoder_finish(const sc_rans_decoder *decoder);
+
+/// Symbols in the order of decoding: start | frequency << 15 | lane << 30.
+typedef struct sc_rans_encoder {
+  uint32_t *symbols;
+  size_t count, capacity;
+} sc_rans_encoder;
+
+/// Most symbols that one value takes: itself, and an escape's length and two groups of bits.
+#define SC_RANS_SYMBOLS_PER_VALUE 4
+
+void sc_rans_encode_flag(sc_rans_encoder *encoder, int lane, uint32_t one, int flag);
+/// Appends the symbols of a plane: needs room for SC_RANS_SYMBOLS_PER_VALUE times its values.
+void sc_rans_encode_plane(sc_rans_encoder *encoder, const sc_plane *plane);
+/// Bytes that sc_rans_encoder_finish can write at most.
+size_t sc_rans_payload_bound(size_t symbols);
+/// Writes the payload to the end of `out` (of `capacity` bytes) and returns its size.
+size_t sc_rans_encoder_finish(const sc_rans_encoder *encoder, uint8_t *out, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Copies between layouts. Rows are [pixels][channels]; in and out do not overlap.
+#ifndef SC_LAYOUT_H
+#define SC_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// out[x][c] = clamp(round(in[x][c], shift), lo, hi) for c < channels; round as in sc_add_fn, 0 <= shift
+/// <= 15.
+void sc_copy_channels(const int16_t *in, ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step,
+                      int32_t channels, size_t pixels, int32_t shift, int32_t lo, int32_t hi);
+/// Row i of the f output rows of a pixel shuffle by f: out[f x + j][c] = in[x][c f² + i f + j], c < channels.
+void sc_pixel_shuffle(const int16_t *in, int16_t *out, int32_t channels, int32_t factor, int32_t i,
+                      size_t pixels);
+/// Input row i of the f rows of an unshuffle by f: out[x][c f² + i f + j] = in[f x + j][c], c < channels, x <
+/// pixels.
+void sc_pixel_unshuffle(const int16_t *in, int16_t *out, int32_t channels, int32_t factor, int32_t i,
+                        size_t pixels);
+/// out = 2 sample − 255; the last pixel is repeated up to padded_width. channels is 1 (repeated thrice) or 3.
+void sc_samples_to_row(const uint8_t *in, int32_t channels, size_t width, int16_t *out, size_t padded_width);
+/// sample = clamp(128 + (in >> q), 0, 255); channels 1: (77 R + 150 G + 29 B + 128) >> 8.
+void sc_row_to_samples(const int16_t *in, int32_t q, uint8_t *out, int32_t channels, size_t width);
+/// out[x][c] = planes[c * plane_size + x]
+void sc_planes_to_row(const int16_t *planes, size_t plane_size, int16_t *out, int32_t channels, size_t width);
+/// planes[c * plane_size + x] = in[x][c]
+void sc_row_to_planes(const int16_t *in, int16_t *planes, size_t plane_size, int32_t channels, size_t width);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

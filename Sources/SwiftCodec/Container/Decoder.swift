@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// What encoders and decoders prepare once per rate point and use for every picture.
+struct PreparedModel {
+  let model: Model
+  private var analysis: [NetworkProgram?]
+  private var synthesis: [NetworkProgram?]
+  private var coders: [[EntropyCoder?]]
+  private var cpu = CPU.best
+
+  init(_ model: Model) {
+    self.model = model
+    let none = [NetworkProgram?](repeating: nil, count: model.ratePoints.count)
+    analysis = none
+    synthesis = none
+    coders = model.entropyModels.map { _ in [EntropyCoder?](repeating: nil, count: model.ratePoints.count) }
+  }
+
+  mutating func program(_ role: GraphRole, ratePoint: Int, cpu: CPU) -> NetworkProgram {
+    if cpu != self.cpu {
+      self = PreparedModel(model)
+      self.cpu = cpu
+    }
+    let cached = role == .analysis ? analysis[ratePoint] : synthesis[ratePoint]
+    if let cached { return cached }
+    let program = NetworkProgram(model.graph(role), of: model, ratePoint: ratePoint, cpu: cpu)
+    if role == .analysis { analysis[ratePoint] = program } else { synthesis[ratePoint] = program }
+    return program
+  }
+
+  /// nil if the model has no such entropy model.
+  mutating func coder(_ kind: EntropyKind, ratePoint: Int) -> EntropyCoder? {
+    guard let i = model.entropyModels.firstIndex(where: { $0.kind == kind }) else { return nil }
+    if let coder = coders[i][ratePoint] { return coder }
+    let entropy = model.entropyModels[i]
+    let coder = EntropyCoder(entropy.tables[ratePoint], entropy.magnitude)
+    coders[i][ratePoint] = coder
+    return coder
+  }
+}
+
+/// Decodes bitstreams of one model. Keeps what it prepares for the next picture; one thread at a time may use it.
+public final class Decoder {
+  public var execution: Execution
+  /// Pictures of more pixels are refused before anything is allocated for them.
+  public var maximumPixels = 1 << 28
+  private var prepared: PreparedModel
+
+  public init(model: Model, execution: Execution = Execution()) {
+    prepared = PreparedModel(model)
+    self.execution = execution
+  }
+
+  public var model: Model { prepared.model }
+
+  /// Decodes a bitstream. On error nothing is returned: never a part of a picture.
+  public func decode(_ bytes: [UInt8]) throws(DecodeError) -> Picture {
+    let header = try BitstreamHeader(parsing: bytes)
+    let latent = try decodeLatent(bytes)
+    let channels = header.isGrey ? 1 : 3
+    var picture = Picture(
+      unchecked: header.width, header.height, channels,
+      [UInt8](repeating: 0, count: header.width * header.height * channels))
+    picture.samples.withUnsafeMutableBufferPointer { out in
+      synthesise(latent, header, into: out.baseAddress!, rowStride: header.width * channels)
+    }
+    return picture
+  }
+
+  /// Decodes into memory of the caller: height rows, `rowStride` ≥ width · channels bytes apart. Untouched on error.
+  public func decode(_ bytes: [UInt8], into out: UnsafeMutablePointer<UInt8>, rowStride: Int) throws(DecodeError) {
+    let header = try BitstreamHeader(parsing: bytes)
+    precondition(rowStride >= header.width * (header.isGrey ? 1 : 3))
+    synthesise(try decodeLatent(bytes), header, into: out, rowStride: rowStride)
+  }
+
+  /// Everything that can go wrong goes wrong here.
+  private func decodeLatent(_ bytes: [UInt8]) throws(DecodeError) -> Latent {
+    let header = try BitstreamHeader(parsing: bytes)
+    guard header.modelID == model.id else { throw .model(wanted: header.modelID, loaded: model.id) }
+    guard header.ratePoint < model.ratePoints.count else {
+      throw .ratePoint(header.ratePoint, count: model.ratePoints.count)
+    }
+    guard let coder = prepared.coder(header.entropy, ratePoint: header.ratePoint) else {
+      throw .entropyModel(header.entropy)
+    }
+    guard header.width * header.height <= maximumPixels else {
+      throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
+    }
+    let payloads = try BitstreamParts(parsing: bytes, latentLevel: model.latentLevel).payloads
+    let layout = LatentLayout(
+      width: header.width, height: header.height, level: model.latentLevel, segmentRows: header.segmentRows)
+    let latent = Latent(layout: layout, channels: model.latentChannels(ratePoint: header.ratePoint))
+    let good = AlignedBuffer<UInt8>(count: payloads.count, zero: 0)
+    parallel(threads: execution.threads, count: payloads.count) { i in
+      let whole = coder.decode(
+        payload: bytes, in: payloads[i], width: layout.width, height: layout.rows(segment: i).count,
+        values: latent.segments[i].base)
+      good.base[i] = whole ? 1 : 0
+    }
+    for i in 0..<payloads.count where good.base[i] == 0 { throw .payload(segment: i) }
+    return latent
+  }
+
+  private func synthesise(
+    _ latent: Latent, _ header: BitstreamHeader, into out: UnsafeMutablePointer<UInt8>, rowStride: Int
+  ) {
+    prepared.program(.synthesis, ratePoint: header.ratePoint, cpu: execution.cpu)
+      .synthesise(
+        latent, width: header.width, height: header.height, channels: header.isGrey ? 1 : 3, execution, into: out,
+        rowStride: rowStride)
+  }
+}
+
+extension NetworkProgram {
+  /// Runs a synthesis network and writes the samples of the picture proper.
+  func synthesise(
+    _ latent: Latent, width: Int, height: Int, channels: Int, _ execution: Execution,
+    into out: UnsafeMutablePointer<UInt8>, rowStride: Int
+  ) {
+    let q = Int32(tensors[output].q)
+    let layout = latent.layout
+    run(
+      width: layout.paddedWidth, height: layout.paddedHeight, execution,
+      source: { _, y, row in latent.read(row: y, row) },
+      sink: { y, row in
+        if y < height { sc_row_to_samples(row, q, out + y * rowStride, Int32(channels), width) }
+      })
+  }
+
+  /// Runs an analysis network on a picture.
+  func analyse(_ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution) -> Latent {
+    let latent = Latent(layout: layout, channels: channels)
+    picture.samples.withUnsafeBufferPointer { samples in
+      let base = samples.baseAddress!
+      run(
+        width: layout.paddedWidth, height: layout.paddedHeight, execution,
+        source: { _, y, row in
+          let line = base + min(y, picture.height - 1) * picture.width * picture.channels
+          sc_samples_to_row(line, Int32(picture.channels), picture.width, row, layout.paddedWidth)
+        },
+        sink: { y, row in latent.write(row: y, row) })
+    }
+    return latent
+  }
+}
+
+/// Decodes one bitstream; to decode several, keep a `Decoder`.
+public func decode(
+  _ bytes: [UInt8], model: Model, execution: Execution = Execution()
+) throws(DecodeError) -> Picture {
+  try Decoder(model: model, execution: execution).decode(bytes)
+}

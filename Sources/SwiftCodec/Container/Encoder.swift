@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Why a picture is not encoded.
+public enum EncodeError: Error, Equatable {
+  /// Rate points of this model are 0 ..< count.
+  case ratePoint(Int, count: Int)
+  /// The model has no such entropy model, or none at all.
+  case entropyModel(EntropyKind?)
+
+  public var description: String {
+    switch self {
+    case .ratePoint(let k, let count): "rate point \(k) where the model has 0…\(count - 1)"
+    case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
+    case .entropyModel(nil): "the model has no entropy model"
+    }
+  }
+}
+
+/// How to encode.
+public struct EncoderSettings: Sendable {
+  /// 0 is the lowest rate.
+  public var ratePoint: Int
+  /// nil for the best one of the model.
+  public var entropy: EntropyKind?
+  /// Whether to decode the result, which gives the distortion.
+  public var measuresDistortion = true
+  public var execution = Execution()
+
+  public init(ratePoint: Int) { self.ratePoint = ratePoint }
+}
+
+/// A picture's bitstream, and what the encoder knows of it.
+public struct Encoded: Sendable {
+  public let bytes: [UInt8]
+  /// The sum of −log2 of the probabilities of all symbols.
+  public let idealBits: Double
+  /// The picture that a decoder gives, if it was asked for.
+  public let reconstruction: Picture?
+  /// Sum of squared differences of the reconstruction's samples to the picture's.
+  public let squaredError: UInt64?
+  /// PSNR of the reconstruction over all samples.
+  public let psnr: Double?
+}
+
+/// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
+public final class Encoder {
+  private var prepared: PreparedModel
+  /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
+  public var segmentRows = 64
+
+  public init(model: Model) { prepared = PreparedModel(model) }
+
+  public var model: Model { prepared.model }
+
+  public func encode(_ picture: Picture, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
+    let k = settings.ratePoint
+    guard model.ratePoints.indices.contains(k) else { throw .ratePoint(k, count: model.ratePoints.count) }
+    guard let kind = settings.entropy ?? model.preferredEntropyKind,
+      let coder = prepared.coder(kind, ratePoint: k)
+    else { throw .entropyModel(settings.entropy) }
+    let execution = settings.execution
+    let layout = LatentLayout(
+      width: picture.width, height: picture.height, level: model.latentLevel, segmentRows: segmentRows)
+    let latent = prepared.program(.analysis, ratePoint: k, cpu: execution.cpu)
+      .analyse(picture, layout, channels: model.latentChannels(ratePoint: k), execution)
+
+    let header = BitstreamHeader(
+      modelID: model.id, ratePoint: k, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
+      height: picture.height, segmentRows: segmentRows)
+    let (bytes, bits) = serialise(latent, header, coder, execution)
+    guard settings.measuresDistortion else {
+      return Encoded(bytes: bytes, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil)
+    }
+    var decoded = picture
+    decoded.samples.withUnsafeMutableBufferPointer { out in
+      prepared.program(.synthesis, ratePoint: k, cpu: execution.cpu)
+        .synthesise(
+          latent, width: picture.width, height: picture.height, channels: picture.channels, execution,
+          into: out.baseAddress!, rowStride: picture.width * picture.channels)
+    }
+    let error = decoded.squaredError(to: picture)
+    return Encoded(
+      bytes: bytes, idealBits: bits, reconstruction: decoded, squaredError: error,
+      psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count))
+  }
+
+  private func serialise(
+    _ latent: Latent, _ header: BitstreamHeader, _ coder: EntropyCoder, _ execution: Execution
+  ) -> ([UInt8], Double) {
+    let count = latent.segments.count
+    var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
+    coded.withUnsafeMutableBufferPointer { coded in
+      // Each thread writes its own segments' elements.
+      nonisolated(unsafe) let out = coded.baseAddress!
+      parallel(threads: execution.threads, count: count) { i in
+        out[i] = coder.encode(
+          width: latent.layout.width, height: latent.layout.rows(segment: i).count, values: latent.segments[i].base)
+      }
+    }
+    var out = ByteWriter()
+    out.append(header.serialised())
+    var bits = 0.0
+    var crc: UInt32 = 0
+    var checked = 0
+    for segment in coded {
+      out.varint(segment.payload.count)
+      out.append(segment.payload)
+      crc = crc32c(out.bytes, in: checked..<out.bytes.count, continuing: crc)
+      checked = out.bytes.count
+      out.u32(crc)
+      bits += segment.bits
+    }
+    return (out.bytes, bits)
+  }
+}
+
+/// Encodes one picture; to encode several, keep an `Encoder`.
+public func encode(
+  _ picture: Picture, model: Model, settings: EncoderSettings
+) throws(EncodeError) -> Encoded {
+  try Encoder(model: model).encode(picture, settings)
+}

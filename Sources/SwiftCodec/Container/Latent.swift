@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// A quantised latent, cut into segments: [channels][rows][width] int16 each.
+final class Latent {
+  let layout: LatentLayout
+  let channels: Int
+  let segments: [AlignedBuffer<Int16>]
+
+  init(layout: LatentLayout, channels: Int) {
+    self.layout = layout
+    self.channels = channels
+    segments = (0..<layout.segmentCount).map {
+      AlignedBuffer(count: channels * layout.rows(segment: $0).count * layout.width, zero: 0)
+    }
+  }
+
+  /// Row y of channel 0, and the distance from one channel to the next.
+  private func planes(row y: Int) -> (UnsafeMutablePointer<Int16>, Int) {
+    let segment = y / layout.segmentRows
+    let rows = layout.rows(segment: segment)
+    return (segments[segment].base + (y - rows.lowerBound) * layout.width, rows.count * layout.width)
+  }
+
+  /// Writes row y as [width][channels].
+  func read(row y: Int, _ out: UnsafeMutablePointer<Int16>) {
+    let (base, size) = planes(row: y)
+    sc_planes_to_row(base, size, out, Int32(channels), layout.width)
+  }
+
+  /// Takes row y from [width][channels].
+  func write(row y: Int, _ row: UnsafePointer<Int16>) {
+    let (base, size) = planes(row: y)
+    sc_row_to_planes(row, base, size, Int32(channels), layout.width)
+  }
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Which of a model's entropy models codes the latent. A stronger one has a larger raw value.
+public enum EntropyKind: UInt8, CaseIterable, Sendable {
+  /// One CDF a channel.
+  case `static` = 0
+  /// Four contexts a channel: left, top and the previous channel against thresholds (Galpin et al., equation 3).
+  case paper = 1
+  /// A weighted sum of neighbouring magnitudes, here and in earlier channels, chooses the CDF.
+  case rich = 2
+
+  public var name: StaticString {
+    switch self {
+    case .static: "static"
+    case .paper: "paper"
+    case .rich: "rich"
+    }
+  }
+}
+
+/// A distribution over minimum … minimum + frequencies.count − 2 and, last, the escape.
+struct CDF {
+  var minimum: Int
+  /// Each ≥ 1, together 2^15.
+  var frequencies: [UInt16]
+}
+
+/// The magnitudes of a channel coded before, weighted, that take part in a context.
+struct ContextSource {
+  /// `ContextSource.previousActive`: the last active channel before this one.
+  var channel: Int
+  /// 3×3, row by row.
+  var weights: [UInt8]
+
+  static let previousActive = 65535
+}
+
+/// How the samples of one channel choose their CDFs.
+struct ChannelContexts {
+  var threshold = 0
+  /// Of each level; one level only means no contexts.
+  var cdf: [Int]
+  /// Left, left of left, top left, top, top right, top of top.
+  var weights: [UInt8] = []
+  var sources: [ContextSource] = []
+  var shift = 0
+  /// Of level 1 upwards, not decreasing.
+  var bounds: [Int] = []
+}
+
+/// The entropy model of the latent at one rate point.
+struct EntropyTable {
+  var mode: [Int]
+  /// Probability that a channel is active, in 1/2^15.
+  var active: [Int]
+  /// Coding order.
+  var order: [Int]
+  var cdfs: [CDF]
+  /// By channel number.
+  var channels: [ChannelContexts]
+
+  var channelCount: Int { order.count }
+}
+
+/// How a value is seen by the contexts of other samples.
+enum MagnitudeRule {
+  case none
+  case threshold
+  /// 64 entries, of min(|value|, 63).
+  case table([UInt8])
+
+  /// The largest magnitude.
+  var maximum: Int {
+    switch self {
+    case .none: 0
+    case .threshold: 1
+    case .table(let table): Int(table[63])
+    }
+  }
+}
+
+/// One ENTR section (FORMAT.md §1.6).
+struct EntropyModel {
+  var kind: EntropyKind
+  var magnitude: MagnitudeRule
+  var tables: [EntropyTable]
+}
+
+extension EntropyModel {
+  /// Parses and validates a section; `widths` are the latent's channels at each rate point.
+  static func parse(_ reader: inout ByteReader<ModelError>, _ widths: [Int]) throws(ModelError) -> EntropyModel {
+    let place = ModelLocation(section: "ENTR", item: "")
+    guard let kind = EntropyKind(rawValue: try reader.u8()) else { throw .entropy(place, "unknown kind") }
+    let magnitude: MagnitudeRule
+    switch try reader.u8() {
+    case 0: magnitude = .none
+    case 1: magnitude = .threshold
+    case 2:
+      let table = Array(reader.bytes[try reader.range(count: 64)])
+      for i in 1..<64 where table[i] < table[i - 1] { throw .entropy(place, "the magnitude table decreases") }
+      magnitude = .table(table)
+    default: throw .entropy(place, "unknown magnitude rule")
+    }
+    var tables: [EntropyTable] = []
+    for (k, width) in widths.enumerated() {
+      tables.append(
+        try table(&reader, width, magnitude, ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(k)")))
+    }
+    return EntropyModel(kind: kind, magnitude: magnitude, tables: tables)
+  }
+
+  private static func table(
+    _ reader: inout ByteReader<ModelError>, _ width: Int, _ magnitude: MagnitudeRule, _ place: ModelLocation
+  ) throws(ModelError) -> EntropyTable {
+    let count = Int(try reader.u16())
+    guard count == width else { throw .value(place, field: "channels", value: count, valid: width...width) }
+    var mode: [Int] = []
+    var active: [Int] = []
+    for _ in 0..<count {
+      mode.append(Int(try reader.i16()))
+      let probability = Int(try reader.u16())
+      guard 1...32767 ~= probability else {
+        throw .value(place, field: "active", value: probability, valid: 1...32767)
+      }
+      active.append(probability)
+    }
+    var order: [Int] = []
+    var position = [Int](repeating: -1, count: count)
+    for i in 0..<count {
+      let channel = Int(try reader.u16())
+      guard channel < count, position[channel] < 0 else { throw .entropy(place, "order is not a permutation") }
+      position[channel] = i
+      order.append(channel)
+    }
+    let cdfCount = Int(try reader.u16())
+    guard cdfCount >= 1 else { throw .entropy(place, "no CDFs") }
+    var cdfs: [CDF] = []
+    for _ in 0..<cdfCount { cdfs.append(try cdf(&reader, place)) }
+    var channels: [ChannelContexts] = []
+    for c in 0..<count {
+      let place = ModelLocation(section: "ENTR", item: place.item + ", channel \(c)")
+      channels.append(try contexts(&reader, magnitude, cdfCount, position, c, place))
+    }
+    return EntropyTable(mode: mode, active: active, order: order, cdfs: cdfs, channels: channels)
+  }
+
+  private static func cdf(
+    _ reader: inout ByteReader<ModelError>, _ place: ModelLocation
+  ) throws(ModelError) -> CDF {
+    let minimum = Int(try reader.i16())
+    let n = Int(try reader.u16())
+    guard 2...256 ~= n else { throw .value(place, field: "symbols of a CDF", value: n, valid: 2...256) }
+    guard minimum + n - 2 <= 32767 else { throw .entropy(place, "a CDF reaches past int16") }
+    var frequencies: [UInt16] = []
+    var sum = 0
+    for _ in 0..<n {
+      let f = try reader.u16()
+      guard f >= 1 else { throw .entropy(place, "a frequency is 0") }
+      sum += Int(f)
+      frequencies.append(f)
+    }
+    guard sum == 32768 else { throw .value(place, field: "sum of frequencies", value: sum, valid: 32768...32768) }
+    return CDF(minimum: minimum, frequencies: frequencies)
+  }
+
+  private static func contexts(
+    _ reader: inout ByteReader<ModelError>, _ magnitude: MagnitudeRule, _ cdfCount: Int, _ position: [Int],
+    _ channel: Int, _ place: ModelLocation
+  ) throws(ModelError) -> ChannelContexts {
+    var contexts = ChannelContexts(cdf: [])
+    if case .threshold = magnitude { contexts.threshold = Int(try reader.i16()) }
+    let levels = Int(try reader.u8())
+    guard 1...64 ~= levels else { throw .value(place, field: "levels", value: levels, valid: 1...64) }
+    for _ in 0..<levels {
+      let index = Int(try reader.u16())
+      guard index < cdfCount else { throw .value(place, field: "CDF", value: index, valid: 0...(cdfCount - 1)) }
+      contexts.cdf.append(index)
+    }
+    if levels == 1 { return contexts }
+    if case .none = magnitude { throw .entropy(place, "levels without magnitudes") }
+    var sum = 0
+    for _ in 0..<6 {
+      let weight = try reader.u8()
+      sum += Int(weight)
+      contexts.weights.append(weight)
+    }
+    let sources = Int(try reader.u8())
+    guard sources <= 16 else { throw .value(place, field: "sources", value: sources, valid: 0...16) }
+    for _ in 0..<sources {
+      let source = Int(try reader.u16())
+      if source != ContextSource.previousActive {
+        guard source < position.count, position[source] < position[channel] else {
+          throw .entropy(place, "a source is not coded before the channel")
+        }
+      }
+      let weights = Array(reader.bytes[try reader.range(count: 9)])
+      sum = weights.reduce(sum) { $0 + Int($1) }
+      contexts.sources.append(ContextSource(channel: source, weights: weights))
+    }
+    // The coder's sums are 16 bits wide.
+    guard sum * magnitude.maximum <= 65535 else { throw .entropy(place, "a context's sum can exceed 65535") }
+    contexts.shift = Int(try reader.u8())
+    guard contexts.shift <= 15 else { throw .value(place, field: "shift", value: contexts.shift, valid: 0...15) }
+    var previous = 1
+    for _ in 1..<levels {
+      let bound = Int(try reader.u16())
+      guard previous...1023 ~= bound else { throw .value(place, field: "bound", value: bound, valid: previous...1023) }
+      contexts.bounds.append(bound)
+      previous = bound
+    }
+    return contexts
+  }
+
+  /// The section's payload.
+  func serialised() -> [UInt8] {
+    var out = ByteWriter()
+    out.u8(kind.rawValue)
+    switch magnitude {
+    case .none: out.u8(0)
+    case .threshold: out.u8(1)
+    case .table(let table):
+      out.u8(2)
+      out.append(table)
+    }
+    for table in tables {
+      out.u16(UInt16(table.channelCount))
+      for c in 0..<table.channelCount {
+        out.i16(Int16(table.mode[c]))
+        out.u16(UInt16(table.active[c]))
+      }
+      for c in table.order { out.u16(UInt16(c)) }
+      out.u16(UInt16(table.cdfs.count))
+      for cdf in table.cdfs {
+        out.i16(Int16(cdf.minimum))
+        out.u16(UInt16(cdf.frequencies.count))
+        for f in cdf.frequencies { out.u16(f) }
+      }
+      for channel in table.channels {
+        if case .threshold = magnitude { out.i16(Int16(channel.threshold)) }
+        out.u8(UInt8(channel.cdf.count))
+        for index in channel.cdf { out.u16(UInt16(index)) }
+        if channel.cdf.count == 1 { continue }
+        out.append(channel.weights)
+        out.u8(UInt8(channel.sources.count))
+        for source in channel.sources {
+          out.u16(UInt16(source.channel))
+          out.append(source.weights)
+        }
+        out.u8(UInt8(channel.shift))
+        for bound in channel.bounds { out.u16(UInt16(bound)) }
+      }
+    }
+    return out.bytes
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// One trade-off between rate and distortion that a model was trained for.
+public struct RatePoint: Sendable {
+  /// λ of λ·255²·MSE + bits per pixel, with MSE of samples in [0, 1].
+  public let lambda: Float
+  /// Channels of each width class in use.
+  public let widths: [Int]
+}
+
+/// A section of a model file: for people.
+public struct SectionInfo: Sendable {
+  public let tag: String
+  /// Bytes of the payload.
+  public let size: Int
+}
+
+/// A layer at a rate point: for people.
+public struct LayerInfo: Sendable {
+  public let name: String
+  public let operation: String
+  /// Channels of the output.
+  public let channels: Int
+  /// Height and width of the output are those of the picture divided by 2^level.
+  public let level: Int
+  public let macPerPixel: Double
+}
+
+/// A trained codec: networks, rate points and entropy models, read from a model file and validated as a whole.
+///
+/// Immutable, and safe to use from any number of threads.
+public final class Model: Sendable {
+  /// The 64-bit hash that bitstreams name it by.
+  public let id: UInt64
+  public let name: String
+  public let summary: String
+  /// From the lowest rate to the highest.
+  public let ratePoints: [RatePoint]
+  public let sections: [SectionInfo]
+  let arrays: [WeightArray]
+  let analysis: Graph
+  let synthesis: Graph
+  let entropyModels: [EntropyModel]
+
+  /// Reads a model file (FORMAT.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
+  public init(_ bytes: [UInt8]) throws(ModelError) {
+    var parser = ModelFileParser(bytes)
+    try parser.parse()
+    id = modelHash(bytes)
+    name = parser.name
+    summary = parser.summary
+    ratePoints = parser.ratePoints
+    sections = parser.sections
+    arrays = parser.arrays
+    entropyModels = parser.entropyModels
+    guard let analysis = parser.analysis, let synthesis = parser.synthesis else {
+      throw .section(ModelLocation(section: "GRPH", item: ""), "a codec needs an analysis and a synthesis graph")
+    }
+    self.analysis = analysis
+    self.synthesis = synthesis
+  }
+
+  /// The model that is part of the library.
+  public static func embedded() throws(ModelError) -> Model { try Model(embeddedBytes()) }
+
+  /// The file of the model that is part of the library.
+  public static func embeddedBytes() -> [UInt8] {
+    let size = sc_default_model_size()
+    return Array(UnsafeBufferPointer(start: sc_default_model(), count: size))
+  }
+
+  /// The entropy models that it has.
+  public var entropyKinds: [EntropyKind] { entropyModels.map { $0.kind } }
+
+  /// The best of its entropy models.
+  public var preferredEntropyKind: EntropyKind? {
+    entropyKinds.max { $0.rawValue < $1.rawValue }
+  }
+
+  /// Pictures are padded to multiples of 2^latentLevel.
+  var latentLevel: Int { analysis.tensors[analysis.output].level }
+
+  /// Channels of a tensor in use at a rate point.
+  func width(_ tensor: TensorInfo, _ ratePoint: Int) -> Int {
+    tensor.widthClass.map { ratePoints[ratePoint].widths[$0] } ?? tensor.channels
+  }
+
+  /// Channels of the latent at a rate point.
+  public func latentChannels(ratePoint: Int) -> Int { width(analysis.tensors[analysis.output], ratePoint) }
+
+  func graph(_ role: GraphRole) -> Graph {
+    switch role {
+    case .analysis: analysis
+    case .synthesis: synthesis
+    }
+  }
+
+  /// The layers of a network in the order of execution.
+  public func layers(_ role: GraphRole, ratePoint: Int) -> [LayerInfo] {
+    precondition(ratePoints.indices.contains(ratePoint))
+    let graph = self.graph(role)
+    return graph.layers.indices.map { i in
+      let tensor = graph.tensors[graph.inputCount + i]
+      return LayerInfo(
+        name: graph.layers[i].name, operation: "\(graph.layers[i].operation.name)", channels: width(tensor, ratePoint),
+        level: tensor.level, macPerPixel: graph.macPerPixel(layer: i) { width($0, ratePoint) })
+    }
+  }
+
+  /// Multiply-adds per pixel to encode.
+  public func encoderMACPerPixel(ratePoint: Int) -> Double {
+    layers(.analysis, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
+  }
+
+  /// Multiply-adds per pixel to decode.
+  public func decoderMACPerPixel(ratePoint: Int) -> Double {
+    layers(.synthesis, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
+  }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// An instruction-set variant of the kernels. All give the same bytes.
+public struct CPU: Sendable, Equatable {
+  let rawValue: Int
+
+  /// Names of all variants of this architecture, weakest first; the processor may lack some.
+  public static var names: [String] {
+    var names: [String] = []
+    while let name = sc_cpu_name(Int32(names.count)) { names.append(String(cString: name)) }
+    return names
+  }
+
+  /// The variants that this processor has.
+  public static var available: [CPU] {
+    names.indices.filter { sc_kernels_get(sc_cpu(UInt32($0))) != nil }.map { CPU(rawValue: $0) }
+  }
+
+  /// The strongest variant that this processor has.
+  public static var best: CPU { CPU(rawValue: Int(sc_kernels_best().pointee.cpu.rawValue)) }
+
+  private init(rawValue: Int) { self.rawValue = rawValue }
+
+  /// The variant of a name; nil if there is none or this processor lacks it.
+  public init?(name: String) {
+    guard let cpu = CPU.available.first(where: { Array($0.name.utf8) == Array(name.utf8) }) else { return nil }
+    self = cpu
+  }
+
+  public var name: String { String(cString: sc_cpu_name(Int32(rawValue))) }
+
+  var kernels: UnsafePointer<sc_kernels> { sc_kernels_get(sc_cpu(UInt32(rawValue))) }
+}
+
+/// How to run: never changes any result.
+public struct Execution: Sendable {
+  /// At least 1.
+  public var threads = 1
+  public var cpu = CPU.best
+  /// Output rows that pass through a network at a time; 0 for the default.
+  public var stripeRows = 0
+
+  public init() {}
+}
