@@ -12,8 +12,8 @@
 #define VARIABLE_SHIFT 1
 #define TILE_V 2
 #define TILE_P 6
-#define EACH_V(M) M(1) M(2)
-#define EACH_P(M) M(1) M(2) M(3) M(4) M(5) M(6)
+#define EACH_P(M, N) M(1, N) M(2, N) M(3, N) M(4, N) M(5, N) M(6, N)
+#define EACH_BLOCK(M) EACH_P(M, 1) EACH_P(M, 2)
 #define NARROW_ACC 9
 
 typedef __m256i vec;

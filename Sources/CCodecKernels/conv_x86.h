@@ -114,32 +114,29 @@ INLINE vec requantise(const int leaky, scale s, vec acc) {
 }
 #endif
 
-// Requantises `pixels` times v * LANES accumulators of the channels from `first` on, of which `channels`
-// exist.
-INLINE void finish(const int leaky, const int v, const sc_requant *q, int32_t first, int32_t channels,
-                   const int32_t *acc, int16_t *out, ptrdiff_t out_step, int pixels) {
+// Requantises `pixels` times `width` accumulators of the channels from `first` on, of which `channels` exist.
+INLINE void finish(const int leaky, const sc_requant *q, int32_t first, int32_t channels, const int32_t *acc,
+                   int32_t width, int16_t *out, ptrdiff_t out_step, int pixels) {
 #if VARIABLE_SHIFT
-  scale s[TILE_V];
-  UNROLL for (int i = 0; i < v; i++) {
-    s[i] = make_scale(q, VS(loadu)((const void *)(q->shift + first + i * LANES)));
-  }
-  for (; pixels; pixels--, out += out_step) {
-    UNROLL for (int i = 0; i < v; i++, acc += LANES) {
-      const vec r = requantise(leaky, s[i], VS(loadu)((const void *)acc));
-      if (channels >= (i + 1) * LANES) {
-        v_store16(out + i * LANES, r);
+  for (int32_t c = 0; c < channels; c += LANES) {
+    const scale s = make_scale(q, VS(loadu)((const void *)(q->shift + first + c)));
+    for (int x = 0; x < pixels; x++) {
+      const vec r = requantise(leaky, s, VS(loadu)((const void *)(acc + x * width + c)));
+      int16_t *to = out + x * out_step + c;
+      if (channels - c >= LANES) {
+        v_store16(to, r);
       } else {
         int16_t part[LANES];
         v_store16(part, r);
-        memcpy(out + i * LANES, part, (size_t)(channels - i * LANES) * sizeof *out);
+        memcpy(to, part, (size_t)(channels - c) * sizeof *out);
       }
     }
   }
 #else
   (void)leaky;
-  for (; pixels; pixels--, out += out_step, acc += v * LANES) {
+  for (int x = 0; x < pixels; x++) {
     for (int32_t c = 0; c < channels; c++) {
-      out[c] = sc_requantise(q, first + c, acc[c]);
+      out[x * out_step + c] = sc_requantise(q, first + c, acc[x * width + c]);
     }
   }
 #endif
@@ -148,11 +145,15 @@ INLINE void finish(const int leaky, const int v, const sc_requant *q, int32_t fi
 // ---- Wide form
 // -----------------------------------------------------------------------------------------------------
 
-// Adds rows r0 ... r1 - 1, `pairs` pairs of elements after `from`, for P pixels and v vectors of channels.
-// The accumulators come from init (init_step 0: the biases) and go to acc, v * LANES for each pixel. Returns
-// the weights that follow.
-INLINE const int16_t *block(const int P, const int v, const int16_t *w, const int16_t *const *rows,
-                            int32_t r0, int32_t r1, ptrdiff_t from, int32_t pairs, ptrdiff_t in_step,
+// Adds `rows` rows, `pairs` pairs of elements after `from`, for P pixels and v vectors of channels. The
+// accumulators come from init (init_step 0: the biases) and go to acc, v * LANES for each pixel. Returns the
+// weights that follow.
+typedef const int16_t *block_fn(const int16_t *w, const int16_t *const *in, int32_t rows, int32_t pairs,
+                                ptrdiff_t from, ptrdiff_t in_step, const int32_t *init, ptrdiff_t init_step,
+                                int32_t *acc);
+
+INLINE const int16_t *block(const int P, const int v, const int16_t *w, const int16_t *const *in,
+                            int32_t rows, int32_t pairs, ptrdiff_t from, ptrdiff_t in_step,
                             const int32_t *init, ptrdiff_t init_step, int32_t *acc) {
   vec a[TILE_P][TILE_V], b[TILE_V];
   UNROLL for (int p = 0; p < P; p++) {
@@ -160,16 +161,21 @@ INLINE const int16_t *block(const int P, const int v, const int16_t *w, const in
       a[p][i] = VS(loadu)((const void *)(init + p * init_step + i * LANES));
     }
   }
-  for (int32_t r = r0; r < r1; r++) {
-    const int16_t *in = rows[r] + from;
+  for (int32_t r = 0; r < rows; r++) {
+    // A pointer for every three pixels: base, base + step and base + 2 * step are addressing modes.
+    const int16_t *at[(TILE_P + 2) / 3];
+    UNROLL for (int p = 0; p < P; p += 3) { at[p / 3] = in[r] + from + p * in_step; }
     for (int32_t n = 0; n < pairs; n++) {
       UNROLL for (int i = 0; i < v; i++) { b[i] = VS(load)((const void *)(w + i * 2 * LANES)); }
       UNROLL for (int p = 0; p < P; p++) {
-        const vec x = v_pair(in + p * in_step);
+        const vec x = v_pair(at[p / 3] + p % 3 * in_step);
         UNROLL for (int i = 0; i < v; i++) { a[p][i] = v_mac(a[p][i], x, b[i]); }
       }
+      UNROLL for (int p = 0; p < P; p += 3) {
+        at[p / 3] += 2;
+        SC_OPAQUE_POINTER(at[p / 3]); // or the compiler derives them from each other, in a chain of additions
+      }
       w += v * LANES * 2;
-      in += 2;
     }
   }
   UNROLL for (int p = 0; p < P; p++) {
@@ -178,10 +184,23 @@ INLINE const int16_t *block(const int P, const int v, const int16_t *w, const in
   return w;
 }
 
+// Functions, not inlined: the registers of the loop are all spoken for.
+#define BLOCK(P, N)                                                                                          \
+  TARGET static const int16_t *block_##N##_##P(const int16_t *w, const int16_t *const *in, int32_t rows,     \
+                                               int32_t pairs, ptrdiff_t from, ptrdiff_t in_step,             \
+                                               const int32_t *init, ptrdiff_t init_step, int32_t *acc) {     \
+    return block(P, N, w, in, rows, pairs, from, in_step, init, init_step, acc);                             \
+  }
+EACH_BLOCK(BLOCK)
+#undef BLOCK
+#define BLOCK(P, N) [N - 1][P - 1] = block_##N##_##P,
+static block_fn *const blocks[TILE_V][TILE_P] = {EACH_BLOCK(BLOCK)};
+#undef BLOCK
+
 // v vectors of channels from `first` on, for a group of at most GROUP pixels.
-INLINE void tile(const int v, const sc_conv *conv, const int16_t *const *rows, int32_t row_count, int32_t run,
-                 ptrdiff_t from, ptrdiff_t in_step, int32_t first, int16_t *out, ptrdiff_t out_step,
-                 int pixels) {
+TARGET static void tile(int v, const sc_conv *conv, const int16_t *const *rows, int32_t row_count,
+                        int32_t run, ptrdiff_t from, ptrdiff_t in_step, int32_t first, int16_t *out,
+                        ptrdiff_t out_step, int pixels) {
   const int32_t all = (run + 1) / 2;
   const int32_t at_once = all < CHUNK ? CHUNK / all : 1; // rows of a chunk
   const sc_requant *q = &conv->requant;
@@ -196,13 +215,8 @@ INLINE void tile(const int v, const sc_conv *conv, const int16_t *const *rows, i
       for (int x = 0, P; x < pixels; x += P) {
         const int left = pixels - x;
         P = left <= TILE_P ? left : left < 2 * TILE_P ? (left + 1) / 2 : TILE_P;
-#define CASE(N)                                                                                              \
-  case N:                                                                                                    \
-    next = block(N, v, w, rows, r0, r1, from + x * in_step + 2 * e, pairs, in_step, init + x * init_step,    \
-                 init_step, acc + x * v * LANES);                                                            \
-    break;
-        switch (P) { EACH_P(CASE) }
-#undef CASE
+        next = blocks[v - 1][P - 1](w, rows + r0, r1 - r0, pairs, from + x * in_step + 2 * e, in_step,
+                                    init + x * init_step, init_step, acc + x * v * LANES);
       }
       w = next;
       init = acc;
@@ -211,20 +225,11 @@ INLINE void tile(const int v, const sc_conv *conv, const int16_t *const *rows, i
   }
   const int32_t channels = conv->out_channels - first < v * LANES ? conv->out_channels - first : v * LANES;
   if (q->leaky) {
-    finish(1, v, q, first, channels, acc, out + first, out_step, pixels);
+    finish(1, q, first, channels, acc, v * LANES, out + first, out_step, pixels);
   } else {
-    finish(0, v, q, first, channels, acc, out + first, out_step, pixels);
+    finish(0, q, first, channels, acc, v * LANES, out + first, out_step, pixels);
   }
 }
-
-#define TILE_FUNCTION(N)                                                                                     \
-  TARGET static void tile_##N(const sc_conv *conv, const int16_t *const *rows, int32_t row_count,            \
-                              int32_t run, ptrdiff_t from, ptrdiff_t in_step, int32_t first, int16_t *out,   \
-                              ptrdiff_t out_step, int pixels) {                                              \
-    tile(N, conv, rows, row_count, run, from, in_step, first, out, out_step, pixels);                        \
-  }
-EACH_V(TILE_FUNCTION)
-#undef TILE_FUNCTION
 
 TARGET static void wide(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step, ptrdiff_t x0,
                         int16_t *out, ptrdiff_t out_step, int pixels) {
@@ -252,12 +257,8 @@ TARGET static void wide(const sc_conv *conv, const int16_t *const *rows, ptrdiff
   }
   for (int32_t first = 0; first < conv->out_channels; first += TILE) {
     const int32_t left = conv->out_channels - first;
-#define CASE(N)                                                                                              \
-  case N:                                                                                                    \
-    tile_##N(conv, rows, row_count, run, from, in_step, first, out, out_step, pixels);                       \
-    break;
-    switch (left < TILE ? round_up(left, LANES) / LANES : TILE_V) { EACH_V(CASE) }
-#undef CASE
+    tile(left < TILE ? round_up(left, LANES) / LANES : TILE_V, conv, rows, row_count, run, from, in_step,
+         first, out, out_step, pixels);
   }
 }
 
