@@ -18,7 +18,9 @@ SC_CPU_LIST(SC_DECLARE)
 #undef SC_DECLARE
 
 /// Makes the compiler forget what it knows about a vector register.
-#if defined(__x86_64__)
+#if defined(SC_SIMDE)
+#define SC_OPAQUE(v) ((void)0) // its vectors are structs
+#elif defined(__x86_64__)
 #define SC_OPAQUE(v) __asm__ volatile("" : "+v"(v))
 #elif defined(__aarch64__)
 #define SC_OPAQUE(v) __asm__ volatile("" : "+w"(v))
