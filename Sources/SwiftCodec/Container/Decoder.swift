@@ -117,12 +117,12 @@ extension NetworkProgram {
   /// Runs a synthesis network and writes the samples of the picture proper.
   func synthesise(
     _ latent: Latent, width: Int, height: Int, channels: Int, _ execution: Execution,
-    into out: UnsafeMutablePointer<UInt8>, rowStride: Int
+    into out: UnsafeMutablePointer<UInt8>, rowStride: Int, profile: UnsafeMutablePointer<UInt64>? = nil
   ) {
     let q = Int32(tensors[output].q)
     let layout = latent.layout
     run(
-      width: layout.paddedWidth, height: layout.paddedHeight, execution,
+      width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
       source: { _, y, row in latent.read(row: y, row) },
       sink: { y, row in
         if y < height { sc_row_to_samples(row, q, out + y * rowStride, Int32(channels), width) }
@@ -130,12 +130,15 @@ extension NetworkProgram {
   }
 
   /// Runs an analysis network on a picture.
-  func analyse(_ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution) -> Latent {
+  func analyse(
+    _ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution,
+    profile: UnsafeMutablePointer<UInt64>? = nil
+  ) -> Latent {
     let latent = Latent(layout: layout, channels: channels)
     picture.samples.withUnsafeBufferPointer { samples in
       let base = samples.baseAddress!
       run(
-        width: layout.paddedWidth, height: layout.paddedHeight, execution,
+        width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
         source: { _, y, row in
           let line = base + min(y, picture.height - 1) * picture.width * picture.channels
           sc_samples_to_row(line, Int32(picture.channels), picture.width, row, layout.paddedWidth)

@@ -33,4 +33,13 @@ final class Latent {
     let (base, size) = planes(row: y)
     sc_row_to_planes(row, base, size, Int32(channels), layout.width)
   }
+
+  func isEqual(to other: Latent) -> Bool {
+    guard channels == other.channels, segments.count == other.segments.count else { return false }
+    for (a, b) in zip(segments, other.segments) {
+      guard a.count == b.count else { return false }
+      for i in 0..<a.count where a.base[i] != b.base[i] { return false }
+    }
+    return true
+  }
 }

@@ -17,6 +17,9 @@ public struct CPU: Sendable, Equatable {
     names.indices.filter { sc_kernels_get(sc_cpu(UInt32($0))) != nil }.map { CPU(rawValue: $0) }
   }
 
+  /// The plain C reference.
+  public static var scalar: CPU { CPU(rawValue: 0) }
+
   /// The strongest variant that this processor has.
   public static var best: CPU { CPU(rawValue: Int(sc_kernels_best().pointee.cpu.rawValue)) }
 

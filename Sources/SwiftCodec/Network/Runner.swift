@@ -106,7 +106,8 @@ final class NetworkRunner {
     }
   }
 
-  func run(source: Source, sink: Sink) {
+  /// `profile`, if given, has an element for each layer, to which the nanoseconds spent in it are added.
+  func run(source: Source, sink: Sink, profile: UnsafeMutablePointer<UInt64>? = nil) {
     NetworkRunner.forEachStripe(program, heights, firstRows, band, stripeRows) { produced, needed in
       for input in 0..<program.inputCount where produced[input] <= needed[input] {
         for y in produced[input]...needed[input] {
@@ -114,11 +115,13 @@ final class NetworkRunner {
           finish(input, y)
         }
       }
-      for layer in program.layers where produced[layer.output] <= needed[layer.output] {
+      for (i, layer) in program.layers.enumerated() where produced[layer.output] <= needed[layer.output] {
+        let start = profile == nil ? 0 : sc_clock_ns()
         for y in produced[layer.output]...needed[layer.output] {
           compute(layer, y)
           finish(layer.output, y)
         }
+        if let profile { profile[i] += sc_clock_ns() - start }
       }
       for y in produced[program.output]...needed[program.output] {
         sink(y, UnsafePointer(rings[program.output].row(y)))
@@ -219,16 +222,17 @@ extension NetworkProgram {
   /// Runs the network on a whole padded picture; every thread takes one band of the output.
   ///
   /// `source` and `sink` are called from all threads, for a row by one or, near a band's edge, two of them (`source`).
+  /// A profile is for one thread.
   func run(
-    width: Int, height: Int, _ execution: Execution, source: @escaping NetworkRunner.Source,
-    sink: @escaping NetworkRunner.Sink
+    width: Int, height: Int, _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil,
+    source: NetworkRunner.Source, sink: NetworkRunner.Sink
   ) {
     let outputHeight = height >> tensors[output].level
     let bands = max(1, min(execution.threads, outputHeight))
     parallel(threads: bands, count: bands) { i in
       let band = (i * outputHeight / bands)..<((i + 1) * outputHeight / bands)
       NetworkRunner(self, width: width, height: height, band: band, stripeRows: execution.stripeRows)
-        .run(source: source, sink: sink)
+        .run(source: source, sink: sink, profile: profile)
     }
   }
 }

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// Timings of the codec's parts on this machine, as fractions of what its arithmetic units can do.
+///
+/// Everything that is timed is first compared with the plain C reference; wrong results are never timed.
+public enum Measurement {
+  /// Why nothing is measured.
+  public enum Failure: Error {
+    /// A variant of the kernels gives other results than the plain C reference.
+    case mismatch(StaticString)
+    case encode(EncodeError)
+    case decode(DecodeError)
+
+    public var description: String {
+      switch self {
+      case .mismatch(let what): "\(what) differs from the plain C reference: not timed"
+      case .encode(let error): error.description
+      case .decode(let error): error.description
+      }
+    }
+  }
+
+  /// Repeated timings of one piece of work.
+  public struct Timing: Sendable {
+    public let name: String
+    /// Units of work in one run: multiply-adds of a network or layer, symbols of entropy coding, pixels of a codec.
+    public let work: Double
+    /// Of each run, ascending.
+    public let nanoseconds: [Double]
+
+    public var minimum: Double { nanoseconds[0] }
+    public var median: Double {
+      let n = nanoseconds.count
+      return n % 2 == 1 ? nanoseconds[n / 2] : (nanoseconds[n / 2 - 1] + nanoseconds[n / 2]) / 2
+    }
+
+    init(name: String, work: Double, nanoseconds: [UInt64]) {
+      self.name = name
+      self.work = work
+      self.nanoseconds = nanoseconds.map { Double($0) }.sorted()
+    }
+  }
+
+  /// A whole network and its layers, in the order of execution.
+  public struct Network: Sendable {
+    public let whole: Timing
+    public let layers: [Timing]
+  }
+
+  /// Multiply-adds per nanosecond of the variant's int16 arithmetic in registers alone: the best of some runs.
+  public static func peak(_ cpu: CPU) -> Double {
+    var iterations: UInt64 = 1 << 10
+    var best = 0.0
+    var runs = 0
+    while runs < 15 {
+      let start = sc_clock_ns()
+      let work = cpu.kernels.pointee.peak(iterations)
+      let time = sc_clock_ns() - start
+      // Runs of some milliseconds: long against the clock's grain, short against the scheduler's.
+      if time < 4_000_000 {
+        iterations *= 2
+        continue
+      }
+      best = max(best, Double(work) / Double(time))
+      runs += 1
+    }
+    return best
+  }
+
+  /// Clock cycles per nanosecond, from a chain of dependent additions: the best of some runs.
+  public static func clockRate() -> Double {
+    var best = 0.0
+    for _ in 0..<15 {
+      let start = sc_clock_ns()
+      let cycles = sc_dependent_additions(1 << 22)
+      best = max(best, Double(cycles) / Double(max(1, sc_clock_ns() - start)))
+    }
+    return best
+  }
+
+  private static func time(_ name: String, work: Double, repeats: Int, _ body: () -> Void) -> Timing {
+    var times: [UInt64] = []
+    for _ in 0..<max(1, repeats) {
+      let start = sc_clock_ns()
+      body()
+      times.append(sc_clock_ns() - start)
+    }
+    return Timing(name: name, work: work, nanoseconds: times)
+  }
+
+  /// Times a network on a picture: analysis of it, or synthesis of its latent.
+  public static func network(
+    _ role: GraphRole, of model: Model, _ picture: Picture, ratePoint: Int, execution: Execution, repeats: Int
+  ) throws(Failure) -> Network {
+    let graph = model.graph(role)
+    let layout = LatentLayout(width: picture.width, height: picture.height, level: model.latentLevel, segmentRows: 64)
+    let channels = model.latentChannels(ratePoint: ratePoint)
+    var plain = execution
+    plain.cpu = CPU.scalar
+    let analysis = NetworkProgram(model.analysis, of: model, ratePoint: ratePoint, cpu: execution.cpu)
+    let latent = analysis.analyse(picture, layout, channels: channels, execution)
+    var decoded = [UInt8](repeating: 0, count: picture.width * picture.height * 3)
+    let program = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: execution.cpu)
+
+    func run(_ program: NetworkProgram, _ execution: Execution, _ profile: UnsafeMutablePointer<UInt64>?) {
+      switch role {
+      case .analysis:
+        let result = program.analyse(picture, layout, channels: channels, execution, profile: profile)
+        precondition(result.channels == channels)
+      case .synthesis:
+        decoded.withUnsafeMutableBufferPointer { out in
+          program.synthesise(
+            latent, width: picture.width, height: picture.height, channels: 3, execution, into: out.baseAddress!,
+            rowStride: 3 * picture.width, profile: profile)
+        }
+      }
+    }
+
+    let reference = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: CPU.scalar)
+    switch role {
+    case .analysis:
+      guard reference.analyse(picture, layout, channels: channels, plain).isEqual(to: latent) else {
+        throw .mismatch("analysis")
+      }
+    case .synthesis:
+      run(reference, plain, nil)
+      let expected = decoded
+      run(program, execution, nil)
+      guard decoded == expected else { throw .mismatch("synthesis") }
+    }
+
+    let pixels = Double(layout.paddedWidth * layout.paddedHeight)
+    let macs = model.layers(role, ratePoint: ratePoint).map { $0.macPerPixel * pixels }
+    let whole = time("\(role.name)", work: macs.reduce(0, +), repeats: repeats) { run(program, execution, nil) }
+    // The layers' times come from runs of their own, on one thread: reading the clock costs a little.
+    var single = execution
+    single.threads = 1
+    var times = [[UInt64]](repeating: [], count: macs.count)
+    for _ in 0..<max(1, repeats) {
+      let profile = AlignedBuffer<UInt64>(count: macs.count, zero: 0)
+      run(program, single, profile.base)
+      for i in macs.indices { times[i].append(profile.base[i]) }
+    }
+    let layers = macs.indices.map { Timing(name: graph.layers[$0].name, work: macs[$0], nanoseconds: times[$0]) }
+    return Network(whole: whole, layers: layers)
+  }
+
+  /// Times the entropy decoder and encoder on the latent of a picture; work is in samples of active channels.
+  public static func entropy(
+    _ kind: EntropyKind, of model: Model, _ picture: Picture, ratePoint: Int, repeats: Int
+  ) throws(Failure) -> (decode: Timing, encode: Timing) {
+    var prepared = PreparedModel(model)
+    guard let coder = prepared.coder(kind, ratePoint: ratePoint) else { throw .encode(.entropyModel(kind)) }
+    // One segment, whatever the picture's height.
+    let layout = LatentLayout(
+      width: picture.width, height: picture.height, level: model.latentLevel, segmentRows: 1 << 16)
+    let channels = model.latentChannels(ratePoint: ratePoint)
+    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
+      .analyse(picture, layout, channels: channels, Execution())
+    let values = latent.segments[0].base
+    let payload = coder.encode(width: layout.width, height: layout.height, values: values).payload
+    let back = Latent(layout: layout, channels: channels)
+    func decode() -> Bool {
+      coder.decode(
+        payload: payload, in: 0..<payload.count, width: layout.width, height: layout.height,
+        values: back.segments[0].base)
+    }
+    guard decode(), back.isEqual(to: latent) else { throw .mismatch("entropy decoding") }
+    let samples = Double(coder.activeSamples(width: layout.width, height: layout.height, values: values))
+    let decoding = time("decode \(kind.name)", work: samples, repeats: repeats) { _ = decode() }
+    let encoding = time("encode \(kind.name)", work: samples, repeats: repeats) {
+      _ = coder.encode(width: layout.width, height: layout.height, values: values)
+    }
+    return (decoding, encoding)
+  }
+
+  /// Times whole encoding (without measuring the distortion) and whole decoding; work is in pixels.
+  public static func codec(
+    _ model: Model, _ picture: Picture, _ settings: EncoderSettings, repeats: Int
+  ) throws(Failure) -> (encode: Timing, decode: Timing) {
+    let encoder = Encoder(model: model)
+    let decoder = Decoder(model: model, execution: settings.execution)
+    let encoded: Encoded
+    let decoded: Picture
+    do throws(EncodeError) { encoded = try encoder.encode(picture, settings) } catch { throw .encode(error) }
+    do throws(DecodeError) { decoded = try decoder.decode(encoded.bytes) } catch { throw .decode(error) }
+    if let expected = encoded.reconstruction, expected != decoded { throw .mismatch("the decoded picture") }
+    var plain = Execution()
+    plain.cpu = CPU.scalar
+    let reference: Picture
+    do throws(DecodeError) {
+      reference = try Decoder(model: model, execution: plain).decode(encoded.bytes)
+    } catch { throw .decode(error) }
+    guard reference == decoded else { throw .mismatch("the decoded picture") }
+
+    var quick = settings
+    quick.measuresDistortion = false
+    let pixels = Double(picture.width * picture.height)
+    let encoding = time("encode", work: pixels, repeats: repeats) { _ = try? encoder.encode(picture, quick) }
+    let decoding = time("decode", work: pixels, repeats: repeats) { _ = try? decoder.decode(encoded.bytes) }
+    return (encoding, decoding)
+  }
+}
+
+extension EntropyCoder {
+  /// Samples of the channels that are coded at all.
+  fileprivate func activeSamples(width: Int, height: Int, values: UnsafePointer<Int16>) -> Int {
+    let size = width * height
+    var count = 0
+    for c in 0..<table.channelCount {
+      let plane = UnsafeBufferPointer(start: values + c * size, count: size)
+      if plane.contains(where: { $0 != Int16(table.mode[c]) }) { count += size }
+    }
+    return count
+  }
+}
