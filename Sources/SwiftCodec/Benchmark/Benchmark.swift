@@ -4,7 +4,7 @@ internal import CCodecKernels
 /// Timings of the codec's parts on this machine, as fractions of what its arithmetic units can do.
 ///
 /// Everything that is timed is first compared with the plain C reference; wrong results are never timed.
-public enum Measurement {
+public enum Benchmark {
   /// Why nothing is measured.
   public enum Failure: Error {
     /// A variant of the kernels gives other results than the plain C reference.
