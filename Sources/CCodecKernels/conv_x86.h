@@ -4,21 +4,16 @@
 //
 //   NAME(x), TARGET         x with the variant's suffix; the function attribute that switches the
 //   instructions on vec, LANES              a vector of int32 and how many it holds (it holds twice as many
-//   int16) V(x), VS(x)             the intrinsic x of this vector length; the same for names that end in the
+//   int16) V(x), VS(x)             the intrinsic x of this vector length; those whose names end in the
 //   register's size VARIABLE_SHIFT          1 where lanes can be shifted by different counts; 0 leaves
-//   requantisation to scalar code TILE_V, TILE_P          vectors of channels and pixels of the largest
-//   register block; EACH_V and EACH_P list them NARROW_ACC              accumulators of the narrow form's
-//   block v_pair(p)               two int16 from memory in every 32-bit lane v_mac(acc, a, b)        acc +
-//   a.lo * b.lo + a.hi * b.hi in every 32-bit lane v_sum4(a, b, c, d)      the sums over all lanes of four
-//   vectors, as one __m128i v_store16(p, v)         stores LANES int32 that fit 16 bits as int16 v_widen(p)
-//   LANES int16 from memory, as int32 v_interleave(&lo, &hi)  (first half, second half) of 2 * LANES int32 to
-//   the lanes where unpacklo_epi16 and
+//   requantisation to plain C TILE_V, TILE_P          vectors of channels and pixels of the largest register
+//   block EACH_BLOCK(M)           M(P, v) for every block up to that NARROW_ACC              accumulators of
+//   the narrow form's block v_pair(p)               two int16 from memory in every 32-bit lane v_mac(acc, a,
+//   b)        acc + a.lo * b.lo + a.hi * b.hi in every 32-bit lane v_sum4(a, b, c, d)      the sums over all
+//   lanes of four vectors, as one __m128i v_store16(p, v)         stores LANES int32 that fit 16 bits as
+//   int16 v_widen(p)              LANES int16 from memory, as int32 v_interleave(&lo, &hi)  (first half,
+//   second half) of 2 * LANES int32 to the lanes where unpacklo_epi16 and
 //                           unpackhi_epi16 put the elements of 2 * LANES int16; packs_epi32 undoes it
-//
-// Two forms of the convolution. Wide: a vector holds the accumulators of LANES channels; a pair of inputs is
-// broadcast and multiplied by a vector of weight pairs. Narrow, for at most NARROW channels, where most lanes
-// of the wide form would idle: a vector runs along the input and is summed at the end. The loader's premise
-// bounds every partial sum, so the order of the additions is free.
 #include <string.h>
 
 #include "sc_internal.h"
@@ -30,61 +25,11 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-enum {
-  TILE = TILE_V * LANES, // channels of a full tile
-  GROUP = 48,            // pixels whose accumulators wait in memory while a chunk of weights is in L1
-  CHUNK = 16384 / TILE_V / LANES / 4, // input pairs of a chunk: 16 kB of weights
-  FLAT = 128, // patches of at most this many elements are gathered: one row, one long run
-  NARROW = 4, // most channels of the narrow form
-};
+#define UNIT 2
+#define PAIR 2
+#define WIDTH (2 * LANES)
 
-static int32_t round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
-
-static int is_flat(int32_t rows, int32_t run, int32_t out_channels) {
-  return out_channels > NARROW && rows > 1 && run <= FLAT / rows;
-}
-
-// ---- Packed weights
-// ------------------------------------------------------------------------------------------------
-//
-// Wide:   [tile][row][pair][vector][LANES][2]; the last tile has as many vectors as its channels need.
-// Narrow: [row][run / (2 * LANES)][channel][2 * LANES].
-
-size_t NAME(sc_conv_packed_size)(int32_t rows, int32_t run, int32_t out_channels) {
-  if (is_flat(rows, run, out_channels)) {
-    run *= rows;
-    rows = 1;
-  }
-  const size_t taps = (size_t)rows * (size_t)round_up(run, out_channels <= NARROW ? 2 * LANES : 2);
-  const int32_t channels = out_channels <= NARROW ? out_channels : round_up(out_channels, LANES);
-  return (taps * (size_t)channels * sizeof(int16_t) + 63) / 64 * 64;
-}
-
-void NAME(sc_conv_pack)(int16_t *packed, const int16_t *weights, int32_t rows, int32_t run,
-                        int32_t out_channels) {
-  memset(packed, 0, NAME(sc_conv_packed_size)(rows, run, out_channels));
-  if (is_flat(rows, run, out_channels)) {
-    run *= rows;
-    rows = 1;
-  }
-  const int narrow = out_channels <= NARROW;
-  const int32_t width = narrow ? 2 * LANES : 2; // elements side by side in a vector of weights
-  const size_t steps = (size_t)round_up(run, width) / (size_t)width;
-  for (int32_t o = 0; o < out_channels; o++) {
-    const int32_t tile = narrow ? 0 : o / TILE * TILE, left = out_channels - tile;
-    const size_t channels = (size_t)(narrow ? out_channels : round_up(left < TILE ? left : TILE, LANES));
-    int16_t *to = packed + ((size_t)tile * (size_t)rows * steps + (size_t)(o - tile)) * (size_t)width;
-    for (int32_t r = 0; r < rows; r++) {
-      for (int32_t e = 0; e < run; e++) {
-        to[(size_t)(e / width) * channels * (size_t)width + (size_t)(e % width)] = *weights++;
-      }
-      to += steps * channels * (size_t)width;
-    }
-  }
-}
-
-// ---- Requantisation
-// ------------------------------------------------------------------------------------------------
+// ---- Requantisation ----
 
 #if VARIABLE_SHIFT
 typedef struct scale {
@@ -142,8 +87,7 @@ INLINE void finish(const int leaky, const sc_requant *q, int32_t first, int32_t 
 #endif
 }
 
-// ---- Wide form
-// -----------------------------------------------------------------------------------------------------
+// ---- Wide form ----
 
 // Adds `rows` rows, `pairs` pairs of elements after `from`, for P pixels and v vectors of channels. The
 // accumulators come from init (init_step 0: the biases) and go to acc, v * LANES for each pixel. Returns the
@@ -197,84 +141,18 @@ EACH_BLOCK(BLOCK)
 static block_fn *const blocks[TILE_V][TILE_P] = {EACH_BLOCK(BLOCK)};
 #undef BLOCK
 
-// v vectors of channels from `first` on, for a group of at most GROUP pixels.
-TARGET static void tile(int v, const sc_conv *conv, const int16_t *const *rows, int32_t row_count,
-                        int32_t run, ptrdiff_t from, ptrdiff_t in_step, int32_t first, int16_t *out,
-                        ptrdiff_t out_step, int pixels) {
-  const int32_t all = (run + 1) / 2;
-  const int32_t at_once = all < CHUNK ? CHUNK / all : 1; // rows of a chunk
-  const sc_requant *q = &conv->requant;
-  int32_t acc[GROUP * TILE];
-  const int16_t *w = conv->weights + (ptrdiff_t)first * row_count * all * 2, *next = w;
-  const int32_t *init = q->bias + first;
-  ptrdiff_t init_step = 0;
-  for (int32_t r0 = 0; r0 < row_count; r0 += at_once) {
-    const int32_t r1 = row_count - r0 < at_once ? row_count : r0 + at_once;
-    for (int32_t e = 0; e < all; e += CHUNK) {
-      const int32_t pairs = all - e < CHUNK ? all - e : CHUNK;
-      for (int x = 0, P; x < pixels; x += P) {
-        const int left = pixels - x;
-        P = left <= TILE_P ? left : left < 2 * TILE_P ? (left + 1) / 2 : TILE_P;
-        next = blocks[v - 1][P - 1](w, rows + r0, r1 - r0, pairs, from + x * in_step + 2 * e, in_step,
-                                    init + x * init_step, init_step, acc + x * v * LANES);
-      }
-      w = next;
-      init = acc;
-      init_step = v * LANES;
-    }
-  }
-  const int32_t channels = conv->out_channels - first < v * LANES ? conv->out_channels - first : v * LANES;
-  if (q->leaky) {
-    finish(1, q, first, channels, acc, v * LANES, out + first, out_step, pixels);
-  } else {
-    finish(0, q, first, channels, acc, v * LANES, out + first, out_step, pixels);
-  }
-}
-
-TARGET static void wide(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step, ptrdiff_t x0,
-                        int16_t *out, ptrdiff_t out_step, int pixels) {
-  ptrdiff_t from = x0 * in_step;
-  int32_t row_count = conv->rows, run = conv->run;
-  int16_t patch[GROUP * FLAT + 2 * LANES];
-  const int16_t *flat[1] = {patch};
-  if (is_flat(row_count, run, conv->out_channels)) {
-    // Whole vectors: what a row writes too much is overwritten by the next, or meets a weight of zero.
-    const ptrdiff_t step = round_up(row_count * run, 2);
-    for (int x = 0; x < pixels; x++) {
-      for (int32_t r = 0; r < row_count; r++) {
-        for (int32_t e = 0; e < run; e += 2 * LANES) {
-          VS(storeu)
-          ((void *)(patch + x * step + r * run + e),
-           VS(loadu)((const void *)(rows[r] + from + x * in_step + e)));
-        }
-      }
-    }
-    run *= row_count;
-    row_count = 1;
-    rows = flat;
-    in_step = step;
-    from = 0;
-  }
-  for (int32_t first = 0; first < conv->out_channels; first += TILE) {
-    const int32_t left = conv->out_channels - first;
-    tile(left < TILE ? round_up(left, LANES) / LANES : TILE_V, conv, rows, row_count, run, from, in_step,
-         first, out, out_step, pixels);
-  }
-}
-
-// ---- Narrow form
-// ---------------------------------------------------------------------------------------------------
+// ---- Narrow form ----
 
 INLINE void narrow(const int C, const int P, const sc_conv *conv, const int16_t *const *rows,
                    ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, ptrdiff_t pixels) {
   const sc_requant *q = &conv->requant;
   for (ptrdiff_t x = 0; x < pixels; x += P) {
     const ptrdiff_t last = pixels - 1 - x; // a short block repeats its last pixel
-    vec a[NARROW][4], b[4];
+    vec a[4][4], b[4];
     ptrdiff_t at[4];
     UNROLL for (int p = 0; p < 4; p++) {
       at[p] = (x + (p < last ? p : last)) * in_step;
-      UNROLL for (int c = 0; c < NARROW; c++) { a[c][p] = VS(setzero)(); }
+      UNROLL for (int c = 0; c < 4; c++) { a[c][p] = VS(setzero)(); }
     }
     const int16_t *w = conv->weights;
     for (int32_t r = 0; r < conv->rows; r++) {
@@ -310,9 +188,8 @@ INLINE void narrow(const int C, const int P, const sc_conv *conv, const int16_t 
 
 #define NARROW_FUNCTION(N)                                                                                   \
   TARGET static void narrow_##N(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step,          \
-                                int16_t *out, ptrdiff_t out_step, size_t pixels) {                           \
-    narrow(N, NARROW_ACC / N < 4 ? NARROW_ACC / N : 4, conv, rows, in_step, out, out_step,                   \
-           (ptrdiff_t)pixels);                                                                               \
+                                int16_t *out, ptrdiff_t out_step, ptrdiff_t pixels) {                        \
+    narrow(N, NARROW_ACC / N < 4 ? NARROW_ACC / N : 4, conv, rows, in_step, out, out_step, pixels);          \
   }
 NARROW_FUNCTION(1)
 NARROW_FUNCTION(2)
@@ -320,30 +197,9 @@ NARROW_FUNCTION(3)
 NARROW_FUNCTION(4)
 #undef NARROW_FUNCTION
 
-void NAME(sc_conv)(const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step, int16_t *out,
-                   ptrdiff_t out_step, size_t pixels) {
-  switch (conv->out_channels) {
-  case 1:
-    narrow_1(conv, rows, in_step, out, out_step, pixels);
-    return;
-  case 2:
-    narrow_2(conv, rows, in_step, out, out_step, pixels);
-    return;
-  case 3:
-    narrow_3(conv, rows, in_step, out, out_step, pixels);
-    return;
-  case 4:
-    narrow_4(conv, rows, in_step, out, out_step, pixels);
-    return;
-  }
-  for (size_t x = 0; x < pixels; x += GROUP) {
-    wide(conv, rows, in_step, (ptrdiff_t)x, out + (ptrdiff_t)x * out_step, out_step,
-         pixels - x < GROUP ? (int)(pixels - x) : GROUP);
-  }
-}
+#include "conv_tiles.h"
 
-// ---- Depthwise, gain, add
-// ------------------------------------------------------------------------------------------
+// ---- Depthwise, gain, add ----
 
 #if VARIABLE_SHIFT
 // Requantises and stores the sums of 2 * LANES channels, interleaved; `channels` of them exist.
@@ -378,7 +234,8 @@ enum {
 // Two taps at a time: the inputs of both interleave into the pairs that one multiply-add takes.
 INLINE void depthwise(const int leaky, const sc_depthwise *conv, const int16_t *const *rows,
                       ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, size_t pixels) {
-  const int32_t channels = conv->channels, taps = conv->kh * conv->kw, stride = round_up(channels, SC_LANES);
+  const int32_t channels = conv->channels, taps = conv->kh * conv->kw,
+                stride = sc_round_up(channels, SC_LANES);
   for (int32_t c = 0; c < channels; c += 2 * LANES) {
     const int16_t *at[TAPS];
     vec w[TAPS], bias[2];
@@ -464,8 +321,7 @@ TARGET void NAME(sc_add)(const int16_t *a, const int16_t *b, int16_t *out, size_
 }
 #endif
 
-// ---- Peak
-// ----------------------------------------------------------------------------------------------------------
+// ---- Peak ----
 
 TARGET uint64_t NAME(sc_peak)(uint64_t iterations) {
   vec x = V(set1_epi32)((int)iterations), a[12];

@@ -7,13 +7,6 @@
 #define sc_depthwise_sse41 sc_depthwise_c
 #define sc_gain_sse41 sc_gain_c
 #define sc_add_sse41 sc_add_c
-#define sc_conv_packed_size_neon sc_conv_packed_size_c
-#define sc_conv_pack_neon sc_conv_pack_c
-#define sc_conv_neon sc_conv_c
-#define sc_depthwise_neon sc_depthwise_c
-#define sc_gain_neon sc_gain_c
-#define sc_add_neon sc_add_c
-#define sc_peak_neon sc_peak_c
 
 #define SC_TABLE(id, text, suffix)                                                                           \
   [id] = {.name = text,                                                                                      \

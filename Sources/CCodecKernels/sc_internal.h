@@ -29,6 +29,8 @@ SC_CPU_LIST(SC_DECLARE)
 /// The same for a pointer.
 #define SC_OPAQUE_POINTER(p) __asm__ volatile("" : "+r"(p))
 
+static inline int32_t sc_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
+
 static inline int32_t sc_clamp(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 static inline int16_t sc_requantise(const sc_requant *q, int32_t channel, int32_t acc) {
