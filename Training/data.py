@@ -1,14 +1,44 @@
-"""Folders of pictures."""
+"""Folders of pictures, and random crops of them."""
 import glob
 
 import numpy as np
+import torch
 from PIL import Image
 
 
 def list_pictures(folder):
-    return sorted(f for e in ('jpg', 'png') for f in glob.glob(f'{folder}/*.{e}'))
+    files = sorted(f for e in ('jpg', 'png') for f in glob.glob(f'{folder}/*.{e}'))
+    if not files:
+        raise SystemExit(f'{folder}: no jpg or png')
+    return files
 
 
 def read_picture(path):
     """uint8 [H, W, 3]"""
     return np.array(Image.open(path).convert('RGB'))
+
+
+class Crops:
+    """All pictures as uint8 on the training device; crops with random flips and transposes.
+
+    A picture is drawn with the square root of its area, so that large ones neither drown nor drown in small ones.
+    """
+
+    def __init__(self, pictures, device, seed):
+        self.pictures = [torch.from_numpy(p).permute(2, 0, 1).contiguous().to(device) for p in pictures]
+        self.weight = torch.tensor([float(p.shape[1] * p.shape[2]) for p in self.pictures]).sqrt()
+        self.generator = torch.Generator().manual_seed(seed)        # on the CPU: the same crops on every device
+
+    def integer(self, n):
+        return int(torch.randint(n, (1,), generator=self.generator))
+
+    def batch(self, count, size):
+        """[count, 3, size, size] in [0, 1]"""
+        out = []
+        for i in torch.multinomial(self.weight, count, replacement=True, generator=self.generator).tolist():
+            p = self.pictures[i]
+            y, x, turn = self.integer(p.shape[1] - size + 1), self.integer(p.shape[2] - size + 1), self.integer(4)
+            crop = p[:, y:y + size, x:x + size]
+            crop = crop.flip(2) if turn & 1 else crop
+            out.append(crop.transpose(1, 2) if turn & 2 else crop)
+        return torch.stack(out).float().div_(255).contiguous(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ import integer
 from data import list_pictures, read_picture
 from graph import ALL, Graph, cdf, entropy_point, write_model
 from integer import ANALYSIS, RELU, SYNTHESIS
-from networks import Base
+from networks import load
 
 HIDDEN, LATENT = 0, 1       # width classes
 
@@ -70,7 +70,7 @@ def modes(cdfs):
     return [minimum + int(f[:-1].argmax()) for minimum, f in cdfs]
 
 
-def export(net, pictures, path, bits, headroom):
+def export_base(net, pictures, path, bits, headroom):
     """Writes the model twice: the activity of channels is counted with the integer network of the first."""
     graphs = base_graphs(net)
     observe(graphs, pictures)
@@ -93,12 +93,6 @@ def export(net, pictures, path, bits, headroom):
     write()
 
 
-def load(path):
-    net = Base()
-    net.load_state_dict({n: p.float() for n, p in torch.load(path, weights_only=True, map_location='cpu')['ema'].items()})
-    return net.eval()
-
-
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument('network', choices=['base'])
@@ -110,8 +104,8 @@ def main():
     a.add_argument('--bits', type=int, default=13, help='of activations between convolutions')
     a.add_argument('--headroom', type=float, default=1.5, help='over the largest activation seen')
     a = a.parse_args()
-    net = load(a.checkpoint)
-    export(net, list(crops(a.data, a.pictures)), a.out, a.bits, a.headroom)
+    net = load(a.checkpoint, a.network)
+    export_base(net, list(crops(a.data, a.pictures)), a.out, a.bits, a.headroom)
     if a.check:
         check_int16.report(integer.read_model(a.out), net, a.check)
 

@@ -2,7 +2,7 @@
 
 python fixtures.py
 """
-import os
+from pathlib import Path
 
 import crc32c
 import numpy as np
@@ -13,8 +13,9 @@ import integer
 from graph import ALL, Graph, cdf, entropy_point, write_model
 from integer import ANALYSIS, DEPTHWISE, LEAKY, RELU, REPLICATE, SYNTHESIS, ZERO
 
-MODELS = os.path.join(os.path.dirname(__file__), '../Fixtures/models')
-BASE = os.path.join(os.path.dirname(__file__), '../Sources/CCodecKernels/models/base.scm')
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / 'Fixtures/models'
+BASE = ROOT / 'Sources/CCodecKernels/models/base.scm'
 LAMBDAS = [0.002, 0.01, 0.05]
 HIDDEN, LATENT = 0, 1
 CLASSES = [[4, 8, 8], [8, 8, 12]]
@@ -75,7 +76,7 @@ def crc(a, dtype):
 def expectations(model_path, width, height):
     """One line a rate point. The synthesis runs on the latent of the analysis."""
     model, picture = integer.read_model(model_path), formula_picture(width, height)
-    lines = [f'# Result of {os.path.basename(model_path)} on a picture of {width} x {height} (width x height),',
+    lines = [f'# Result of {model_path.name} on a picture of {width} x {height} (width x height),',
              f'# {FORMULA}; x from left, y from top, c = 0 red, 1 green, 2 blue.',
              '# CRC-32C of: the picture (u8, rows of RGB); the latent (i16 little-endian, [row][column][channel], channels of the rate point);',
              '# the result of the synthesis (the same layout, on the extended picture); the decoded picture (u8, rows of RGB).',
@@ -103,11 +104,10 @@ def main():
         p = np.exp(-np.abs(values - np.median(latent, 1)[:, None]) / (0.3 + np.abs(latent).mean(1)[:, None]))
         cdfs = [cdf(row / row.sum(), -300) for row in p]
         points.append(entropy_point(export.modes(cdfs), rng.uniform(0.2, 0.999, m), cdfs))
-    path = os.path.join(MODELS, 'tiny.scm')
+    path = MODELS / 'tiny.scm'
     write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(0, points)])
     for model, size in ((path, (37, 29)), (BASE, (64, 48))):
-        with open(os.path.join(MODELS, os.path.basename(model)[:-3] + 'txt'), 'w') as file:
-            file.write(expectations(model, *size))
+        (MODELS / (model.stem + '.txt')).write_text(expectations(model, *size))
 
 
 if __name__ == '__main__':

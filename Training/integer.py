@@ -5,6 +5,7 @@ Tensors are [channels, height, width].
 """
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import crc32c
 import numpy as np
@@ -136,7 +137,7 @@ def check(condition, what):
 
 
 def read_model(path):
-    file = Bytes(open(path, 'rb').read())
+    file = Bytes(Path(path).read_bytes())
     check(file.take(8) == b'SCMODEL\x01', 'not a model file of version 1')
     model, arrays, tag = Model(), [], None
     while tag != b'END ':

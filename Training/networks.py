@@ -1,33 +1,60 @@
 """The networks, layer by layer as they stand in the model file.
 
-Pictures are [B, 3, H, W] in [0, 1]; latents [B, M, H / 16, W / 16].
+Pictures are [B, 3, H, W] in [0, 1], H and W multiples of `multiple`. A batch holds pictures of several rate points: `points` names each
+picture's, equal ones side by side. forward() gives the decoded pictures and the bits of each. Parameters keep the names of published checkpoints.
 """
+import math
+from itertools import groupby
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 
+def straight_through(x):
+    return x + (torch.round(x) - x).detach()
+
+
+def noisy(x, alpha=4.0):
+    """Soft rounding, then uniform noise. Noise alone charges latents that round to zero far too much."""
+    m = torch.floor(x) + 0.5
+    return m + torch.tanh(alpha * (x - m)) * (0.5 / math.tanh(alpha / 2)) + torch.rand_like(x) - 0.5
+
+
+def steps(lambdas):
+    """Logarithms of the quantiser's gain that equates the slopes of distortion and rate at high rate."""
+    return torch.log(torch.tensor(lambdas) / 4e-4) / 2
+
+
+def principal(patches, count):
+    """Orthonormal directions of most variance over the channels of [B, C, h, w], and their standard deviations."""
+    v = patches.permute(1, 0, 2, 3).flatten(1).double()
+    e, u = torch.linalg.eigh(v @ v.T / v.shape[1])
+    order = e.argsort(descending=True)[:count]
+    return u[:, order].to(patches.dtype), e[order].clamp_min(0).sqrt().to(patches.dtype)
+
+
 class Mixture(nn.Module):
     """Factorised density of integers: three logistics per rate point and channel. Elementwise only, which is fast on few cores."""
 
-    def __init__(self, rate_points, channels):
+    def __init__(self, points, channels):
         super().__init__()
-        self.mu = nn.Parameter(torch.zeros(rate_points, channels, 3))
-        self.w = nn.Parameter(torch.zeros(rate_points, channels, 3))
-        self.ls = nn.Parameter(torch.log(torch.tensor([0.3, 0.8, 2.0])).repeat(rate_points, channels, 1))
+        self.mu = nn.Parameter(torch.zeros(points, channels, 3))
+        self.w = nn.Parameter(torch.zeros(points, channels, 3))
+        self.ls = nn.Parameter(torch.log(torch.tensor([0.3, 0.8, 2.0])).repeat(points, channels, 1))
 
-    def forward(self, y, k):
-        """Probabilities of the values y [B, C, h, w] at rate point k."""
-        n = y.shape[1]
-        weight = F.softmax(self.w[k, :n], -1)
-        sharpness = torch.exp(-self.ls[k, :n]).clamp_max(50.0)
-        p = 0
+    def forward(self, y, points):
+        """Probabilities of the values y [B, C, h, w]; the first C channels are used."""
+        r, n, p = torch.tensor(points, device=y.device), y.shape[1], 0
+        weight, sharpness = F.softmax(self.w[r, :n], -1), torch.exp(-self.ls[r, :n]).clamp_max(50.0)
         for j in range(3):
-            channel = lambda t: t[:, j, None, None]
-            d, s = (y - channel(self.mu[k, :n])).abs(), channel(sharpness)
-            p = p + channel(weight) * (torch.sigmoid((0.5 - d) * s) - torch.sigmoid((-0.5 - d) * s))
+            mu, w, s = (t[..., j, None, None] for t in (self.mu[r, :n], weight, sharpness))
+            d = (y - mu).abs()
+            p = p + w * (torch.sigmoid((0.5 - d) * s) - torch.sigmoid((-0.5 - d) * s))
         return p.clamp_min(1e-9)
 
+
+# ---- base -----------------------------------------------------------------------------------------------------------
 
 class SlimmableConv(nn.Module):
     """5×5 stride-2 (transposed) convolution; the first inputs and outputs are used."""
@@ -36,7 +63,7 @@ class SlimmableConv(nn.Module):
         super().__init__()
         self.transposed = transposed
         shape = (inputs, outputs) if transposed else (outputs, inputs)
-        self.weight = nn.Parameter(torch.randn(*shape, 5, 5) * 0.9 * (2 / (inputs * (25 / 4 if transposed else 25))) ** 0.5)
+        self.weight = nn.Parameter(torch.randn(*shape, 5, 5) * 0.9 * math.sqrt(2 / (inputs * (25 / 4 if transposed else 25))))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x, outputs):
@@ -49,19 +76,23 @@ class SlimmableConv(nn.Module):
 class Base(nn.Module):
     """The network of the low-complexity paper: four 5×5 stride-2 convolutions with ReLU each way, factorised density."""
 
-    lambdas = [0.0018, 0.0035, 0.0067, 0.0130, 0.0200, 0.0400, 0.0800]
-    hidden = [48, 64, 64, 96, 96, 128, 128]         # channels in use at each rate point
+    lambdas = [0.0018, 0.0035, 0.0067, 0.0130, 0.0200, 0.0400, 0.0800]      # of λ · 255² · MSE + bits per pixel
+    hidden = [48, 64, 64, 96, 96, 128, 128]                                 # channels in use at each rate point
     latent = [128, 128, 128, 144, 144, 192, 192]
+    multiple = 16
+    learning_rate, ratio = 1e-4, 20.0                                       # of the transforms; the density takes `ratio` times it
 
     def __init__(self):
         super().__init__()
         n, m, points = self.hidden[-1], self.latent[-1], len(self.lambdas)
         self.ga = nn.ModuleList(SlimmableConv(i, o) for i, o in ((3, n), (n, n), (n, n), (n, m)))
         self.gs = nn.ModuleList(SlimmableConv(i, o, transposed=True) for i, o in ((m, n), (n, n), (n, n), (n, 3)))
-        step = torch.linspace(0.7, 2.6, points)[:, None]
-        self.gain = nn.Parameter(step.repeat(1, m))     # logarithms
-        self.igain = nn.Parameter(-step.repeat(1, m))
+        self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, m))     # logarithms
+        self.igain = nn.Parameter(-steps(self.lambdas)[:, None].repeat(1, m))
         self.by = Mixture(points, m)
+
+    def transforms(self):
+        return [p for n, p in self.named_parameters() if not n.startswith('by.')]
 
     def analysis(self, x, k):
         x = x - 0.5
@@ -74,3 +105,225 @@ class Base(nn.Module):
         for conv in self.gs[:3]:
             x = F.relu(conv(x, self.hidden[k]))
         return self.gs[3](x, 3).float() + 0.5
+
+    def forward(self, x, points, hard=False):
+        pictures, bits, first = [], [], 0
+        for k, group in groupby(points):
+            n = len(list(group))
+            y = self.analysis(x[first:first + n], k)
+            with torch.autocast(x.device.type, enabled=False):
+                bits.append(-torch.log2(self.by(torch.round(y) if hard else noisy(y), [k] * n)).sum((1, 2, 3)))
+            pictures.append(self.synthesis(torch.round(y) if hard else straight_through(y), k))
+            first += n
+        return torch.cat(pictures), torch.cat(bits)
+
+    @torch.no_grad()
+    def initialise(self, x, spare=0.5):
+        """Starts as a cascade of 2×2 patch PCAs, exact through ReLU by mirrored (+w, −w) pairs of channels.
+
+        A random start needs thousands of steps to leave 20 dB. Channels beyond the pairs keep `spare` of their random input weights.
+        """
+        n, a = self.hidden[-1] // 2, x - 0.5
+        for i, count in enumerate((min(12, n), min(48, n), n, self.latent[-1])):
+            channels = a.shape[1]
+            u, _ = principal(F.pixel_unshuffle(a, 2), count)
+            w = torch.zeros(count, channels, 5, 5, device=x.device)
+            w[:, :, 2:4, 2:4] = u.T.reshape(-1, channels, 2, 2)
+            a = F.conv2d(a, w, stride=2, padding=2)
+            if i > 0:
+                w = torch.stack([w, -w], 2).flatten(1, 2)
+            if i < 3:
+                w = torch.stack([w, -w], 1).flatten(0, 1)
+            down, up = self.ga[i].weight, self.gs[3 - i].weight
+            down.mul_(spare)
+            down[:len(w)] = 0
+            down[:len(w), :w.shape[1]] = w
+            up.mul_(spare)
+            up[:, :w.shape[1]] = 0
+            up[:len(w), :w.shape[1]] = w
+        for k, m in enumerate(self.latent):
+            spread = self.analysis(x, k).abs().mean((0, 2, 3)).clamp_min(0.03)[:, None]
+            self.by.ls[k, :m] = torch.log(spread * torch.tensor([0.15, 0.5, 1.5], device=x.device)).clamp_min(-3.0)
+
+
+# ---- flagship -------------------------------------------------------------------------------------------------------
+
+def conv(inputs, outputs, kernel=3, stride=1, gain=1.0, border='zeros'):
+    m = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode=border)
+    nn.init.normal_(m.weight, std=gain * math.sqrt(2 / (inputs * kernel ** 2)))
+    nn.init.zeros_(m.bias)
+    return m
+
+
+def depthwise(channels, border='zeros'):
+    """3×3: the weight gradient of a depthwise 5×5 is 25 times slower on a processor."""
+    m = nn.Conv2d(channels, channels, 3, 1, 1, groups=channels, padding_mode=border)
+    nn.init.normal_(m.weight, std=0.5 / 3)
+    nn.init.zeros_(m.bias)
+    with torch.no_grad():
+        m.weight[:, 0, 1, 1] += 0.7
+    return m
+
+
+class RateReLU(nn.Module):
+    """relu(a x + b), where a and b belong to the rate point. They fold into the convolution before."""
+
+    def __init__(self, points, channels):
+        super().__init__()
+        self.a = nn.Parameter(torch.ones(points, channels))
+        self.b = nn.Parameter(torch.zeros(points, channels))
+
+    def forward(self, x, r):
+        return F.relu(x * self.a[r][:, :, None, None].to(x.dtype) + self.b[r][:, :, None, None].to(x.dtype))
+
+
+class Block(nn.Module):
+    """x + c2 relu(a c1 dw x + b): depthwise 3×3, pointwise to `hidden` channels and back (zero at the start)."""
+
+    def __init__(self, points, channels, hidden, border='zeros'):
+        super().__init__()
+        self.dw = depthwise(channels, border)
+        self.c1 = conv(channels, hidden, 1)
+        self.c2 = conv(hidden, channels, 1, gain=0.0)
+        self.act = RateReLU(points, hidden)
+
+    def forward(self, x, r):
+        return x + self.c2(self.act(self.c1(self.dw(x)), r))
+
+
+class Slice(nn.Module):
+    """Means and logarithms of scales of one slice of the latent."""
+
+    def __init__(self, points, inputs, hidden, outputs):
+        super().__init__()
+        self.c1 = conv(inputs, hidden, 1)
+        self.dw = depthwise(hidden, 'replicate')
+        self.act = RateReLU(points, hidden)
+        self.c2 = conv(hidden, outputs, 1, gain=0.0)
+
+    def forward(self, x, r):
+        return self.c2(self.act(self.dw(F.relu(self.c1(x))), r))
+
+
+class Flagship(nn.Module):
+    """One width for all rates: whitened linear trunk, depthwise-separable residual blocks, mean-scale hyperprior with channel slices.
+
+    Borders are replicated in the entropy networks: training crops are 3×3 hyper-latents, nearly all border, and must look like whole pictures.
+    """
+
+    lambdas = [0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800]
+    multiple = 64
+    learning_rate, ratio = 3e-4, 3.0
+    C, D, M, Z, S = 192, 128, 192, 64, 4        # channels of trunk up and down, latent, hyper-latent; slices
+    log_scale = (-3.5, 6.0)                     # bounds of the logarithm of a scale
+
+    def __init__(self):
+        super().__init__()
+        C, D, M, Z, S, points, hidden, context = self.C, self.D, self.M, self.Z, self.S, len(self.lambdas), 128, 96
+        blocks = lambda n, c, h: nn.ModuleList(Block(points, c, h) for _ in range(n))
+        self.register_buffer('whiten', torch.zeros(C, 192, 1, 1))       # fixed; they fold into their neighbours
+        self.register_buffer('colour', torch.zeros(192, 192, 1, 1))
+        self.e1, self.e_dn, self.e2 = blocks(4, C, 256), nn.Conv2d(C, M, 4, 2, 1), blocks(2, M, 256)
+        self.d2, self.d_up, self.d1 = blocks(2, M, 192), nn.ConvTranspose2d(M, D, 4, 2, 1), blocks(3, D, 192)
+        self.d_out = conv(D, 192, 1, gain=0.0)
+        self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, M))
+        self.igain = nn.Parameter(-steps(self.lambdas)[:, None].repeat(1, M))
+        self.ha = nn.ModuleList([conv(2 * M, hidden, 1), conv(hidden, hidden, 5, 2, border='replicate'), conv(hidden, Z, 5, 2, border='replicate')])
+        self.hs = nn.ModuleList([conv(Z, 4 * context, border='replicate'), conv(context, 4 * context, border='replicate')])
+        self.hb = Block(points, context, 2 * context, 'replicate')
+        self.slices = nn.ModuleList(Slice(points, context + M // S * i, hidden, 2 * M // S) for i in range(S))
+        self.base = nn.Parameter(torch.zeros(points, M))
+        self.bz = Mixture(points, Z)
+
+    def transforms(self):
+        """The linear trunk; branches and entropy model bear a larger step."""
+        return [p for n, p in self.named_parameters() if n.startswith(('e_dn', 'd_up', 'd_out', 'gain', 'igain'))]
+
+    def analysis(self, x, r):
+        x = F.conv2d(F.pixel_unshuffle(x - 0.5, 8), self.whiten)
+        for b in self.e1:
+            x = b(x, r)
+        x = self.e_dn(x)
+        for b in self.e2:
+            x = b(x, r)
+        return x.float() * self.gain[r].exp()[:, :, None, None]
+
+    def synthesis(self, y, r):
+        x = y * self.igain[r].exp()[:, :, None, None]
+        for b in self.d2:
+            x = b(x, r)
+        x = self.d_up(x)
+        for b in self.d1:
+            x = b(x, r)
+        return F.pixel_shuffle(F.conv2d(self.d_out(x), self.colour), 8).float() + 0.5
+
+    def entropy(self, y, points, r, hard):
+        """Bits of each picture and the dequantised latent."""
+        gain, igain, m = self.gain[r].exp()[:, :, None, None], self.igain[r].exp()[:, :, None, None], self.M // self.S
+        z = torch.cat([y * igain, (y * igain).abs()], 1)
+        for i, c in enumerate(self.ha):
+            z = c(F.relu(z) if i else z)
+        z = z.float() * 4
+        with torch.autocast(z.device.type, enabled=False):
+            bits = -torch.log2(self.bz(torch.round(z) if hard else noisy(z), points)).sum((1, 2, 3))
+        h = (torch.round(z) if hard else straight_through(z)) / 4
+        h = F.relu(F.pixel_shuffle(self.hs[0](h), 2))
+        h = self.hb(F.pixel_shuffle(self.hs[1](h), 2), r)
+        done = []
+        for i, part in enumerate(self.slices):
+            c = slice(i * m, (i + 1) * m)
+            known = [(v * igain[:, j * m:(j + 1) * m]).to(h.dtype) for j, v in enumerate(done)]
+            o = part(torch.cat([h] + known, 1), r).float()
+            mean = o[:, :m] * gain[:, c]
+            log_scale = (self.base[r][:, c, None, None] + 2 * o[:, m:]).clamp(*self.log_scale)
+            v = y[:, c] - mean
+            d, s = (torch.round(v) if hard else noisy(v)).abs(), torch.exp(-log_scale) * math.sqrt(0.5)
+            with torch.autocast(v.device.type, enabled=False):
+                p = 0.5 * (torch.erfc((d - 0.5) * s) - torch.erfc((d + 0.5) * s))
+                bits = bits - torch.log2(p.clamp_min(1e-9)).sum((1, 2, 3))
+            done.append((torch.round(v) if hard else straight_through(v)) + mean)
+        return bits, torch.cat(done, 1)
+
+    def forward(self, x, points, hard=False):
+        r = torch.tensor(points, device=x.device)
+        y = self.analysis(x, r)
+        bits, y = self.entropy(y, points, r, hard)
+        return self.synthesis(y, r), bits
+
+    @torch.no_grad()
+    def initialise(self, x, floor=0.03):
+        """The trunk starts as a two-level PCA of patches (8×8×3, then 2×2 of those), every channel scaled to unit variance.
+
+        Without the scaling the branches see only the few channels of large variance, and small optimiser steps harm the others.
+        """
+        C, D, M = self.C, self.D, self.M
+        p = F.pixel_unshuffle(x - 0.5, 8)
+        u8, s8 = principal(p, 192)
+        s8 = (s8 ** 2 + floor ** 2).sqrt()
+        self.whiten.copy_((u8 / s8).T[:C, :, None, None])
+        self.colour.copy_((u8 * s8)[:, :, None, None])
+        self.d_out.weight[:D, :, 0, 0] = torch.eye(D, device=x.device)
+        a = F.pixel_unshuffle(F.conv2d(p, u8.T[:D, :, None, None]), 2)
+        u2, s2 = principal(a, M)
+        s2 = (s2 ** 2 + floor ** 2).sqrt()
+        w = s8[:D].repeat_interleave(4)[:, None]                         # rows of u2: 4 channel + 2 dy + dx
+        for layer in (self.e_dn, self.d_up):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        self.e_dn.weight[:, :D, 1:3, 1:3] = (u2 * w / s2).T.reshape(M, D, 2, 2)
+        self.d_up.weight[:, :, 1:3, 1:3] = (u2 * s2 / w).T.reshape(M, D, 2, 2)
+        self.gain.add_(s2.log())
+        self.igain.sub_(s2.log())
+        y = F.conv2d(a, u2.T[:, :, None, None]) / s2[:, None, None]
+        for k, gain in enumerate(self.gain):
+            self.base[k] = torch.log((y * gain[:, None, None].exp()).pow(2).mean((0, 2, 3)).sqrt().clamp(0.1, 200))
+
+
+NETWORKS = {'base': Base, 'flagship': Flagship}
+
+
+def load(path, network, device='cpu'):
+    """The network of a checkpoint, with its averaged weights."""
+    net = NETWORKS[network]()
+    net.load_state_dict({n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)['ema'].items()})
+    return net.to(device).eval()

@@ -1,0 +1,129 @@
+"""python test_training.py: trains, resumes and exports on synthetic pictures; about two minutes on one core."""
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import evaluate
+import export
+import fixtures
+import graph
+import integer
+import train
+from networks import load
+
+
+def synthetic_pictures(count=6, size=288):
+    """Coloured noise with a falling spectrum, and edges."""
+    rng = np.random.default_rng(1)
+    y, x = np.ogrid[:size, :size]
+    for _ in range(count):
+        noise = sum(F.interpolate(torch.tensor(rng.normal(0, 9 * s ** 0.6, (1, 3, size // s, size // s))), size=(size, size), mode='bilinear')[0]
+                    for s in (1, 4, 16, 96))
+        a, b, c = rng.normal(0, 1, 3)
+        edge = np.where(a * x + b * y > c * size / 2, 40, -40)
+        yield (128 + edge[..., None] + noise.permute(1, 2, 0).numpy()).clip(0, 255).astype(np.uint8)
+
+
+class TrainingTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.pictures = list(synthetic_pictures())
+        cls.folder = tempfile.TemporaryDirectory()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def path(self, name):
+        return Path(self.folder.name) / name
+
+    def cost(self, trainer):
+        """Mean over rate points of the logarithm that training minimises, hard rounding, averaged weights."""
+        trainer.save()
+        with torch.random.fork_rng():       # a new network draws its random start
+            net = load(trainer.options.out, trainer.options.network)
+        picture, costs = self.pictures[0], []
+        for k, l in enumerate(net.lambdas):
+            out, bits = evaluate.code(net, picture, k)
+            costs.append(np.log(l * np.square(out.astype(float) - picture).mean() + bits / picture[..., 0].size))
+        return np.mean(costs)
+
+    def trainer(self, network, name, *more):
+        line = [network, str(self.path(name)), '--data', '-', '--steps', '48', '--warm', '10', '--crop', '64', '--log', '12',
+                '--start-crops', '8', '--threads', '1', *more]
+        return train.Trainer(train.arguments(line), self.pictures)
+
+    def test_loss_improves_and_resume_is_exact(self):
+        # Both start from a PCA that the usual step sizes first make worse: smaller ones show progress in few steps.
+        for network, optimiser, rate, ratio in (('base', 'adam', '3e-5', '60'), ('flagship', 'adam', '1e-4', '3'), ('flagship', 'soap', '1e-4', '3')):
+            with self.subTest(network=network, optimiser=optimiser):
+                options = ['--optimiser', optimiser, '--lr', rate, '--ratio', ratio]
+                whole = self.trainer(network, 'whole.pt', *options)
+                start = self.cost(whole)
+                losses = [whole.train_step() for _ in range(48)]
+                self.assertLess(self.cost(whole), start - 0.005)
+                part = self.trainer(network, 'part.pt', *options)
+                for _ in range(5):
+                    part.train_step()
+                part.save()
+                part = self.trainer(network, 'part.pt', '--resume', *options)
+                self.assertEqual([part.train_step() for _ in range(5, 48)], losses[5:])
+                for a, b in zip(part.parameters + tuple(part.average), whole.parameters + tuple(whole.average)):
+                    self.assertTrue(torch.equal(a, b))
+
+    def test_base_network_as_model_file(self):
+        trainer = self.trainer('base', 'base.pt')
+        trainer.train_step()
+        trainer.save()
+        net, path = load(trainer.options.out, 'base'), self.path('base.scm')
+        export.export_base(net, self.pictures[:2], path, bits=13, headroom=1.5)
+        model = integer.read_model(path)
+        picture = self.pictures[2][:100, :130]
+        for k in (0, 6):
+            out, bits = evaluate.code(net, picture, k)
+            latent = integer.analyse(model, picture, k)
+            out16 = integer.samples(model, model.run(integer.SYNTHESIS, latent, k), picture.shape)
+            self.assertAlmostEqual(evaluate.psnr(out16, picture), evaluate.psnr(out, picture), delta=0.05)
+            self.assertAlmostEqual(integer.code_length(model.entropy[0][k], latent)[0] / bits, 1, delta=0.03)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        self.assertRaises(ValueError, integer.read_model, path)
+
+    def test_float_and_integer_graphs_agree(self):
+        """Every operation of the tiny network, float against integer."""
+        rng, model = np.random.default_rng(2), integer.read_model(fixtures.MODELS / 'tiny.scm')
+        analysis, synthesis = fixtures.tiny_graphs(rng)
+        picture = fixtures.formula_picture(52, 44)
+        for k in range(3):
+            x = integer.picture_input(picture, 2)
+            y = analysis.run([x.float()], k).round()
+            latent = integer.analyse(model, picture, k)
+            self.assertLessEqual((latent - y).abs().max(), 1)
+            self.assertGreater((latent == y).double().mean(), 0.9)
+            out = model.run(integer.SYNTHESIS, latent, k)
+            expected = synthesis.run([latent.float()], k)
+            q = model.graphs[integer.SYNTHESIS].tensors[-1].q
+            self.assertLess((out * 2.0 ** -q - expected).abs().max(), 0.01 * expected.abs().max())
+
+    def test_cdf(self):
+        for scale in (1e-3, 0.1, 3, 50):
+            values = np.arange(-2047, 2048)
+            p = np.exp(-np.abs(values) / scale)
+            minimum, frequency = graph.cdf(p / p.sum(), -2047)
+            self.assertEqual(frequency.sum(), 32768)
+            self.assertGreaterEqual(frequency.min(), 1)
+            self.assertTrue(2 <= len(frequency) <= 256)
+            self.assertEqual(minimum + frequency[:-1].argmax(), 0)
+
+    def test_bd_rate(self):
+        curve = [(0.2, 28.0), (0.4, 31.0), (0.8, 34.0), (1.6, 37.0)]
+        self.assertAlmostEqual(evaluate.bd_rate(curve, [(1.1 * b, p) for b, p in curve]), 10)
+
+
+if __name__ == '__main__':
+    unittest.main()
