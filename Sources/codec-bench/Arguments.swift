@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// One option of a subcommand, `--name VALUE` or, without `value`, a flag.
+struct OptionSpec: Sendable {
+  let name: String
+  let short: Character?
+  /// The placeholder of the value in the help text.
+  let value: String?
+  let help: String
+
+  init(_ name: String, short: Character? = nil, value: String? = nil, _ help: String) {
+    self.name = name
+    self.short = short
+    self.value = value
+    self.help = help
+  }
+}
+
+/// The parsed command line of one subcommand.
+struct Arguments {
+  private(set) var operands: [String] = []
+  private var values: [String: String] = [:]
+
+  /// Accepts `--name value`, `--name=value`, `-n value`, operands anywhere, and `--` before operands that start with `-`.
+  init(_ words: some Sequence<String>, of command: any Command.Type) throws(ToolError) {
+    let help = "\(CodecBench.name) \(command.name) --help"
+    var rest = Array(words)[...]
+    while let word = rest.popFirst() {
+      if word == "--" {
+        operands += rest
+        break
+      }
+      guard word.hasPrefix("-"), word != "-" else {
+        operands.append(word)
+        continue
+      }
+      let key = word.prefix { $0 != "=" }
+      let attached = key.count < word.count ? String(word.dropFirst(key.count + 1)) : nil
+      let option = command.options.first { option in
+        key == "--" + option.name || option.short.map { key == "-" + String($0) } ?? false
+      }
+      guard let option else { throw .usage("unknown option \(key); see \(help)") }
+      guard values[option.name] == nil else { throw .usage("--\(option.name) is given twice") }
+      if option.value == nil {
+        guard attached == nil else { throw .usage("--\(option.name) takes no value") }
+        values[option.name] = ""
+      } else {
+        guard let value = attached ?? rest.popFirst() else {
+          throw .usage("--\(option.name) needs a value; see \(help)")
+        }
+        values[option.name] = value
+      }
+    }
+    guard command.operandCount.contains(operands.count) else {
+      throw .usage("expected \(command.name) \(command.operands); see \(help)")
+    }
+  }
+
+  func has(_ name: String) -> Bool { values[name] != nil }
+
+  func string(_ name: String) -> String? { values[name] }
+
+  func integer(_ name: String, in range: ClosedRange<Int>) throws(ToolError) -> Int? {
+    guard let text = values[name] else { return nil }
+    guard let value = Int(text), range.contains(value) else {
+      let most = range.upperBound == .max ? "or more" : "to \(range.upperBound)"
+      throw .usage("--\(name) \(text): not a whole number of \(range.lowerBound) \(most)")
+    }
+    return value
+  }
+
+  func number(_ name: String, above least: Double) throws(ToolError) -> Double? {
+    guard let text = values[name] else { return nil }
+    guard let value = Double(text), value.isFinite, value > least else {
+      throw .usage("--\(name) \(text): not a number above \(compact(least))")
+    }
+    return value
+  }
+
+  /// One of a few words.
+  func choice<T>(_ name: String, _ words: KeyValuePairs<String, T>) throws(ToolError) -> T? {
+    guard let text = values[name] else { return nil }
+    guard let found = words.first(where: { $0.key == text }) else {
+      throw .usage("--\(name) \(text): not one of \(words.map(\.key).joined(separator: ", "))")
+    }
+    return found.value
+  }
+
+  /// Whole numbers and ranges such as `0,3,5-7`, in the order given.
+  func integers(_ name: String, in range: Range<Int>) throws(ToolError) -> [Int]? {
+    guard let text = values[name] else { return nil }
+    var result: [Int] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let ends = part.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { Int($0) }
+      guard let first = ends[0], let last = ends[ends.count - 1], range.contains(first), range.contains(last),
+        first <= last
+      else {
+        throw .usage("--\(name) \(text): \(part) is not within \(range.lowerBound) to \(range.upperBound - 1)")
+      }
+      result += first...last
+    }
+    return result
+  }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import SwiftCodec
+
+/// Options that several subcommands share.
+enum CodecOptions {
+  static let model = OptionSpec("model", value: "FILE", "a model file; the default is the model in the library")
+  static let executionOptions = [
+    OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
+    OptionSpec("stripe", value: "R", "rows that pass through the network at a time; nor on this"),
+    OptionSpec("cpu", value: "NAME", "kernels to use: \(CPU.names.joined(separator: ", ")); nor on this"),
+  ]
+  static let entropy = OptionSpec("entropy", value: "E", "static, paper or rich; the default is the model's best")
+
+  static func execution(_ arguments: Arguments) throws(ToolError) -> Execution {
+    var execution = Execution()
+    execution.threads = try arguments.integer("threads", in: 1...1024) ?? 1
+    execution.stripeRows = try arguments.integer("stripe", in: 1...65536) ?? 0
+    if let name = arguments.string("cpu") {
+      guard let cpu = CPU(name: name) else {
+        throw .usage("--cpu \(name): this processor has \(CPU.available.map(\.name).joined(separator: ", "))")
+      }
+      execution.cpu = cpu
+    }
+    return execution
+  }
+
+  static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {
+    guard let kind = try arguments.choice("entropy", ["static": .static, "paper": .paper, "rich": EntropyKind.rich])
+    else { return nil }
+    guard model.entropyKinds.contains(kind) else {
+      throw .usage(
+        "--entropy \(kind.name): the model has \(model.entropyKinds.map { "\($0.name)" }.joined(separator: ", "))")
+    }
+    return kind
+  }
+}
+
+/// The model of `--model`, or else the one in the library.
+func loadModel(_ arguments: Arguments) throws(ToolError) -> Model {
+  guard let file = arguments.string("model") else {
+    do { return try Model.embedded() } catch { throw .badData(file: "the default model", error.description) }
+  }
+  return try parseModel(try readFile(file), file)
+}
+
+func parseModel(_ bytes: [UInt8], _ file: String) throws(ToolError) -> Model {
+  do { return try Model(bytes) } catch { throw .badData(file: file, error.description) }
+}

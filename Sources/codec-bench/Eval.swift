@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import SwiftCodec
+
+enum EvalCommand: Command {
+  static let name = "eval"
+  static let summary = "Encode and decode every picture of a folder and measure rate, quality and time."
+  static let operands = "DIR --json OUT"
+  static let operandCount = 1...1
+  static let options =
+    [
+      OptionSpec("json", value: "OUT", "where to write all results; - for standard output instead of the table"),
+      OptionSpec("csv", value: "OUT", "a line for each picture and rate point"),
+      OptionSpec("rate-points", short: "k", value: "LIST", "such as 0,3,6 or 0-6; all by default"),
+      OptionSpec("name", value: "TEXT", "the codec's name in the results"),
+      CodecOptions.entropy, CodecOptions.model,
+    ] + CodecOptions.executionOptions
+  static let notes = """
+    Measured are real bitstreams and the pictures decoded from them. PSNR of RGB is over all samples; of luma and YUV
+    4:2:0 (weighted 6:1:1) in BT.709, full range, unrounded, chroma as means of 2x2; MS-SSIM is the mean over the
+    channels, with fewer scales where a side is 160 or less. Means over pictures are of bit/pixel and of dB.
+    Exit code 70 if a decoded picture has another PSNR than its encoder reported.
+    """
+
+  static func run(_ arguments: Arguments) throws(ToolError) {
+    guard let jsonFile = arguments.string("json") else {
+      throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
+    }
+    let model = try loadModel(arguments)
+    let ratePoints =
+      try arguments.integers("rate-points", in: model.ratePoints.indices) ?? Array(model.ratePoints.indices)
+    let entropy = try CodecOptions.entropyKind(arguments, of: model) ?? model.preferredEntropyKind
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.entropy = entropy
+    settings.execution = try CodecOptions.execution(arguments)
+    let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name))" } ?? "")
+
+    let folder = arguments.operands[0]
+    let files = try listFolder(folder).filter { file in
+      [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
+    }
+    guard !files.isEmpty else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
+
+    var results: [Result] = []
+    var contradictions: [String] = []
+    let encoder = Encoder(model: model)
+    let decoder = Decoder(model: model, execution: settings.execution)
+    for (number, file) in files.enumerated() {
+      let picture = try readPicture("\(folder)/\(file)")
+      for ratePoint in ratePoints {
+        Progress.show("\(file) (\(number + 1) of \(files.count)), rate point \(ratePoint)")
+        settings.ratePoint = ratePoint
+        let (result, reported) = try measure(picture, "\(folder)/\(file)", file, encoder, decoder, settings)
+        results.append(result)
+        if let reported, reported != result.quality.psnrRGB {
+          contradictions.append("\(file), rate point \(ratePoint): \(reported) dB reported")
+        }
+      }
+    }
+    Progress.clear()
+
+    let means = ratePoints.map { point in Mean(results.filter { $0.ratePoint == point }, model) }
+    let json: JSON = [
+      "codec": .string(codec), "model": .string(model.name), "model_id": .string(hexadecimal(model.id)),
+      "entropy": entropy.map { .string("\($0.name)") } ?? .null, "threads": JSON(settings.execution.threads),
+      "cpu": .string(settings.execution.cpu.name), "rate_points": .array(means.map(\.json)),
+      "pictures": .array(results.map { $0.json(model) }),
+    ]
+    try writeFile(jsonFile, Array(json.text.utf8))
+    if let file = arguments.string("csv") {
+      let rows = [["codec"] + Result.columns] + results.map { [codec] + $0.cells(model) }
+      try writeFile(file, Array(CSV.text(rows).utf8))
+    }
+    if jsonFile != "-" {
+      try printOutput("\(codec), \(files.count) pictures\n" + table([Mean.header] + means.map(\.row)))
+    }
+    guard contradictions.isEmpty else {
+      throw .inconsistent("decoded pictures differ from the encoder's: " + contradictions.joined(separator: "; "))
+    }
+  }
+
+  private static func measure(
+    _ picture: Picture, _ path: String, _ file: String, _ encoder: Encoder, _ decoder: Decoder,
+    _ settings: EncoderSettings
+  ) throws(ToolError) -> (Result, reportedPSNR: Double?) {
+    let encoded: Encoded
+    let decoded: Picture
+    let times: (encode: Double, decode: Double)
+    do {
+      (encoded, times.encode) = try timed { () throws(EncodeError) in try encoder.encode(picture, settings) }
+    } catch {
+      throw .badData(file: path, error.description)
+    }
+    do {
+      (decoded, times.decode) = try timed { () throws(DecodeError) in try decoder.decode(encoded.bytes) }
+    } catch {
+      throw .inconsistent(
+        "\(path), rate point \(settings.ratePoint): the bitstream does not decode: \(error.description)")
+    }
+    guard (decoded.width, decoded.height, decoded.channels) == (picture.width, picture.height, picture.channels) else {
+      throw .inconsistent("\(path), rate point \(settings.ratePoint): the decoded picture has another size")
+    }
+    let result = Result(
+      name: file, ratePoint: settings.ratePoint, width: picture.width, height: picture.height,
+      bytes: encoded.bytes.count, quality: Quality(of: decoded, against: picture), idealBits: encoded.idealBits,
+      encodeSeconds: times.encode, decodeSeconds: times.decode)
+    return (result, encoded.psnr)
+  }
+}
+
+/// One picture at one rate point.
+private struct Result {
+  let name: String
+  let ratePoint: Int
+  let width: Int
+  let height: Int
+  let bytes: Int
+  let quality: Quality
+  let idealBits: Double
+  let encodeSeconds: Double
+  let decodeSeconds: Double
+
+  var bitsPerPixel: Double { Double(8 * bytes) / Double(width * height) }
+
+  private func members(_ model: Model) -> [JSON.Member] {
+    let members: KeyValuePairs<String, JSON> = [
+      "picture": .string(name), "rate_point": JSON(ratePoint),
+      "lambda": .number(exactly(model.ratePoints[ratePoint].lambda)), "width": JSON(width), "height": JSON(height),
+      "bytes": JSON(bytes), "bpp": .number(bitsPerPixel), "psnr_rgb": .finite(quality.psnrRGB),
+      "psnr_y": .finite(quality.psnrY), "psnr_yuv": .finite(quality.psnrYUV), "ms_ssim_rgb": .finite(quality.msSSIM),
+      "ideal_bits": .number(idealBits), "encode_seconds": .number(encodeSeconds),
+      "decode_seconds": .number(decodeSeconds),
+      "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: ratePoint)),
+      "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: ratePoint)),
+    ]
+    return members.map { JSON.Member(name: $0.key, value: $0.value) }
+  }
+
+  func json(_ model: Model) -> JSON { .object(members(model)) }
+
+  static let columns = [
+    "picture", "rate_point", "lambda", "width", "height", "bytes", "bpp", "psnr_rgb", "psnr_y", "psnr_yuv",
+    "ms_ssim_rgb", "ideal_bits", "encode_seconds", "decode_seconds", "decoder_mac_per_pixel", "encoder_mac_per_pixel",
+  ]
+
+  /// In the order of `columns`; a quality that is not finite is an empty cell.
+  func cells(_ model: Model) -> [String] {
+    members(model).map { member in
+      switch member.value {
+      case .string(let text): text
+      case .number(let value): compact(value)
+      default: ""
+      }
+    }
+  }
+}
+
+/// Means over the pictures at one rate point.
+private struct Mean {
+  private let members: KeyValuePairs<String, Double>
+
+  init(_ results: [Result], _ model: Model) {
+    func mean(_ value: (Result) -> Double) -> Double { results.reduce(0) { $0 + value($1) } / Double(results.count) }
+    let ratePoint = results[0].ratePoint
+    members = [
+      "rate_point": Double(ratePoint), "lambda": exactly(model.ratePoints[ratePoint].lambda),
+      "bpp": mean(\.bitsPerPixel), "psnr_rgb": mean(\.quality.psnrRGB), "psnr_y": mean(\.quality.psnrY),
+      "psnr_yuv": mean(\.quality.psnrYUV), "ms_ssim_rgb": mean(\.quality.msSSIM),
+      "bits_over_ideal": mean { Double(8 * $0.bytes) / $0.idealBits }, "encode_seconds": mean(\.encodeSeconds),
+      "decode_seconds": mean(\.decodeSeconds), "decoder_mac_per_pixel": model.decoderMACPerPixel(ratePoint: ratePoint),
+      "encoder_mac_per_pixel": model.encoderMACPerPixel(ratePoint: ratePoint),
+    ]
+  }
+
+  var json: JSON { .object(members.map { JSON.Member(name: $0.key, value: .finite($0.value)) }) }
+
+  static let header = [
+    "rate point", "lambda", "bit/pixel", "PSNR RGB", "PSNR Y", "PSNR YUV", "MS-SSIM", "bits/ideal", "encode s",
+    "decode s", "dec MAC/px", "enc MAC/px",
+  ]
+
+  var row: [String] {
+    let digits = [0, -1, 4, 3, 3, 3, 5, 4, 4, 4, 0, 0]
+    return zip(members, digits).map { $1 < 0 ? compact($0.value) : fixed($0.value, $1) }
+  }
+}

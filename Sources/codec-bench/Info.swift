@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import SwiftCodec
+
+enum InfoCommand: Command {
+  static let name = "info"
+  static let summary = "Describe a bitstream or a model file."
+  static let operands = "FILE | --default-model"
+  static let operandCount = 0...1
+  static let options = [
+    OptionSpec("default-model", "describe the model in the library"),
+    OptionSpec(
+      "rate-point", short: "k", value: "K", "list a model's layers at this rate point; the default is the last"),
+    OptionSpec("model", value: "FILE", "the model of a bitstream; the default is the model in the library"),
+    OptionSpec("json", "print JSON"),
+  ]
+  static let notes = """
+    The JSON of a model has decoder_mac_per_pixel and encoder_mac_per_pixel at the rate point that is listed, and those
+    of all others in rate_points.
+    """
+
+  static func run(_ arguments: Arguments) throws(ToolError) {
+    guard arguments.has("default-model") != (arguments.operands.count == 1) else {
+      throw .usage("expected either a file or --default-model; see \(CodecBench.name) \(name) --help")
+    }
+    let file = arguments.operands.first ?? "the default model"
+    let bytes =
+      try arguments.operands.first.map { name throws(ToolError) in try readFile(name) } ?? Model.embeddedBytes()
+    if bytes.starts(with: Array("SCI".utf8)) {
+      try describe(bitstream: bytes, file, arguments)
+    } else if bytes.starts(with: Array("SCMODEL".utf8)) {
+      try describe(model: bytes, file, arguments)
+    } else {
+      throw .badData(file: file, "neither a bitstream nor a model file")
+    }
+  }
+
+  // MARK: Bitstreams
+
+  private static func describe(bitstream bytes: [UInt8], _ file: String, _ arguments: Arguments) throws(ToolError) {
+    let header: BitstreamHeader
+    do { header = try BitstreamHeader(parsing: bytes) } catch { throw .badData(file: file, error.description) }
+    let given = try loadModel(arguments)
+    let model = given.id == header.modelID && header.ratePoint < given.ratePoints.count ? given : nil
+    if model == nil, arguments.has("model") {
+      throw .usage("\(file) was made with model \(hexadecimal(header.modelID)), not with that of --model")
+    }
+    let pixels = header.width * header.height
+    let bitsPerPixel = Double(8 * bytes.count) / Double(pixels)
+    guard let segments = segmentSizes(bytes) else { throw .badData(file: file, "damaged behind the header") }
+    if arguments.has("json") {
+      var json: [JSON.Member] = []
+      func add(_ name: String, _ value: JSON) { json.append(JSON.Member(name: name, value: value)) }
+      add("type", "bitstream")
+      add("width", JSON(header.width))
+      add("height", JSON(header.height))
+      add("channels", header.isGrey ? 1 : 3)
+      add("bytes", JSON(bytes.count))
+      add("bpp", .number(bitsPerPixel))
+      add("model_id", .string(hexadecimal(header.modelID)))
+      add("rate_point", JSON(header.ratePoint))
+      add("entropy", .string("\(header.entropy.name)"))
+      add("segment_rows", JSON(header.segmentRows))
+      add("segment_bytes", .array(segments.map { JSON($0) }))
+      if let model {
+        add("model", .string(model.name))
+        add("lambda", .number(exactly(model.ratePoints[header.ratePoint].lambda)))
+        add("decoder_mac_per_pixel", .number(model.decoderMACPerPixel(ratePoint: header.ratePoint)))
+        add("encoder_mac_per_pixel", .number(model.encoderMACPerPixel(ratePoint: header.ratePoint)))
+      }
+      return try printOutput(JSON.object(json).text)
+    }
+    var rows = [
+      ["picture", "\(header.width)x\(header.height), \(header.isGrey ? "grey" : "RGB")"],
+      ["size", "\(bytes.count) bytes, \(fixed(bitsPerPixel, 4)) bit/pixel"],
+      ["model", hexadecimal(header.modelID) + (model.map { ", \($0.name)" } ?? ", not the one loaded")],
+      [
+        "rate point",
+        "\(header.ratePoint)" + (model.map { ", lambda \($0.ratePoints[header.ratePoint].lambda)" } ?? ""),
+      ],
+      ["entropy model", "\(header.entropy.name)"],
+    ]
+    if let model {
+      rows.append(["decoder", "\(fixed(model.decoderMACPerPixel(ratePoint: header.ratePoint), 1)) MAC/pixel"])
+    }
+    rows.append(["segments", "\(segments.count) of \(header.segmentRows) rows of the latent"])
+    var text = rows.map { "\($0[0].padded(to: 15))\($0[1])\n" }.joined()
+    text += segments.enumerated().map { "\("  segment \($0)".padded(to: 15))\($1) bytes\n" }.joined()
+    try printOutput(text)
+  }
+
+  /// Sizes of the segments' payloads, which are found without the model (FORMAT.md §2); nil if they do not fill the file.
+  private static func segmentSizes(_ bytes: [UInt8]) -> [Int]? {
+    var sizes: [Int] = []
+    var rest = bytes.dropFirst(23)
+    while !rest.isEmpty {
+      var size = 0
+      for shift in stride(from: 0, to: 35, by: 7) {
+        guard let byte = rest.popFirst() else { return nil }
+        size |= Int(byte & 0x7F) << shift
+        if byte < 0x80 { break }
+      }
+      // The payload, then a checksum.
+      guard size + 4 <= rest.count else { return nil }
+      rest = rest.dropFirst(size + 4)
+      sizes.append(size)
+    }
+    return sizes
+  }
+
+  // MARK: Models
+
+  private static func describe(model bytes: [UInt8], _ file: String, _ arguments: Arguments) throws(ToolError) {
+    let model = try parseModel(bytes, file)
+    let last = model.ratePoints.count - 1
+    let ratePoint = try arguments.integer("rate-point", in: 0...last) ?? last
+    let networks: [(name: String, role: GraphRole)] = [("analysis", .analysis), ("synthesis", .synthesis)]
+    if arguments.has("json") {
+      let points = model.ratePoints.indices.map { k -> JSON in
+        [
+          "rate_point": JSON(k), "lambda": .number(exactly(model.ratePoints[k].lambda)),
+          "widths": .array(model.ratePoints[k].widths.map { JSON($0) }),
+          "latent_channels": JSON(model.latentChannels(ratePoint: k)),
+          "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: k)),
+          "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: k)),
+        ]
+      }
+      let layers = networks.map { network in
+        JSON.Member(
+          name: network.name,
+          value: .array(
+            model.layers(network.role, ratePoint: ratePoint).map { layer in
+              [
+                "name": .string(layer.name), "operation": .string(layer.operation), "channels": JSON(layer.channels),
+                "level": JSON(layer.level), "mac_per_pixel": .number(layer.macPerPixel),
+              ]
+            }))
+      }
+      let json: JSON = [
+        "type": "model", "name": .string(model.name), "description": .string(model.summary),
+        "id": .string(hexadecimal(model.id)), "bytes": JSON(bytes.count),
+        "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: ratePoint)),
+        "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: ratePoint)),
+        "entropy": .array(model.entropyKinds.map { .string("\($0.name)") }),
+        "sections": .array(model.sections.map { ["tag": .string($0.tag), "bytes": JSON($0.size)] }),
+        "rate_points": .array(points), "rate_point": JSON(ratePoint), "layers": .object(layers),
+      ]
+      return try printOutput(json.text)
+    }
+    var text = "\(model.name)\n\(model.summary)\n\n"
+    text += "id             \(hexadecimal(model.id))\nsize           \(bytes.count) bytes\n"
+    text += "entropy models \(model.entropyKinds.map { "\($0.name)" }.joined(separator: ", "))\n\n"
+    text += table([["section", "bytes"]] + model.sections.map { [$0.tag, "\($0.size)"] }) + "\n"
+    var rows = [["rate point", "lambda", "latent", "decoder MAC/pixel", "encoder MAC/pixel"]]
+    for (k, point) in model.ratePoints.enumerated() {
+      rows.append([
+        "\(k)", "\(point.lambda)", "\(model.latentChannels(ratePoint: k)) channels",
+        fixed(model.decoderMACPerPixel(ratePoint: k), 1), fixed(model.encoderMACPerPixel(ratePoint: k), 1),
+      ])
+    }
+    text += table(rows)
+    for network in networks {
+      rows = [["\(network.name), rate point \(ratePoint)", "operation", "channels", "level", "MAC/pixel"]]
+      for layer in model.layers(network.role, ratePoint: ratePoint) {
+        rows.append([layer.name, layer.operation, "\(layer.channels)", "\(layer.level)", fixed(layer.macPerPixel, 1)])
+      }
+      text += "\n" + table(rows)
+    }
+    try printOutput(text)
+  }
+}
+
+/// The decimal that people wrote for a single-precision number, as a double.
+func exactly(_ value: Float) -> Double { Double("\(value)") ?? Double(value) }

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Why the tool stops. The exit codes are those of sysexits.h.
+enum ToolError: Error {
+  /// The command line makes no sense.
+  case usage(String)
+  /// A file's content is not what it should be.
+  case badData(file: String, String)
+  /// Two measurements that must agree do not.
+  case inconsistent(String)
+  /// The system refused to read or write.
+  case inputOutput(file: String, String)
+
+  var exitCode: Int32 {
+    switch self {
+    case .usage: 64
+    case .badData: 65
+    case .inconsistent: 70
+    case .inputOutput: 74
+    }
+  }
+
+  var message: String {
+    switch self {
+    case .usage(let text), .inconsistent(let text): text
+    case .badData(let file, let text), .inputOutput(let file, let text): "\(displayName(file)): \(text)"
+    }
+  }
+}
+
+/// `-` as people know it.
+private func displayName(_ file: String) -> String {
+  file == "-" ? "standard input or output" : file
+}
