@@ -4,8 +4,8 @@
 //
 //   check_kernels [--seed N] [--cases N] [--cpu NAME]
 //
-// A variant that this processor lacks is reported as SKIP. Fails when nothing but the reference could run. Buffers have
-// exactly the sizes of the contracts, so that AddressSanitizer sees a read or write too many.
+// A variant that this processor lacks is reported as SKIP. Fails when nothing but the reference could run.
+// Buffers have exactly the sizes of the contracts, so that AddressSanitizer sees a read or write too many.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,8 @@ static int32_t between(int32_t lo, int32_t hi) { return lo + (int32_t)(next() % 
 
 static void *allocate(size_t bytes) {
   void *p = NULL;
-  if (posix_memalign(&p, 64, bytes ? bytes : 1)) abort();
+  if (posix_memalign(&p, 64, bytes ? bytes : 1))
+    abort();
   return p;
 }
 
@@ -30,15 +31,21 @@ enum { GUARD = 0x5BAD, RANDOM = 0, MAXIMUM, MINIMUM, ALTERNATING, SPARSE, FILLS 
 
 static int16_t value(int fill, int32_t lo, int32_t hi, size_t i) {
   switch (fill) {
-  case MAXIMUM: return (int16_t)hi;
-  case MINIMUM: return (int16_t)lo;
-  case ALTERNATING: return (int16_t)(i & 1 ? lo : hi);
-  case SPARSE: return (int16_t)(next() % 10 ? 0 : between(lo, hi));
-  default: return (int16_t)between(lo, hi);
+  case MAXIMUM:
+    return (int16_t)hi;
+  case MINIMUM:
+    return (int16_t)lo;
+  case ALTERNATING:
+    return (int16_t)(i & 1 ? lo : hi);
+  case SPARSE:
+    return (int16_t)(next() % 10 ? 0 : between(lo, hi));
+  default:
+    return (int16_t)between(lo, hi);
   }
 }
 
-// ---- Layers that keep the loader's promise -------------------------------------------------------------------------
+// ---- Layers that keep the loader's promise
+// -------------------------------------------------------------------------
 
 static int32_t padded(int32_t channels) { return (channels + SC_LANES - 1) / SC_LANES * SC_LANES; }
 
@@ -57,8 +64,10 @@ static sc_requant make_requant(int32_t channels) {
                       .leaky = leaky};
 }
 
-// Fills the taps of one channel, `stride` apart, so that |bias| + sum |w| * 2^bits + 2^(s + k - 1) < 2^31, often barely.
-static void make_channel(sc_requant *q, int32_t c, int16_t *w, size_t taps, size_t stride, int32_t bits, int fill) {
+// Fills the taps of one channel, `stride` apart, so that |bias| + sum |w| * 2^bits + 2^(s + k - 1) < 2^31,
+// often barely.
+static void make_channel(sc_requant *q, int32_t c, int16_t *w, size_t taps, size_t stride, int32_t bits,
+                         int fill) {
   int64_t budget = (INT64_C(1) << 31) - 1 - (INT64_C(1) << (q->shift[c] + q->leaky - 1));
   int64_t bias = budget / PICK(1, 2, 100, 1000000) * between(-100, 100) / 100;
   budget -= bias < 0 ? -bias : bias;
@@ -87,7 +96,8 @@ static void make_channel(sc_requant *q, int32_t c, int16_t *w, size_t taps, size
 
 static void free_requant(sc_requant *q) { free((void *)q->bias), free((void *)q->shift); }
 
-// ---- Cases ---------------------------------------------------------------------------------------------------------
+// ---- Cases
+// ---------------------------------------------------------------------------------------------------------
 
 static char what[400];
 static long ran;
@@ -105,7 +115,8 @@ static int same(const int16_t *want, const int16_t *got, size_t count) {
 
 static int16_t *guarded(size_t count) {
   int16_t *p = allocate(count * 2);
-  for (size_t i = 0; i < count; i++) p[i] = GUARD;
+  for (size_t i = 0; i < count; i++)
+    p[i] = GUARD;
   return p;
 }
 
@@ -124,19 +135,22 @@ static int check_conv(const sc_kernels *k, const sc_kernels *ref) {
   const int32_t run = small == 0   ? between(1, 70)
                       : small == 1 ? PICK(1, 2, 15, 16, 27, 32, 63, 64, 65, 96, 127, 128, 129, 192)
                                    : PICK(319, 320, 321, 640, 641, 960, 1025);
-  const int32_t co = next() % 2 ? between(1, 70) : PICK(1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 96, 97, 129);
-  const size_t pixels = next() % 8 ? (size_t)between(1, 25) : (size_t)PICK(26, 47, 48, 49, 50, 53, 95, 97, 101);
+  const int32_t co =
+      next() % 2 ? between(1, 70) : PICK(1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 96, 97, 129);
+  const size_t pixels =
+      next() % 8 ? (size_t)between(1, 25) : (size_t)PICK(26, 47, 48, 49, 50, 53, 95, 97, 101);
   const ptrdiff_t in_step = next() % 4 ? between(1, run) : between(run, run + 40);
   const ptrdiff_t out_step = co + (next() % 2 ? 0 : between(1, 70));
   const int32_t bits = PICK(8, 10, 11, 15);
   const int fill = between(0, FILLS - 1);
   snprintf(what, sizeof what,
-           "%s conv rows %d run %d out_channels %d pixels %zu in_step %td out_step %td bits %d fill %d", k->name, rows,
-           run, co, pixels, in_step, out_step, bits, fill);
+           "%s conv rows %d run %d out_channels %d pixels %zu in_step %td out_step %td bits %d fill %d",
+           k->name, rows, run, co, pixels, in_step, out_step, bits, fill);
   sc_requant q = make_requant(co);
   const size_t taps = (size_t)rows * (size_t)run;
   int16_t *w = allocate(taps * (size_t)co * 2), *in[5];
-  for (int32_t c = 0; c < co; c++) make_channel(&q, c, w + (size_t)c * taps, taps, 1, bits, fill);
+  for (int32_t c = 0; c < co; c++)
+    make_channel(&q, c, w + (size_t)c * taps, taps, 1, bits, fill);
   make_rows(in, rows, (pixels - 1) * (size_t)in_step + (size_t)run, bits);
   const size_t size = (pixels - 1) * (size_t)out_step + (size_t)co, around = 40;
   int16_t *want = guarded(size + 2 * around), *got = guarded(size + 2 * around);
@@ -149,7 +163,8 @@ static int check_conv(const sc_kernels *k, const sc_kernels *ref) {
     free(packed);
   }
   const int good = same(want, got, size + 2 * around);
-  for (int32_t r = 0; r < rows; r++) free(in[r]);
+  for (int32_t r = 0; r < rows; r++)
+    free(in[r]);
   free(w), free(want), free(got), free_requant(&q);
   return good;
 }
@@ -162,13 +177,15 @@ static int check_depthwise(const sc_kernels *k, const sc_kernels *ref) {
   const ptrdiff_t out_step = channels + (next() % 2 ? 0 : between(1, 70));
   const int32_t bits = PICK(8, 10, 11, 15);
   const int fill = between(0, FILLS - 1);
-  snprintf(what, sizeof what, "%s depthwise %dx%d channels %d pixels %zu in_step %td out_step %td bits %d fill %d",
-           k->name, kh, kw, channels, pixels, in_step, out_step, bits, fill);
+  snprintf(what, sizeof what,
+           "%s depthwise %dx%d channels %d pixels %zu in_step %td out_step %td bits %d fill %d", k->name, kh,
+           kw, channels, pixels, in_step, out_step, bits, fill);
   sc_requant q = make_requant(channels);
   const size_t stride = (size_t)padded(channels);
   int16_t *w = allocate((size_t)(kh * kw) * stride * 2), *in[5];
   memset(w, 0, (size_t)(kh * kw) * stride * 2);
-  for (int32_t c = 0; c < channels; c++) make_channel(&q, c, w + c, (size_t)(kh * kw), stride, bits, fill);
+  for (int32_t c = 0; c < channels; c++)
+    make_channel(&q, c, w + c, (size_t)(kh * kw), stride, bits, fill);
   make_rows(in, kh, (pixels - 1) * (size_t)in_step + (size_t)(kw * channels), bits);
   const sc_depthwise conv = {.weights = w, .kh = kh, .kw = kw, .channels = channels, .requant = q};
   const size_t size = (pixels - 1) * (size_t)out_step + (size_t)channels, around = 40;
@@ -176,7 +193,8 @@ static int check_depthwise(const sc_kernels *k, const sc_kernels *ref) {
   ref->depthwise(&conv, (const int16_t *const *)in, in_step, want + around, out_step, pixels);
   k->depthwise(&conv, (const int16_t *const *)in, in_step, got + around, out_step, pixels);
   const int good = same(want, got, size + 2 * around);
-  for (int32_t r = 0; r < kh; r++) free(in[r]);
+  for (int32_t r = 0; r < kh; r++)
+    free(in[r]);
   free(w), free(want), free(got), free_requant(&q);
   return good;
 }
@@ -186,16 +204,18 @@ static int check_gain(const sc_kernels *k, const sc_kernels *ref) {
   const size_t pixels = (size_t)between(1, 25), size = pixels * (size_t)channels, all = size + SC_ROW_SLACK;
   const int32_t bits = PICK(8, 10, 11, 15), in_place = next() % 2;
   const int fill = between(0, FILLS - 1);
-  snprintf(what, sizeof what, "%s gain channels %d pixels %zu bits %d fill %d%s", k->name, channels, pixels, bits, fill,
-           in_place ? " in place" : "");
+  snprintf(what, sizeof what, "%s gain channels %d pixels %zu bits %d fill %d%s", k->name, channels, pixels,
+           bits, fill, in_place ? " in place" : "");
   sc_requant q = make_requant(channels);
   int16_t *gain = allocate((size_t)padded(channels) * 2), *in;
   memset(gain, 0, (size_t)padded(channels) * 2);
-  for (int32_t c = 0; c < channels; c++) make_channel(&q, c, gain + c, 1, 1, bits, fill);
+  for (int32_t c = 0; c < channels; c++)
+    make_channel(&q, c, gain + c, 1, 1, bits, fill);
   make_rows(&in, 1, size, bits);
   const sc_gain layer = {.gain = gain, .channels = channels, .requant = q};
   int16_t *want = guarded(all), *got = guarded(all);
-  if (in_place) memcpy(want, in, all * 2), memcpy(got, in, all * 2);
+  if (in_place)
+    memcpy(want, in, all * 2), memcpy(got, in, all * 2);
   ref->gain(&layer, in_place ? want : in, want, pixels);
   k->gain(&layer, in_place ? got : in, got, pixels);
   const int good = same(want, got, all);
@@ -205,16 +225,19 @@ static int check_gain(const sc_kernels *k, const sc_kernels *ref) {
 
 static int check_add(const sc_kernels *k, const sc_kernels *ref) {
   const size_t count = (size_t)between(1, 130), all = count + 40;
-  const int32_t sa = between(0, 15), sb = next() % 2 ? 0 : between(0, 15), bits = between(1, 15), alias = PICK(0, 1, 2);
+  const int32_t sa = between(0, 15), sb = next() % 2 ? 0 : between(0, 15), bits = between(1, 15),
+                alias = PICK(0, 1, 2);
   const int32_t hi = (INT32_C(1) << bits) - 1, lo = next() % 2 ? 0 : -hi - 1;
   snprintf(what, sizeof what, "%s add count %zu shifts %d %d alias %d", k->name, count, sa, sb, alias);
   int16_t *a = allocate(all * 2), *b = allocate(all * 2), *results[2];
   const int fill_a = between(0, FILLS - 1), fill_b = between(0, FILLS - 1);
   const sc_kernels *both[] = {ref, k};
-  for (size_t i = 0; i < all; i++) a[i] = value(fill_a, -32768, 32767, i), b[i] = value(fill_b, -32768, 32767, i);
+  for (size_t i = 0; i < all; i++)
+    a[i] = value(fill_a, -32768, 32767, i), b[i] = value(fill_b, -32768, 32767, i);
   for (int i = 0; i < 2; i++) {
     results[i] = guarded(all);
-    if (alias) memcpy(results[i], alias == 1 ? a : b, all * 2);
+    if (alias)
+      memcpy(results[i], alias == 1 ? a : b, all * 2);
     both[i]->add(alias == 1 ? results[i] : a, alias == 2 ? results[i] : b, results[i], count, sa, sb, lo, hi);
   }
   const int good = same(results[0], results[1], all);
@@ -222,12 +245,14 @@ static int check_add(const sc_kernels *k, const sc_kernels *ref) {
   return good;
 }
 
-// ---- Hand-checked values, so that the reference itself is pinned ---------------------------------------------------
+// ---- Hand-checked values, so that the reference itself is pinned
+// ---------------------------------------------------
 
 static int check_reference(const sc_kernels *k) {
   const int32_t bias[SC_LANES] = {0}, shift[SC_LANES] = {1, 2, 3};
   const sc_requant q = {.bias = bias, .shift = shift, .lo = -100, .hi = 100, .leaky = 2};
-  int16_t gain[SC_LANES] = {1, 1, 1}, in[12 + SC_ROW_SLACK] = {3, 3, 4, -3, -3, -12, 30000, 30000, 30000, 1, 2, 3}, out[12];
+  int16_t gain[SC_LANES] = {1, 1, 1},
+          in[12 + SC_ROW_SLACK] = {3, 3, 4, -3, -3, -12, 30000, 30000, 30000, 1, 2, 3}, out[12];
   // 3/2 and 3/4 round half up; a negative value of slope 1/4 is shifted by two more: -3/8, -3/16, -12/32.
   const int16_t want[12] = {2, 1, 1, 0, 0, 0, 100, 100, 100, 1, 1, 0};
   const sc_gain layer = {.gain = gain, .channels = 3, .requant = q};
@@ -238,7 +263,8 @@ static int check_reference(const sc_kernels *k) {
 
 static int check_crc(void) {
   ran++;
-  if (sc_crc32c(0, "123456789", 9) == 0xE3069283u && sc_crc32c(sc_crc32c(0, "1234", 4), "56789", 5) == 0xE3069283u) {
+  if (sc_crc32c(0, "123456789", 9) == 0xE3069283u &&
+      sc_crc32c(sc_crc32c(0, "1234", 4), "56789", 5) == 0xE3069283u) {
     return 1;
   }
   return printf("FAIL crc32c\n"), 0;
@@ -249,15 +275,19 @@ int main(int argc, char **argv) {
   long cases = 2000;
   const char *only = NULL;
   for (int i = 1; i + 1 < argc; i += 2) {
-    if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-    if (!strcmp(argv[i], "--cases")) cases = atol(argv[i + 1]);
-    if (!strcmp(argv[i], "--cpu")) only = argv[i + 1];
+    if (!strcmp(argv[i], "--seed"))
+      seed = strtoull(argv[i + 1], NULL, 0);
+    if (!strcmp(argv[i], "--cases"))
+      cases = atol(argv[i + 1]);
+    if (!strcmp(argv[i], "--cpu"))
+      only = argv[i + 1];
   }
   printf("seed %llu\n", (unsigned long long)seed);
   const sc_kernels *ref = sc_kernels_get(SC_CPU_SCALAR);
   int good = check_reference(ref) & check_crc(), variants = 0;
   for (int cpu = SC_CPU_SCALAR + 1; cpu < SC_CPU_COUNT; cpu++) {
-    if (only && strcmp(only, sc_cpu_name(cpu))) continue;
+    if (only && strcmp(only, sc_cpu_name(cpu)))
+      continue;
     const sc_kernels *k = sc_kernels_get((sc_cpu)cpu);
     if (!k) {
       printf("SKIP %s: not on this processor\n", sc_cpu_name(cpu));
@@ -266,7 +296,8 @@ int main(int argc, char **argv) {
     state = (seed ^ 0x9E3779B97F4A7C15u) | 1;
     ran = 0;
     int fine = check_reference(k);
-    for (long i = 0; fine && i < cases; i++) fine &= check_conv(k, ref);
+    for (long i = 0; fine && i < cases; i++)
+      fine &= check_conv(k, ref);
     for (long i = 0; fine && i < cases; i++) {
       fine &= check_depthwise(k, ref) & check_gain(k, ref) & check_add(k, ref);
     }
@@ -274,6 +305,7 @@ int main(int argc, char **argv) {
     good &= fine;
     variants++;
   }
-  if (!variants) printf("FAIL: no variant but the reference could run\n");
+  if (!variants)
+    printf("FAIL: no variant but the reference could run\n");
   return good && variants ? 0 : 1;
 }

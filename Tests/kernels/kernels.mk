@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The C kernels alone: make -f Tests/kernels/kernels.mk TARGET from the top of the repository, or include it there.
+#   test-kernels        every variant that this processor has, against the reference
+#   test-kernels-asan   the same under AddressSanitizer and UndefinedBehaviorSanitizer
+#   test-kernels-arm    NEON under qemu (gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user)
+#   test-simde          AVX-512 and VNNI emulated (libsimde-dev)
+#   bench-kernels       the layers of the paper's networks, in fractions of the machine's peak
+# KERNEL_ARGS goes to the program: --seed N --cases N --cpu NAME, or --repeat N --layer TEXT.
+KERNEL_BUILD ?= .build/kernels
+KERNEL_CFLAGS ?= -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE
+KERNEL_CC ?= $(CC)
+KERNEL_ARM_CC ?= aarch64-linux-gnu-gcc
+KERNEL_DIR := Sources/CCodecKernels
+KERNEL_SOURCES := $(wildcard $(KERNEL_DIR)/conv_*.c) $(KERNEL_DIR)/dispatch.c $(KERNEL_DIR)/parallel.c $(KERNEL_DIR)/crc32c.c
+KERNEL_COMMAND = $(KERNEL_CFLAGS) -I$(KERNEL_DIR)/include $(KERNEL_SOURCES)
+
+.PHONY: test-kernels test-kernels-asan test-kernels-arm test-simde bench-kernels
+test-kernels:
+	@mkdir -p $(KERNEL_BUILD)
+	$(KERNEL_CC) -O2 $(KERNEL_COMMAND) Tests/kernels/check_kernels.c -lpthread -o $(KERNEL_BUILD)/check
+	$(KERNEL_BUILD)/check $(KERNEL_ARGS)
+test-kernels-asan:
+	@mkdir -p $(KERNEL_BUILD)
+	$(KERNEL_CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(KERNEL_COMMAND) \
+	  Tests/kernels/check_kernels.c -lpthread -o $(KERNEL_BUILD)/check-asan
+	$(KERNEL_BUILD)/check-asan --cases 500 $(KERNEL_ARGS)
+test-kernels-arm:
+	@mkdir -p $(KERNEL_BUILD)
+	$(KERNEL_ARM_CC) -O2 -static $(KERNEL_COMMAND) Tests/kernels/check_kernels.c -lpthread -o $(KERNEL_BUILD)/check-arm
+	qemu-aarch64 -cpu cortex-a72 $(KERNEL_BUILD)/check-arm --cases 500 $(KERNEL_ARGS)
+test-simde:
+	CC="$(KERNEL_CC)" BUILD="$(KERNEL_BUILD)" Tests/simde/check.sh --cases 1000 $(KERNEL_ARGS)
+bench-kernels:
+	@mkdir -p $(KERNEL_BUILD)
+	$(KERNEL_CC) -O2 $(KERNEL_COMMAND) Tests/kernels/bench_kernels.c -lpthread -o $(KERNEL_BUILD)/bench
+	$(KERNEL_BUILD)/bench $(KERNEL_ARGS)
