@@ -109,99 +109,195 @@ final class EntropyCoder {
     return plane
   }
 
-  /// Walks the channels of a segment in coding order. `code` is given each active channel's plane, with its contexts'
-  /// base, and returns whether to go on; the magnitudes of the others are filled here.
+  /// The contexts of a segment while its channels are coded one after the other.
+  final class Contexts {
+    let width: Int
+    let height: Int
+    /// [channels][height][width]
+    let values: UnsafeMutablePointer<Int16>
+    fileprivate let magnitudes: AlignedBuffer<UInt8>?
+    fileprivate let base: AlignedBuffer<UInt16>
+    fileprivate var previous = -1
+
+    fileprivate init(_ coder: EntropyCoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
+      self.width = width
+      self.height = height
+      self.values = values
+      magnitudes =
+        coder.hasMagnitudes
+        ? AlignedBuffer(count: coder.table.channelCount * coder.magnitudeSize(width, height), zero: 0) : nil
+      base = AlignedBuffer(count: width * height, zero: 0)
+    }
+  }
+
+  func contexts(width: Int, height: Int, values: UnsafeMutablePointer<Int16>) -> Contexts {
+    Contexts(self, width: width, height: height, values: values)
+  }
+
+  /// Walks channels at some positions of the coding order. `code` is given each active channel's plane, with its
+  /// contexts' base, and returns whether to go on; the magnitudes of the others are filled here.
+  ///
+  /// `scales` are [channels][height][width] of the hyperprior, nil without one.
   private func forEachPlane(
-    width: Int, height: Int, values: UnsafeMutablePointer<Int16>, active: [Bool],
+    _ positions: Range<Int>, _ contexts: Contexts, active: [Bool], scales: UnsafePointer<UInt8>?,
     code: (inout sc_plane) -> Bool
   ) -> Bool {
-    let planes =
-      hasMagnitudes ? AlignedBuffer<UInt8>(count: table.channelCount * magnitudeSize(width, height), zero: 0) : nil
-    let base = hasMagnitudes ? AlignedBuffer<UInt16>(count: width * height, zero: 0) : nil
-    var previous = -1
-    for c in table.order {
-      var plane = self.plane(channel: c, width: width, height: height, values: values, magnitudes: planes)
+    let width = contexts.width
+    let height = contexts.height
+    let size = width * height
+    for position in positions {
+      let c = table.order[position]
+      var plane = self.plane(
+        channel: c, width: width, height: height, values: contexts.values, magnitudes: contexts.magnitudes)
       guard active[c] else {
         if hasMagnitudes { sc_magnitudes_fill(&plane) }
         continue
       }
-      let sources = table.channels[c].sources
-      if !sources.isEmpty, let base, let planes {
-        base.base.update(repeating: 0, count: width * height)
-        for source in sources {
-          let channel = source.channel == ContextSource.previousActive ? previous : source.channel
-          if channel < 0 { continue }
+      let channel = table.channels[c]
+      let weight = UInt16(channel.scaleWeight)
+      if !channel.sources.isEmpty || weight > 0 {
+        let base = contexts.base.base
+        if let scales, weight > 0 {
+          let scale = scales + c * size
+          for i in 0..<size { base[i] = weight &* UInt16(scale[i]) }
+        } else {
+          base.update(repeating: 0, count: size)
+        }
+        for source in channel.sources {
+          let channel = source.channel == ContextSource.previousActive ? contexts.previous : source.channel
+          guard channel >= 0, let magnitudes = contexts.magnitudes else { continue }
           source.weights.withUnsafeBufferPointer { weights in
             sc_context_accumulate(
-              base.base, planes.base + channel * magnitudeSize(width, height), Int32(width), Int32(height),
+              base, magnitudes.base + channel * magnitudeSize(width, height), Int32(width), Int32(height),
               weights.baseAddress)
           }
         }
-        plane.base = UnsafePointer(base.base)
+        plane.base = UnsafePointer(base)
       }
       guard code(&plane) else { return false }
-      previous = c
+      contexts.previous = c
     }
     return true
   }
 
-  /// Decodes the payload of a segment into `values`: [channels][height][width]. False for a damaged payload.
+  /// Decodes which channels are active and fills the others with their modes. nil for a damaged payload.
+  func decodeActivity(_ decoder: inout PayloadDecoder, _ contexts: Contexts) -> [Bool]? {
+    var active = [Bool](repeating: false, count: table.channelCount)
+    let size = contexts.width * contexts.height
+    for (i, c) in table.order.enumerated() {
+      let flag = sc_rans_decode_flag(&decoder.state, Int32(i & 3), UInt32(table.active[c]))
+      guard flag >= 0 else { return nil }
+      active[c] = flag == 1
+      if flag == 0 { (contexts.values + c * size).update(repeating: Int16(table.mode[c]), count: size) }
+    }
+    return active
+  }
+
+  /// Decodes channels at some positions of the coding order. False for a damaged payload.
+  func decode(
+    _ decoder: inout PayloadDecoder, _ positions: Range<Int>, _ contexts: Contexts, active: [Bool],
+    scales: UnsafePointer<UInt8>? = nil
+  ) -> Bool {
+    forEachPlane(positions, contexts, active: active, scales: scales) { plane in
+      sc_rans_decode_plane(&decoder.state, &plane) == 0
+    }
+  }
+
+  /// Codes which channels are active: those with a value that is not the mode.
+  func encodeActivity(_ encoder: PayloadEncoder, _ contexts: Contexts) -> [Bool] {
+    var active = [Bool](repeating: false, count: table.channelCount)
+    let size = contexts.width * contexts.height
+    encoder.reserve(table.channelCount)
+    for (i, c) in table.order.enumerated() {
+      let mode = Int16(table.mode[c])
+      active[c] = UnsafeBufferPointer(start: contexts.values + c * size, count: size).contains { $0 != mode }
+      sc_rans_encode_flag(&encoder.state, Int32(i & 3), UInt32(table.active[c]), active[c] ? 1 : 0)
+    }
+    return active
+  }
+
+  /// Codes channels at some positions of the coding order.
+  func encode(
+    _ encoder: PayloadEncoder, _ positions: Range<Int>, _ contexts: Contexts, active: [Bool],
+    scales: UnsafePointer<UInt8>? = nil
+  ) {
+    _ = forEachPlane(positions, contexts, active: active, scales: scales) { plane in
+      encoder.reserve(contexts.width * contexts.height * Int(SC_RANS_SYMBOLS_PER_VALUE))
+      sc_rans_encode_plane(&encoder.state, &plane)
+      return true
+    }
+  }
+
+  /// Decodes the payload of a segment without a hyperprior into `values`. False for a damaged payload.
   func decode(payload: [UInt8], in range: Range<Int>, width: Int, height: Int, values: UnsafeMutablePointer<Int16>)
     -> Bool
   {
-    let copy = AlignedBuffer<UInt8>(count: range.count + Int(SC_RANS_SLACK), zero: 0)
-    payload.withUnsafeBufferPointer { source in
-      for i in 0..<range.count { copy.base[i] = source[range.lowerBound + i] }
-    }
-    var decoder = sc_rans_decoder()
-    guard sc_rans_decoder_init(&decoder, copy.base, range.count) == 0 else { return false }
-    var active = [Bool](repeating: false, count: table.channelCount)
-    for (i, c) in table.order.enumerated() {
-      let flag = sc_rans_decode_flag(&decoder, Int32(i & 3), UInt32(table.active[c]))
-      guard flag >= 0 else { return false }
-      active[c] = flag == 1
-      if flag == 0 {
-        (values + c * width * height).update(repeating: Int16(table.mode[c]), count: width * height)
-      }
-    }
-    let whole = forEachPlane(width: width, height: height, values: values, active: active) { plane in
-      sc_rans_decode_plane(&decoder, &plane) == 0
-    }
-    return whole && sc_rans_decoder_finish(&decoder) == 0
+    guard var decoder = PayloadDecoder(payload, in: range) else { return false }
+    let contexts = self.contexts(width: width, height: height, values: values)
+    guard let active = decodeActivity(&decoder, contexts) else { return false }
+    return decode(&decoder, 0..<table.channelCount, contexts, active: active) && decoder.isFinished
   }
 
-  /// The payload of a segment, and its ideal code length: the sum of −log2 of the probabilities of its symbols.
+  /// The payload of a segment without a hyperprior, and its ideal code length.
   func encode(width: Int, height: Int, values: UnsafeMutablePointer<Int16>) -> (payload: [UInt8], bits: Double) {
-    let size = width * height
-    var active = [Bool](repeating: false, count: table.channelCount)
-    var activeCount = 0
-    for c in 0..<table.channelCount {
-      let mode = Int16(table.mode[c])
-      let plane = UnsafeBufferPointer(start: values + c * size, count: size)
-      active[c] = plane.contains { $0 != mode }
-      if active[c] { activeCount += 1 }
-    }
-    let symbols = AlignedBuffer<UInt32>(
-      count: table.channelCount + activeCount * size * Int(SC_RANS_SYMBOLS_PER_VALUE), zero: 0)
-    var encoder = sc_rans_encoder(symbols: symbols.base, count: 0, capacity: symbols.count)
-    for (i, c) in table.order.enumerated() {
-      sc_rans_encode_flag(&encoder, Int32(i & 3), UInt32(table.active[c]), active[c] ? 1 : 0)
-    }
-    _ = forEachPlane(width: width, height: height, values: values, active: active) { plane in
-      sc_rans_encode_plane(&encoder, &plane)
-      return true
-    }
-    let capacity = sc_rans_payload_bound(encoder.count)
-    let out = AlignedBuffer<UInt8>(count: capacity, zero: 0)
-    let written = sc_rans_encoder_finish(&encoder, out.base, capacity)
-    let payload = Array(UnsafeBufferPointer(start: out.base + (capacity - written), count: written))
-    return (payload, codeLength(symbols.base, encoder.count))
+    let encoder = PayloadEncoder()
+    let contexts = self.contexts(width: width, height: height, values: values)
+    let active = encodeActivity(encoder, contexts)
+    encode(encoder, 0..<table.channelCount, contexts, active: active)
+    return (encoder.finish(), encoder.codeLength)
+  }
+}
+
+/// Reads a segment's payload.
+struct PayloadDecoder {
+  fileprivate var state = sc_rans_decoder()
+  /// The coder reads a little past the end.
+  private let bytes: AlignedBuffer<UInt8>
+
+  /// nil for a payload that is too short.
+  init?(_ payload: [UInt8], in range: Range<Int>) {
+    bytes = AlignedBuffer(count: range.count + Int(SC_RANS_SLACK), zero: 0)
+    let to = bytes.base
+    payload.withUnsafeBufferPointer { to.update(from: $0.baseAddress! + range.lowerBound, count: range.count) }
+    guard sc_rans_decoder_init(&state, bytes.base, range.count) == 0 else { return nil }
   }
 
-  private func codeLength(_ symbols: UnsafePointer<UInt32>, _ count: Int) -> Double {
+  /// Whether everything was used and the final states are right.
+  var isFinished: Bool {
+    var copy = state
+    return sc_rans_decoder_finish(&copy) == 0
+  }
+}
+
+/// Collects the symbols of a segment, and codes them in reverse at the end.
+final class PayloadEncoder {
+  fileprivate var state = sc_rans_encoder(symbols: nil, count: 0, capacity: 0)
+  private var symbols = AlignedBuffer<UInt32>(count: 0, zero: 0)
+
+  init() {}
+
+  /// Makes room for more symbols.
+  fileprivate func reserve(_ count: Int) {
+    guard state.count + count > state.capacity else { return }
+    let larger = AlignedBuffer<UInt32>(count: max(state.count + count, 2 * state.capacity), zero: 0)
+    larger.base.update(from: symbols.base, count: state.count)
+    symbols = larger
+    state.symbols = larger.base
+    state.capacity = larger.count
+  }
+
+  func finish() -> [UInt8] {
+    let capacity = sc_rans_payload_bound(state.count)
+    let out = AlignedBuffer<UInt8>(count: capacity, zero: 0)
+    let written = sc_rans_encoder_finish(&state, out.base, capacity)
+    return Array(UnsafeBufferPointer(start: out.base + (capacity - written), count: written))
+  }
+
+  /// The sum of −log2 of the probabilities of all symbols.
+  var codeLength: Double {
     // Few different frequencies occur often: their logarithms are counted, not summed one by one.
     var histogram = [Int](repeating: 0, count: 32768)
-    for i in 0..<count { histogram[Int(symbols[i] >> 15 & 0x7fff)] += 1 }
+    for i in 0..<state.count { histogram[Int(symbols.base[i] >> 15 & 0x7fff)] += 1 }
     var bits = 0.0
     for f in 1..<32768 where histogram[f] > 0 {
       bits += Double(histogram[f]) * (15 - binaryLogarithm(Double(f)))

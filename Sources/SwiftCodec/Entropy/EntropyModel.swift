@@ -43,6 +43,8 @@ struct ChannelContexts {
   /// Left, left of left, top left, top, top right, top of top.
   var weights: [UInt8] = []
   var sources: [ContextSource] = []
+  /// Weight of the scale that the hyperprior's slice network gives; 0 without a hyperprior.
+  var scaleWeight = 0
   var shift = 0
   /// Of level 1 upwards, not decreasing.
   var bounds: [Int] = []
@@ -83,12 +85,18 @@ enum MagnitudeRule {
 struct EntropyModel {
   var kind: EntropyKind
   var magnitude: MagnitudeRule
+  /// Of the hyper-latent at each rate point; empty without a hyperprior.
+  var hyperTables: [EntropyTable] = []
+  /// Of the latent at each rate point.
   var tables: [EntropyTable]
 }
 
 extension EntropyModel {
-  /// Parses and validates a section; `widths` are the latent's channels at each rate point.
-  static func parse(_ reader: inout ByteReader<ModelError>, _ widths: [Int]) throws(ModelError) -> EntropyModel {
+  /// Parses and validates a section; `widths` are the latent's channels at each rate point, `hyperWidth` those of the
+  /// hyper-latent, if there is one.
+  static func parse(
+    _ reader: inout ByteReader<ModelError>, _ widths: [Int], hyperWidth: Int?
+  ) throws(ModelError) -> EntropyModel {
     let place = ModelLocation(section: "ENTR", item: "")
     guard let kind = EntropyKind(rawValue: try reader.u8()) else { throw .entropy(place, "unknown kind") }
     let magnitude: MagnitudeRule
@@ -101,16 +109,24 @@ extension EntropyModel {
       magnitude = .table(table)
     default: throw .entropy(place, "unknown magnitude rule")
     }
+    var hyperTables: [EntropyTable] = []
+    if let hyperWidth {
+      for k in widths.indices {
+        let place = ModelLocation(section: "ENTR", item: "\(kind.name), hyper-latent, rate point \(k)")
+        hyperTables.append(try table(&reader, hyperWidth, magnitude, hasScales: false, place))
+      }
+    }
     var tables: [EntropyTable] = []
     for (k, width) in widths.enumerated() {
-      tables.append(
-        try table(&reader, width, magnitude, ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(k)")))
+      let place = ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(k)")
+      tables.append(try table(&reader, width, magnitude, hasScales: hyperWidth != nil, place))
     }
-    return EntropyModel(kind: kind, magnitude: magnitude, tables: tables)
+    return EntropyModel(kind: kind, magnitude: magnitude, hyperTables: hyperTables, tables: tables)
   }
 
   private static func table(
-    _ reader: inout ByteReader<ModelError>, _ width: Int, _ magnitude: MagnitudeRule, _ place: ModelLocation
+    _ reader: inout ByteReader<ModelError>, _ width: Int, _ magnitude: MagnitudeRule, hasScales: Bool,
+    _ place: ModelLocation
   ) throws(ModelError) -> EntropyTable {
     let count = Int(try reader.u16())
     guard count == width else { throw .value(place, field: "channels", value: count, valid: width...width) }
@@ -139,7 +155,7 @@ extension EntropyModel {
     var channels: [ChannelContexts] = []
     for c in 0..<count {
       let place = ModelLocation(section: "ENTR", item: place.item + ", channel \(c)")
-      channels.append(try contexts(&reader, magnitude, cdfCount, position, c, place))
+      channels.append(try contexts(&reader, magnitude, cdfCount, position, c, hasScales: hasScales, place))
     }
     return EntropyTable(mode: mode, active: active, order: order, cdfs: cdfs, channels: channels)
   }
@@ -165,7 +181,7 @@ extension EntropyModel {
 
   private static func contexts(
     _ reader: inout ByteReader<ModelError>, _ magnitude: MagnitudeRule, _ cdfCount: Int, _ position: [Int],
-    _ channel: Int, _ place: ModelLocation
+    _ channel: Int, hasScales: Bool, _ place: ModelLocation
   ) throws(ModelError) -> ChannelContexts {
     var contexts = ChannelContexts(cdf: [])
     if case .threshold = magnitude { contexts.threshold = Int(try reader.i16()) }
@@ -197,8 +213,11 @@ extension EntropyModel {
       sum = weights.reduce(sum) { $0 + Int($1) }
       contexts.sources.append(ContextSource(channel: source, weights: weights))
     }
+    if hasScales { contexts.scaleWeight = Int(try reader.u8()) }
     // The coder's sums are 16 bits wide.
-    guard sum * magnitude.maximum <= 65535 else { throw .entropy(place, "a context's sum can exceed 65535") }
+    guard sum * magnitude.maximum + 255 * contexts.scaleWeight <= 65535 else {
+      throw .entropy(place, "a context's sum can exceed 65535")
+    }
     contexts.shift = Int(try reader.u8())
     guard contexts.shift <= 15 else { throw .value(place, field: "shift", value: contexts.shift, valid: 0...15) }
     var previous = 1
@@ -222,7 +241,8 @@ extension EntropyModel {
       out.u8(2)
       out.append(table)
     }
-    for table in tables {
+    for (i, table) in (hyperTables + tables).enumerated() {
+      let hasScales = !hyperTables.isEmpty && i >= hyperTables.count
       out.u16(UInt16(table.channelCount))
       for c in 0..<table.channelCount {
         out.i16(Int16(table.mode[c]))
@@ -246,6 +266,7 @@ extension EntropyModel {
           out.u16(UInt16(source.channel))
           out.append(source.weights)
         }
+        if hasScales { out.u8(UInt8(channel.scaleWeight)) }
         out.u8(UInt8(channel.shift))
         for bound in channel.bounds { out.u16(UInt16(bound)) }
       }

@@ -72,7 +72,8 @@ struct ModelFileParser {
         guard let analysis, synthesis != nil else { throw .section(place, "stands before the graphs") }
         let latent = analysis.tensors[analysis.output]
         let model = try EntropyModel.parse(
-          &section, ratePoints.map { point in latent.widthClass.map { point.widths[$0] } ?? latent.channels })
+          &section, ratePoints.map { point in latent.widthClass.map { point.widths[$0] } ?? latent.channels },
+          hyperWidth: nil)
         guard !entropyModels.contains(where: { $0.kind == model.kind }) else {
           throw .section(place, "two entropy models of one kind")
         }
