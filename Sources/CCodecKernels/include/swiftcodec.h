@@ -1,4 +1,213 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//
+// SwiftCodec: the C interface. Compiles alone as C99 and C++.
+//
+// Pictures are 8-bit samples, rows from the top, interleaved: one channel (grey) or three (R, G, B). Sizes
+// and strides are in pixels and bytes as said. A bitstream holds one picture and names the model that it was
+// made with.
+//
+// Ownership: what a function with "create" in its name gives, the caller destroys, in any order: encoders and
+// decoders keep their model alive by themselves. Memory that sc_encode gives is freed with sc_free.
+// Everything that the caller passes in stays the caller's, and is not kept after the call. Destroying or
+// freeing NULL does nothing. On failure nothing is created or allocated: the pointers behind `out` arguments
+// are set to NULL and sizes to 0, unless said otherwise.
+//
+// Threads: a model is immutable and may be used by any number of threads at a time. An encoder or a decoder
+// is used by one thread at a time. There is no global state. Within a call up to `threads` threads work, and
+// all of them have ended when it returns.
+//
+// No function prints, exits or aborts on bad input. If memory runs out the process ends: limit what a
+// bitstream may ask for with sc_decoder_settings.max_pixels.
 #ifndef SWIFTCODEC_H
 #define SWIFTCODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- Version
+// -------------------------------------------------------------------------------------------------
+
+#define SC_VERSION_MAJOR 0
+#define SC_VERSION_MINOR 1
+#define SC_VERSION_PATCH 0
+/// Comparable: 0x00MMmmpp.
+#define SC_VERSION (SC_VERSION_MAJOR << 16 | SC_VERSION_MINOR << 8 | SC_VERSION_PATCH)
+
+/// The SC_VERSION of the library at run time. Programs work with a library of the same major version, and of
+/// the same minor version while the major one is 0.
+uint32_t sc_version(void);
+
+// ---- Status
+// --------------------------------------------------------------------------------------------------
+
+/// The result of a call. Values are never reused; new ones fill the gaps.
+typedef enum sc_status {
+  SC_OK = 0,
+
+  // The call.
+  SC_ERROR_ARGUMENT = 10, ///< a pointer is NULL, or a struct_size is not one of this library
+  SC_ERROR_LAYOUT = 11,   ///< sides outside of 1...65535, channels not 1 or 3, a row stride too small, or not
+                          ///< the layout that the bitstream's header asks for
+  SC_ERROR_RATE_POINT = 12,   ///< the model has fewer rate points
+  SC_ERROR_ENTROPY = 13,      ///< the model has no such entropy model
+  SC_ERROR_BUFFER = 14,       ///< the buffer is too small; the size that it needs is stored
+  SC_ERROR_SEGMENT_ROWS = 15, ///< segment_rows is not 0 or a multiple of 8 up to 2040
+
+  // The model file.
+  SC_ERROR_NOT_A_MODEL = 20,     ///< it does not start as a model file of a known version
+  SC_ERROR_MODEL_TRUNCATED = 21, ///< it ends too early
+  SC_ERROR_MODEL_CHECKSUM = 22,  ///< a CRC does not match: the file is damaged
+  SC_ERROR_MODEL_INVALID = 23,   ///< it breaks a rule of the format
+  SC_ERROR_MODEL_OVERFLOW = 24,  ///< its weights are so large that an accumulator could overflow
+
+  // The bitstream.
+  SC_ERROR_NOT_A_BITSTREAM = 30,
+  SC_ERROR_VERSION = 31,     ///< of a version that this library does not know
+  SC_ERROR_TRUNCATED = 32,   ///< it ends too early
+  SC_ERROR_CHECKSUM = 33,    ///< a CRC does not match: it is damaged
+  SC_ERROR_INVALID = 34,     ///< it breaks a rule of the format
+  SC_ERROR_OTHER_MODEL = 35, ///< made with another model than the decoder's
+  SC_ERROR_TOO_LARGE = 36    ///< more pixels than max_pixels
+} sc_status;
+
+/// One line for people; static, never NULL.
+const char *sc_status_string(sc_status status);
+
+// ---- Models
+// --------------------------------------------------------------------------------------------------
+
+/// A trained codec: networks, rate points and entropy models.
+typedef struct sc_model sc_model;
+
+/// The model that is part of the library.
+sc_status sc_model_create_embedded(sc_model **out);
+/// Reads a model file from memory; the bytes are copied. All of it is checked: a file from anywhere is safe
+/// to try. If `message` is not NULL it receives what is wrong and where, of at most message_size − 1 bytes
+/// and terminated; on success the empty string.
+sc_status sc_model_create(const uint8_t *bytes, size_t size, sc_model **out, char *message,
+                          size_t message_size);
+void sc_model_destroy(sc_model *model);
+
+/// The 64-bit hash that bitstreams name the model by; 0 for NULL.
+uint64_t sc_model_id(const sc_model *model);
+/// Rate points are numbered from 0, the lowest rate, to this − 1; 0 for NULL.
+uint32_t sc_model_rate_points(const sc_model *model);
+
+/// How the latent is entropy coded.
+typedef enum sc_entropy_kind {
+  SC_ENTROPY_BEST = 0, ///< the strongest that the model has
+  SC_ENTROPY_STATIC = 1,
+  SC_ENTROPY_PAPER = 2,
+  SC_ENTROPY_RICH = 3
+} sc_entropy_kind;
+
+/// Whether the model has an entropy model of that kind: 1 or 0.
+int sc_model_has_entropy(const sc_model *model, sc_entropy_kind kind);
+
+// ---- Pictures
+// ------------------------------------------------------------------------------------------------
+
+/// The shape of samples in memory: sample c of pixel (x, y) is at y · row_stride + x · channels + c.
+typedef struct sc_picture_layout {
+  size_t struct_size; ///< sizeof(sc_picture_layout)
+  uint32_t width;     ///< pixels, 1...65535
+  uint32_t height;    ///< pixels, 1...65535
+  uint32_t channels;  ///< 1: grey, 3: R, G, B
+  uint32_t reserved;  ///< 0
+  size_t row_stride;  ///< bytes from one row to the next, >= width · channels; 0 for exactly that
+} sc_picture_layout;
+
+#define SC_PICTURE_LAYOUT(width, height, channels, row_stride)                                               \
+  { sizeof(sc_picture_layout), (width), (height), (channels), 0, (row_stride) }
+
+/// What the header of a bitstream says.
+typedef struct sc_header {
+  size_t struct_size; ///< sizeof(sc_header), set by the caller
+  uint32_t width, height, channels;
+  uint32_t rate_point;
+  sc_entropy_kind entropy;
+  uint32_t segment_rows; ///< height of an independently coded segment, in rows of the latent
+  uint64_t model_id;
+} sc_header;
+
+#define SC_HEADER                                                                                            \
+  { sizeof(sc_header), 0, 0, 0, 0, SC_ENTROPY_BEST, 0, 0 }
+
+/// Reads and checks the header alone; `header` is untouched on failure. The first 64 bytes of a file are
+/// enough.
+sc_status sc_read_header(const uint8_t *bytes, size_t size, sc_header *header);
+
+// ---- Decoding
+// ------------------------------------------------------------------------------------------------
+
+typedef struct sc_decoder sc_decoder;
+
+/// 0 in every field but the first means the default.
+typedef struct sc_decoder_settings {
+  size_t struct_size;  ///< sizeof(sc_decoder_settings)
+  uint32_t threads;    ///< at most 64; 0: one for every processor that the process may use
+  uint32_t reserved;   ///< 0
+  uint64_t max_pixels; ///< pictures of more pixels are refused before memory is allocated; 0: 2^28
+} sc_decoder_settings;
+
+#define SC_DECODER_SETTINGS                                                                                  \
+  { sizeof(sc_decoder_settings), 0, 0, 0 }
+
+/// `settings` NULL means the defaults.
+sc_status sc_decoder_create(const sc_model *model, const sc_decoder_settings *settings, sc_decoder **out);
+void sc_decoder_destroy(sc_decoder *decoder);
+
+/// Decodes a bitstream into samples of the caller, whose layout has the header's width, height and channels.
+/// The same bitstream gives the same samples on every machine, with any number of threads. On failure no
+/// sample is written; bytes between rows are never written.
+sc_status sc_decode(sc_decoder *decoder, const uint8_t *bytes, size_t size, uint8_t *samples,
+                    const sc_picture_layout *layout);
+/// What went wrong in the decoder's last call, for people; empty after success. Valid until its next call.
+const char *sc_decoder_message(const sc_decoder *decoder);
+
+// ---- Encoding
+// ------------------------------------------------------------------------------------------------
+
+typedef struct sc_encoder sc_encoder;
+
+/// 0 in every field but the first means the default.
+typedef struct sc_encoder_settings {
+  size_t struct_size;      ///< sizeof(sc_encoder_settings)
+  uint32_t rate_point;     ///< below sc_model_rate_points
+  sc_entropy_kind entropy; ///< SC_ENTROPY_BEST: the strongest that the model has
+  uint32_t threads;        ///< at most 64; 0: one for every processor that the process may use
+  uint32_t
+      segment_rows; ///< rows of the latent that are coded independently: a multiple of 8 up to 2040; 0: 64
+} sc_encoder_settings;
+
+#define SC_ENCODER_SETTINGS                                                                                  \
+  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0 }
+
+/// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
+sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings, sc_encoder **out);
+void sc_encoder_destroy(sc_encoder *encoder);
+/// Changes the settings of the pictures to come; on failure the old ones stay.
+sc_status sc_encoder_configure(sc_encoder *encoder, const sc_encoder_settings *settings);
+
+/// Encodes a picture. *bytes is memory of the library: free it with sc_free. The bitstream does not depend on
+/// the number of threads or the machine.
+sc_status sc_encode(sc_encoder *encoder, const uint8_t *samples, const sc_picture_layout *layout,
+                    uint8_t **bytes, size_t *size);
+/// Encodes a picture into memory of the caller. *size is the bitstream's size, also when SC_ERROR_BUFFER says
+/// that `capacity` is less, in which case nothing is written.
+sc_status sc_encode_into(sc_encoder *encoder, const uint8_t *samples, const sc_picture_layout *layout,
+                         uint8_t *bytes, size_t capacity, size_t *size);
+/// What went wrong in the encoder's last call, for people; empty after success. Valid until its next call.
+const char *sc_encoder_message(const sc_encoder *encoder);
+
+/// Frees what sc_encode gave.
+void sc_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

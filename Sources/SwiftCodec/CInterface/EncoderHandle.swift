@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+public import CCodecKernels
+
+/// What a C encoder handle points at.
+final class EncoderHandle {
+  let encoder: Encoder
+  let message = CText()
+  private var settings = EncoderSettings(ratePoint: 0)
+
+  init(_ model: Model) { encoder = Encoder(model: model) }
+
+  static func of(_ handle: OpaquePointer) -> EncoderHandle {
+    Unmanaged<EncoderHandle>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
+  }
+
+  func configure(_ pointer: UnsafePointer<sc_encoder_settings>?) throws(CallFailure) {
+    let new = try copy(pointer, default: sc_encoder_settings(), "sc_encoder_settings")
+    guard new.rate_point < encoder.model.ratePoints.count else {
+      let error = EncodeError.ratePoint(Int(new.rate_point), count: encoder.model.ratePoints.count)
+      throw CallFailure(error.status, error.description)
+    }
+    let kind = try EntropyKind.requested(new.entropy)
+    guard let kind = kind ?? encoder.model.preferredEntropyKind,
+      encoder.model.entropyKinds.contains(where: { $0.rawValue == kind.rawValue })
+    else {
+      let error = EncodeError.entropyModel(kind)
+      throw CallFailure(error.status, error.description)
+    }
+    guard new.segment_rows % 8 == 0, new.segment_rows <= 2040 else {
+      throw CallFailure(
+        SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
+    }
+    settings.ratePoint = Int(new.rate_point)
+    settings.entropy = kind
+    settings.measuresDistortion = false
+    settings.execution.threads = threadCount(new.threads)
+    encoder.segmentRows = new.segment_rows == 0 ? 64 : Int(new.segment_rows)
+  }
+
+  func encode(
+    _ samples: UnsafePointer<UInt8>?, _ layout: UnsafePointer<sc_picture_layout>?
+  ) throws(CallFailure) -> [UInt8] {
+    guard let samples, layout != nil else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
+    let layout = try ValidLayout(copy(layout, default: sc_picture_layout(), "sc_picture_layout"))
+    let row = layout.width * layout.channels
+    var packed = [UInt8](repeating: 0, count: row * layout.height)
+    packed.withUnsafeMutableBufferPointer { packed in
+      for y in 0..<layout.height {
+        (packed.baseAddress! + y * row).update(from: samples + y * layout.rowStride, count: row)
+      }
+    }
+    do throws(EncodeError) {
+      return try encoder.encode(Picture(unchecked: layout.width, layout.height, layout.channels, packed), settings)
+        .bytes
+    } catch {
+      throw CallFailure(error.status, error.description)
+    }
+  }
+}
+
+@c @implementation
+public func sc_encoder_create(
+  _ handle: OpaquePointer!, _ settings: UnsafePointer<sc_encoder_settings>!,
+  _ out: UnsafeMutablePointer<OpaquePointer?>!
+) -> sc_status {
+  out?.pointee = nil
+  guard let handle, let out else { return SC_ERROR_ARGUMENT }
+  let encoder = EncoderHandle(model(handle))
+  do throws(CallFailure) {
+    try encoder.configure(settings)
+    out.pointee = retainedHandle(encoder)
+    return SC_OK
+  } catch {
+    return error.status
+  }
+}
+
+@c @implementation
+public func sc_encoder_destroy(_ handle: OpaquePointer!) {
+  guard let handle else { return }
+  Unmanaged<EncoderHandle>.fromOpaque(UnsafeRawPointer(handle)).release()
+}
+
+@c @implementation
+public func sc_encoder_configure(
+  _ handle: OpaquePointer!, _ settings: UnsafePointer<sc_encoder_settings>!
+) -> sc_status {
+  guard let handle else { return SC_ERROR_ARGUMENT }
+  let encoder = EncoderHandle.of(handle)
+  encoder.message.set("")
+  do throws(CallFailure) {
+    try encoder.configure(settings)
+    return SC_OK
+  } catch {
+    encoder.message.set(error.message)
+    return error.status
+  }
+}
+
+/// Encodes, and hands the bitstream to `take`.
+private func encode(
+  _ handle: OpaquePointer?, _ samples: UnsafePointer<UInt8>?, _ layout: UnsafePointer<sc_picture_layout>?,
+  _ take: ([UInt8]) throws(CallFailure) -> Void
+) -> sc_status {
+  guard let handle else { return SC_ERROR_ARGUMENT }
+  let encoder = EncoderHandle.of(handle)
+  encoder.message.set("")
+  do throws(CallFailure) {
+    try take(try encoder.encode(samples, layout))
+    return SC_OK
+  } catch {
+    encoder.message.set(error.message)
+    return error.status
+  }
+}
+
+@c @implementation
+public func sc_encode(
+  _ handle: OpaquePointer!, _ samples: UnsafePointer<UInt8>!, _ layout: UnsafePointer<sc_picture_layout>!,
+  _ bytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>!, _ size: UnsafeMutablePointer<Int>!
+) -> sc_status {
+  bytes?.pointee = nil
+  size?.pointee = 0
+  guard let bytes, let size else { return SC_ERROR_ARGUMENT }
+  return encode(handle, samples, layout) { stream throws(CallFailure) in
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: stream.count, alignment: 16)
+      .bindMemory(to: UInt8.self, capacity: stream.count)
+    stream.withUnsafeBufferPointer { memory.update(from: $0.baseAddress!, count: $0.count) }
+    bytes.pointee = memory
+    size.pointee = stream.count
+  }
+}
+
+@c @implementation
+public func sc_encode_into(
+  _ handle: OpaquePointer!, _ samples: UnsafePointer<UInt8>!, _ layout: UnsafePointer<sc_picture_layout>!,
+  _ bytes: UnsafeMutablePointer<UInt8>!, _ capacity: Int, _ size: UnsafeMutablePointer<Int>!
+) -> sc_status {
+  size?.pointee = 0
+  guard let size, bytes != nil || capacity == 0 else { return SC_ERROR_ARGUMENT }
+  return encode(handle, samples, layout) { stream throws(CallFailure) in
+    size.pointee = stream.count
+    guard let bytes, stream.count <= capacity else {
+      throw CallFailure(SC_ERROR_BUFFER, "the bitstream has \(stream.count) bytes, the buffer \(capacity)")
+    }
+    stream.withUnsafeBufferPointer { bytes.update(from: $0.baseAddress!, count: $0.count) }
+  }
+}
+
+@c @implementation
+public func sc_encoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
+  guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }
+  return UnsafePointer(EncoderHandle.of(handle).message.pointer)
+}

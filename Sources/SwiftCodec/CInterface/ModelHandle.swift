@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+public import CCodecKernels
+
+/// The model behind a handle that the caller owns.
+func model(_ handle: OpaquePointer) -> Model {
+  Unmanaged<Model>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
+}
+
+func retainedHandle(_ object: some AnyObject) -> OpaquePointer {
+  OpaquePointer(Unmanaged.passRetained(object).toOpaque())
+}
+
+@c @implementation
+public func sc_model_create_embedded(_ out: UnsafeMutablePointer<OpaquePointer?>!) -> sc_status {
+  guard let out else { return SC_ERROR_ARGUMENT }
+  out.pointee = nil
+  do throws(ModelError) {
+    out.pointee = retainedHandle(try Model.embedded())
+    return SC_OK
+  } catch {
+    return error.status
+  }
+}
+
+@c @implementation
+public func sc_model_create(
+  _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ out: UnsafeMutablePointer<OpaquePointer?>!,
+  _ message: UnsafeMutablePointer<CChar>!, _ messageSize: Int
+) -> sc_status {
+  func report(_ text: String) {
+    guard let message, messageSize > 0 else { return }
+    var end = 0
+    for byte in text.utf8 where byte != 0 && end + 1 < messageSize {
+      message[end] = CChar(bitPattern: byte)
+      end += 1
+    }
+    message[end] = 0
+  }
+  out?.pointee = nil
+  guard let out, let bytes, size >= 0 else {
+    report("a pointer is NULL")
+    return SC_ERROR_ARGUMENT
+  }
+  do throws(ModelError) {
+    let model = try Model(Array(UnsafeBufferPointer(start: bytes, count: size)))
+    out.pointee = retainedHandle(model)
+    report("")
+    return SC_OK
+  } catch {
+    report(error.description)
+    return error.status
+  }
+}
+
+@c @implementation
+public func sc_model_destroy(_ handle: OpaquePointer!) {
+  guard let handle else { return }
+  Unmanaged<Model>.fromOpaque(UnsafeRawPointer(handle)).release()
+}
+
+@c @implementation
+public func sc_model_id(_ handle: OpaquePointer!) -> UInt64 { handle.map { model($0).id } ?? 0 }
+
+@c @implementation
+public func sc_model_rate_points(_ handle: OpaquePointer!) -> UInt32 {
+  handle.map { UInt32(model($0).ratePoints.count) } ?? 0
+}
+
+@c @implementation
+public func sc_model_has_entropy(_ handle: OpaquePointer!, _ kind: sc_entropy_kind) -> Int32 {
+  guard let handle else { return 0 }
+  do throws(CallFailure) {
+    let kinds = model(handle).entropyKinds
+    guard let kind = try EntropyKind.requested(kind) else { return kinds.isEmpty ? 0 : 1 }
+    return kinds.contains { $0.rawValue == kind.rawValue } ? 1 : 0
+  } catch {
+    return 0
+  }
+}

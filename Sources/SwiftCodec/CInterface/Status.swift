@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+public import CCodecKernels
+
+extension DecodeError {
+  var status: sc_status {
+    switch self {
+    case .notABitstream: SC_ERROR_NOT_A_BITSTREAM
+    case .version: SC_ERROR_VERSION
+    case .truncated: SC_ERROR_TRUNCATED
+    case .headerChecksum, .segmentChecksum: SC_ERROR_CHECKSUM
+    case .model: SC_ERROR_OTHER_MODEL
+    case .ratePoint: SC_ERROR_RATE_POINT
+    case .entropyModel: SC_ERROR_ENTROPY
+    case .tooLarge: SC_ERROR_TOO_LARGE
+    case .unknownFlags, .emptySide, .emptySegments, .payload, .trailingBytes, .segmentSize: SC_ERROR_INVALID
+    }
+  }
+}
+
+extension EncodeError {
+  var status: sc_status {
+    switch self {
+    case .ratePoint: SC_ERROR_RATE_POINT
+    case .entropyModel: SC_ERROR_ENTROPY
+    }
+  }
+}
+
+extension ModelError {
+  var status: sc_status {
+    switch self {
+    case .notAModel: SC_ERROR_NOT_A_MODEL
+    case .truncated: SC_ERROR_MODEL_TRUNCATED
+    case .checksum: SC_ERROR_MODEL_CHECKSUM
+    case .overflow: SC_ERROR_MODEL_OVERFLOW
+    case .section, .value, .text, .tensor, .missingArray, .arrayShape, .shape, .entropy: SC_ERROR_MODEL_INVALID
+    }
+  }
+}
+
+/// A status and the text that goes with it.
+struct CallFailure: Error {
+  let status: sc_status
+  let message: String
+
+  init(_ status: sc_status, _ message: String) {
+    self.status = status
+    self.message = message
+  }
+}
+
+/// A terminated text that C may read until it is replaced.
+final class CText {
+  private(set) var pointer: UnsafeMutablePointer<CChar>
+
+  init() { pointer = CText.copy("") }
+  deinit { pointer.deallocate() }
+
+  func set(_ text: String) {
+    pointer.deallocate()
+    pointer = CText.copy(text)
+  }
+
+  private static func copy(_ text: String) -> UnsafeMutablePointer<CChar> {
+    let utf8 = text.utf8
+    let copy = UnsafeMutablePointer<CChar>.allocate(capacity: utf8.count + 1)
+    var end = 0
+    for byte in utf8 where byte != 0 {
+      copy[end] = CChar(bitPattern: byte)
+      end += 1
+    }
+    copy[end] = 0
+    return copy
+  }
+}
+
+extension EntropyKind {
+  /// nil for "the best".
+  static func requested(_ kind: sc_entropy_kind) throws(CallFailure) -> EntropyKind? {
+    switch kind {
+    case SC_ENTROPY_BEST: return nil
+    case SC_ENTROPY_STATIC: return .static
+    case SC_ENTROPY_PAPER: return .paper
+    case SC_ENTROPY_RICH: return .rich
+    default: throw CallFailure(SC_ERROR_ENTROPY, "entropy kind \(kind.rawValue) is unknown")
+    }
+  }
+
+  var cValue: sc_entropy_kind {
+    switch self {
+    case .static: SC_ENTROPY_STATIC
+    case .paper: SC_ENTROPY_PAPER
+    case .rich: SC_ENTROPY_RICH
+    }
+  }
+}
+
+/// Copies a struct of the caller that starts with its size. A larger one, of a later version, may only hold zeros
+/// where this version has nothing; a smaller one is refused.
+func copy<T: BitwiseCopyable>(
+  _ pointer: UnsafePointer<T>?, default value: T, _ name: StaticString
+) throws(CallFailure) -> T {
+  guard let pointer else { return value }
+  let raw = UnsafeRawPointer(pointer)
+  let size = raw.load(as: Int.self)
+  guard size >= MemoryLayout<T>.size, size <= 4096 else {
+    throw CallFailure(SC_ERROR_ARGUMENT, "the struct_size of \(name) is not known to this library")
+  }
+  for offset in MemoryLayout<T>.size..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+    throw CallFailure(SC_ERROR_ARGUMENT, "\(name) sets a field that this library does not know")
+  }
+  return pointer.pointee
+}
+
+/// The number of threads that a setting asks for.
+func threadCount(_ setting: UInt32) -> Int { setting == 0 ? Int(sc_cpu_count()) : Int(min(setting, 64)) }
+
+@c @implementation
+public func sc_version() -> UInt32 { UInt32(SC_VERSION_MAJOR << 16 | SC_VERSION_MINOR << 8 | SC_VERSION_PATCH) }
+
+@c @implementation
+public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
+  let text: StaticString =
+    switch status {
+    case SC_OK: "no error"
+    case SC_ERROR_ARGUMENT: "an argument is missing or of an unknown size"
+    case SC_ERROR_LAYOUT: "the picture's layout is not valid, or not that of the bitstream"
+    case SC_ERROR_RATE_POINT: "the model has no such rate point"
+    case SC_ERROR_ENTROPY: "the model has no such entropy model"
+    case SC_ERROR_BUFFER: "the buffer is too small"
+    case SC_ERROR_SEGMENT_ROWS: "segments have a multiple of 8 rows, up to 2040"
+    case SC_ERROR_NOT_A_MODEL: "not a model file of a known version"
+    case SC_ERROR_MODEL_TRUNCATED: "the model file ends too early"
+    case SC_ERROR_MODEL_CHECKSUM: "the model file is damaged"
+    case SC_ERROR_MODEL_INVALID: "the model file is not valid"
+    case SC_ERROR_MODEL_OVERFLOW: "the model file's weights are too large"
+    case SC_ERROR_NOT_A_BITSTREAM: "not a SwiftCodec bitstream"
+    case SC_ERROR_VERSION: "a bitstream of an unknown version"
+    case SC_ERROR_TRUNCATED: "the bitstream ends too early"
+    case SC_ERROR_CHECKSUM: "the bitstream is damaged"
+    case SC_ERROR_INVALID: "the bitstream is not valid"
+    case SC_ERROR_OTHER_MODEL: "the bitstream was made with another model"
+    case SC_ERROR_TOO_LARGE: "the picture is larger than the limit"
+    default: "unknown status"
+    }
+  return UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+@c @implementation
+public func sc_free(_ memory: UnsafeMutableRawPointer!) { memory?.deallocate() }
