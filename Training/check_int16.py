@@ -20,9 +20,7 @@ def report(model, net, folder, points=None):
         for f in list_pictures(folder):
             picture = read_picture(f)
             out, bits = code(net, picture, k)
-            latent = integer.analyse(model, picture, k)
-            out16 = integer.samples(model, model.run(integer.SYNTHESIS, latent, k), picture.shape)
-            bits16, coded = integer.code_length(model.entropy[0][k], latent)
+            out16, bits16, coded = integer.code(model, picture, k)
             pixels = picture[..., 0].size
             rows.append([bits / pixels, psnr(out, picture), bits16 / pixels, psnr(out16, picture), coded / pixels])
         b, p, b16, p16, c = np.mean(rows, 0)

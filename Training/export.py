@@ -82,7 +82,7 @@ def export_base(net, pictures, path, bits, headroom):
 
     def write():
         points = [entropy_point(modes(t), a, t) for t, a in zip(tables, active)]
-        write_model(path, 'base', text, net.lambdas, graphs, [(0, points)])
+        write_model(path, 'base', text, net.lambdas, graphs, [(0, points, None)])
 
     write()
     model = integer.read_model(path)

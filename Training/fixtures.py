@@ -83,9 +83,9 @@ def expectations(model_path, width, height):
              '# rate point, channels, rows, columns of the latent, minimum, maximum, CRCs']
     for k in range(len(model.lambdas)):
         latent = integer.analyse(model, picture, k)
-        out = model.run(SYNTHESIS, latent, k)
+        out = model.run(SYNTHESIS, k, latent)
         crcs = [crc(picture, 'u1'), crc(latent.permute(1, 2, 0).numpy(), 'i2'), crc(out.permute(1, 2, 0).numpy(), 'i2'),
-                crc(integer.samples(model, out, picture.shape), 'u1')]
+                crc(integer.synthesise(model, latent, k, picture.shape), 'u1')]
         lines.append(' '.join(map(str, [k, *latent.shape, latent.min().item(), latent.max().item(), *crcs])))
     return '\n'.join(lines) + '\n'
 
@@ -105,7 +105,7 @@ def main():
         cdfs = [cdf(row / row.sum(), -300) for row in p]
         points.append(entropy_point(export.modes(cdfs), rng.uniform(0.2, 0.999, m), cdfs))
     path = MODELS / 'tiny.scm'
-    write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(0, points)])
+    write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(0, points, None)])
     for model, size in ((path, (37, 29)), (BASE, (64, 48))):
         (MODELS / (model.stem + '.txt')).write_text(expectations(model, *size))
 

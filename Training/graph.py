@@ -6,7 +6,7 @@ import crc32c
 import numpy as np
 import torch
 
-from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, NONE, RELU, REPLICATE, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO,
+from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, MODULATED, NONE, RELU, REPLICATE, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO,
                      conv, shuffle, transposed_conv, unshuffle)
 
 ALL = 255       # width class of a tensor that is always used whole
@@ -34,7 +34,8 @@ class Layer:
     border: int = ZERO
     factor: int = 1
     weight: torch.Tensor = None     # [outputs, inputs, kh, kw], depthwise [channels, 1, kh, kw]
-    bias: torch.Tensor = None
+    bias: torch.Tensor = None       # [outputs], or [rate point, outputs] of a modulated convolution
+    scale: torch.Tensor = None      # of the weights of a modulated convolution, [rate point, outputs]
     gain: torch.Tensor = None       # [rate point, channels]
 
 
@@ -58,8 +59,12 @@ class Graph:
         self.tensors.append(Tensor(channels, width_class, widths, level, q, bits))
         return len(self.tensors) - 1
 
-    def conv(self, name, x, weight, bias, width_class=ALL, stride=1, border=ZERO, activation=NONE, slope=0, op=CONV, q=None, bits=None):
+    def conv(self, name, x, weight, bias, width_class=ALL, stride=1, border=ZERO, activation=NONE, slope=0, op=CONV, rate=None, q=None, bits=None):
+        """`rate` (a, b), both [rate point, outputs], makes it a · conv(x) + b."""
         layer = Layer(op, name, [x], activation, slope, stride, border, weight=weight.detach().double(), bias=bias.detach().double())
+        if rate:
+            layer.scale = rate[0].detach().double()
+            layer.bias = layer.bias * layer.scale + rate[1].detach().double()
         level = self.tensors[x].level + (-1 if op == TRANSPOSED else stride - 1)
         return self.add_layer(layer, len(bias), width_class, self.widths(len(bias), width_class), level, q, bits)
 
@@ -99,10 +104,12 @@ class Graph:
             x, width = [values[i] for i in layer.inputs], self.tensors[len(values)].widths[k]
             column = lambda a: a[:width, None, None].to(dtype)
             if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
-                w = layer.weight[:width, :x[0].shape[0]].to(dtype).contiguous()
+                w, bias = layer.weight[:width, :x[0].shape[0]].to(dtype).contiguous(), layer.bias
+                if layer.scale is not None:
+                    w, bias = w * layer.scale[k, :width, None, None, None].to(dtype), bias[k]
                 y = transposed_conv(x[0], w, layer.border) if layer.op == TRANSPOSED else \
                     conv(x[0], w, layer.stride, layer.border, groups=width if layer.op == DEPTHWISE else 1)
-                y = y + column(layer.bias)
+                y = y + column(bias)
             elif layer.op == GAIN:
                 y = x[0] * column(layer.gain[k])
             elif layer.op == ADD:
@@ -117,56 +124,97 @@ class Graph:
             values.append(y)
         return values[-1]
 
+    def macs(self, k):
+        """Multiply-adds per pixel at a rate point."""
+        total = 0.0
+        for number, layer in enumerate(self.layers, self.inputs):
+            if layer.weight is not None:
+                x, out = self.tensors[layer.inputs[0]], self.tensors[number]
+                inputs = 1 if layer.op == DEPTHWISE else x.widths[k]
+                total += out.widths[k] * inputs * layer.weight[0, 0].numel() / 4 ** max(x.level, out.level)
+        return total
+
     # ---- integers
 
     def calibrate(self, bits, headroom):
         """Chooses q and bits of the tensors that have none, after run() has seen the training pictures.
 
-        A tensor that only gains read is kept at 15 bits, since a gain has no sum to protect.
+        A tensor that only gains read is kept at 15 bits, since a gain has no sum to protect. A branch that is only added to something takes
+        the exponent of the sum, which is the smaller of its inputs': so it is rounded once.
         """
-        readers = [[l for l in self.layers if i in l.inputs] for i in range(len(self.tensors))]
+        readers = [[n for n, l in enumerate(self.layers, self.inputs) if i in l.inputs] for i in range(len(self.tensors))]
+        layer_of = lambda number: self.layers[number - self.inputs]
+        fitting = lambda t, bits: int(np.floor(bits - np.log2(max(t.peak, 2.0 ** -20) * headroom)))
         for number, layer in enumerate(self.layers, self.inputs):
             t, x = self.tensors[number], [self.tensors[i] for i in layer.inputs]
             if layer.op in (SHUFFLE, UNSHUFFLE):
                 t.q, t.bits = x[0].q, x[0].bits
                 continue
             if t.bits is None:
-                t.bits = 15 if all(l.op == GAIN for l in readers[number]) else bits
+                t.bits = 15 if all(layer_of(n).op == GAIN for n in readers[number]) else bits
             if layer.op in (ADD, CONCAT):
                 t.q = min(i.q for i in x)
             elif t.q is None:
-                t.q = int(np.floor(np.log2(2.0 ** t.bits / (max(t.peak, 2.0 ** -20) * headroom))))
+                t.q = fitting(t, t.bits)
+                if len(readers[number]) == 1 and layer_of(readers[number][0]).op == ADD:
+                    others = [self.tensors[i].q for i in layer_of(readers[number][0]).inputs if i < number]
+                    t.q = min([t.q, fitting(self.tensors[readers[number][0]], bits)] + others)
             if t.peak * headroom > 2.0 ** (t.bits - t.q):
                 print(f'{layer.name}: headroom is only {2.0 ** (t.bits - t.q) / t.peak:.2f}')
 
     def quantised(self, number):
-        """Integer arrays of the layer behind tensor `number`, as large as proof and fields allow."""
+        """Integer arrays of the layer behind tensor `number`, in the order of the file, as large as proof and fields allow."""
         layer = self.layers[number - self.inputs]
         x, out = self.tensors[layer.inputs[0]], self.tensors[number]
         slope = layer.slope if layer.activation == LEAKY else 0
         if layer.op == GAIN:
-            return quantise(layer.gain.numpy()[..., None], np.zeros(layer.gain.shape), x, out, slope, layer.name)[:2]
-        w, shift, bias = quantise(layer.weight.flatten(1).numpy(), layer.bias.numpy(), x, out, slope, layer.name)
+            g, s, _ = quantise(layer.gain.numpy()[..., None], np.zeros(layer.gain.shape), x, out, slope, layer.name)
+            return g[..., 0].astype(np.int16), s.astype(np.uint8)
+        flat, bias = layer.weight.flatten(1).numpy(), layer.bias.numpy()
+        modulation = []
+        if layer.scale is None:
+            w, s, bias = quantise(flat, bias, x, out, slope, layer.name)
+        else:
+            w, s, bias, m = modulate(flat, bias, layer.scale.numpy(), x, out, slope, layer.name)
+            modulation = [m.astype(np.int16)]
         w = w.reshape(layer.weight.shape)
         w = w[:, 0] if layer.op == DEPTHWISE else w.transpose(0, 2, 3, 1)
-        return w, (shift - x.q + out.q).astype(np.int8), bias
+        return w.astype(np.int16), (s - x.q + out.q).astype(np.int8), bias.astype(np.int32), *modulation
 
 
-def quantise(weight, bias, x, out, slope, name):
-    """Integers of rows of weights [..., n] and biases [...]: the largest shift in 1…30 that the accumulator's proof and int16 allow."""
+def quantise(weight, bias, x, out, slope, name, bound=32767):
+    """(weights, shifts, biases) of rows of weights [..., n] and biases [...]: the largest shift in 1…30 that proof and `bound` allow."""
     best = [np.zeros(weight.shape, np.int64), np.zeros(bias.shape, np.int64), np.zeros(bias.shape, np.int64)]
-    for s in range(1, 31):
-        if s + slope > 31:
-            break
-        w, b = (np.rint(a * 2.0 ** (s - x.q + out.q + unit)).astype(np.int64) for a, unit in ((weight, 0), (bias, x.q)))
-        total = np.abs(b) + (np.abs(w).sum(-1) << x.bits) + (1 << (s + slope - 1))
-        fits = (total < 1 << 31) & (np.abs(w).max(-1) <= 32767)
+    for s in range(1, min(30, 31 - slope) + 1):
+        w, b = np.rint(weight * 2.0 ** (s - x.q + out.q)).astype(np.int64), np.rint(bias * 2.0 ** (s + out.q)).astype(np.int64)
+        fits = proven(w, b, s, x.bits, slope) & (np.abs(w).max(-1) <= bound)
         for kept, new in zip(best, (w, np.full(bias.shape, s), b)):
             kept[fits] = new[fits]
     if (best[1] == 0).any():
         raise ValueError(f'{name}: no shift fits; the output needs a smaller q')
-    w, s, b = best
-    return w[..., 0].astype(np.int16) if bias.ndim == 2 else w.astype(np.int16), s.astype(np.uint8) if bias.ndim == 2 else s, b.astype(np.int32)
+    return best
+
+
+def proven(w, b, s, bits, slope):
+    return np.abs(b) + (np.abs(w).sum(-1) << bits) + (1 << (s + slope - 1)) < 1 << 31
+
+
+def modulate(weight, bias, scale, x, out, slope, name):
+    """(weights, shifts, biases, modulation) of rows of weights [o, n] that rate point k scales by scale[k][o] to have bias[k][o].
+
+    The scaled weights are (modulation · weight + 2^13) >> 14 with |modulation| ≤ 2^14, so they fit wherever the weights do.
+    """
+    w, base, _ = quantise(weight, np.zeros(len(weight)), x, out, slope, name)
+    shifts, biases, modulation = (np.zeros(scale.shape, np.int64) for _ in range(3))
+    for s in range(1, min(30, 31 - slope) + 1):
+        m = np.rint(scale * 2.0 ** (14 + s - base)).astype(np.int64)
+        b = np.rint(bias * 2.0 ** (s + out.q)).astype(np.int64)
+        fits = (np.abs(m) <= 1 << 14) & proven((m[..., None] * w + (1 << 13)) >> 14, b, s, x.bits, slope)
+        for kept, new in zip((shifts, biases, modulation), (np.full(b.shape, s), b, m)):
+            kept[fits] = new[fits]
+    if (shifts == 0).any():
+        raise ValueError(f'{name}: no shift fits; the output needs a smaller q')
+    return w, shifts, biases, modulation
 
 
 # ---- file -----------------------------------------------------------------------------------------------------------
@@ -177,7 +225,7 @@ def section(tag, body):
 
 
 def write_model(path, name, description, lambdas, graphs, entropy):
-    """`entropy` is [(kind, [rate point])], rate points as entropy_point() makes them."""
+    """`entropy` is [(kind, [rate point], scales)]: rate points as entropy_point() makes them, scales None or CDFs."""
     classes, arrays = graphs[0].classes, []
 
     def array(a):
@@ -201,8 +249,9 @@ def write_model(path, name, description, lambdas, graphs, entropy):
         file.write(section(b'WGHT', weights))
         for body in bodies:
             file.write(section(b'GRPH', body))
-        for kind, points in entropy:
-            file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points)))
+        for kind, points, scales in entropy:
+            table = struct.pack('<B', len(scales)) + b''.join(map(cdf_bytes, scales)) if scales else b''
+            file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points) + table))
         file.write(section(b'END ', b''))
 
 
@@ -213,11 +262,11 @@ def graph_body(graph, array):
     body += struct.pack('<H', len(graph.layers))
     for number, layer in enumerate(graph.layers, graph.inputs):
         t, name = graph.tensors[number], layer.name.encode()
-        body += struct.pack('<BB', layer.op, len(name)) + name
+        body += struct.pack('<BB', layer.op + (MODULATED if layer.scale is not None else 0), len(name)) + name
         body += struct.pack(f'<B{len(layer.inputs)}HBBbB', len(layer.inputs), *layer.inputs, layer.activation, layer.slope, t.q, t.bits)
         if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
-            body += struct.pack('<HBBBBBIII', t.channels, t.width_class, *layer.weight.shape[2:], layer.stride, layer.border,
-                                *map(array, graph.quantised(number)))
+            fields = [array(a) for a in graph.quantised(number)]
+            body += struct.pack(f'<HBBBBB{len(fields)}I', t.channels, t.width_class, *layer.weight.shape[2:], layer.stride, layer.border, *fields)
         elif layer.op == GAIN:
             body += struct.pack('<II', *map(array, graph.quantised(number)))
         elif layer.op in (SHUFFLE, UNSHUFFLE):
@@ -248,6 +297,11 @@ def cdf(p, minimum):
     return minimum + int(first), f.astype(int)
 
 
+def cdf_bytes(table):
+    minimum, frequency = table
+    return struct.pack(f'<hH{len(frequency)}H', minimum, len(frequency), *frequency)
+
+
 def entropy_point(modes, active, cdfs):
     """Bytes of a rate point with one CDF a channel: `active` are probabilities."""
     m = len(modes)
@@ -255,6 +309,5 @@ def entropy_point(modes, active, cdfs):
     for mode, a in zip(modes, active):
         body += struct.pack('<hH', mode, int(np.clip(np.rint(a * 32768), 1, 32767)))
     body += struct.pack(f'<{m}H', *range(m)) + struct.pack('<H', m)
-    for minimum, frequency in cdfs:
-        body += struct.pack(f'<hH{len(frequency)}H', minimum, len(frequency), *frequency)
+    body += b''.join(map(cdf_bytes, cdfs))
     return body + b''.join(struct.pack('<BH', 1, c) for c in range(m))

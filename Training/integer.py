@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 
 CONV, TRANSPOSED, DEPTHWISE, GAIN, ADD, CONCAT, SHUFFLE, UNSHUFFLE = range(1, 9)
+MODULATED = 8               # added to the first three: weights scaled and biases given by rate point
 ZERO, REPLICATE = 0, 1
 NONE, RELU, LEAKY = 0, 1, 2
-ANALYSIS, SYNTHESIS = 0, 1
+ANALYSIS, SYNTHESIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, SLICE = range(5)       # slice i has role SLICE + i
+STATIC, HYPER = 0, 3        # kinds of entropy models that this file knows
 
 
 # ---- arithmetic, shared with the exporter, which runs it on floats --------------------------------------------------
@@ -95,6 +97,7 @@ class Layer:
     weights: np.ndarray = None
     exponents: np.ndarray = None
     bias: np.ndarray = None
+    modulation: np.ndarray = None
     gain: np.ndarray = None
     shift: np.ndarray = None
 
@@ -125,10 +128,15 @@ class Model:
     widths: list = field(default_factory=list)      # [class][rate point]
     graphs: dict = field(default_factory=dict)
     entropy: dict = field(default_factory=dict)     # kind: list of rate points
+    scales: list = field(default_factory=list)      # CDFs of the latent's differences from their means, by index of scale
 
-    def run(self, role, x, k):
-        """Integer result of a graph for one input, an integer tensor."""
-        return run(self.graphs[role], x, k)
+    def run(self, role, k, *inputs):
+        """Integer result of a graph for integer tensors."""
+        return run(self.graphs[role], inputs, k)
+
+    def output(self, role):
+        graph = self.graphs[role]
+        return graph.tensors[graph.output]
 
 
 def check(condition, what):
@@ -167,6 +175,8 @@ def read_model(path):
             if magnitude == 2:
                 body.take(64)
             model.entropy[kind] = [read_rate_point(body, magnitude) for _ in model.lambdas]
+            if kind == HYPER:
+                model.scales = [read_cdf(body) for _ in range(body.read('B'))]
         else:
             check(tag == b'END ', f'unknown section {tag}')
         check(body.at == size, f'bytes left over in section {tag}')
@@ -191,11 +201,16 @@ def read_graph(body, arrays, classes, points):
         check(all(i < len(tensors) for i in layer.inputs), f'{name}: cycle')
         x = [tensors[i] for i in layer.inputs]
         out = Tensor(x[0].channels, x[0].widths, x[0].level, layer.q, layer.bits)
+        modulated = op > MODULATED
+        if modulated:
+            op = layer.op = op - MODULATED
         if op in (CONV, TRANSPOSED, DEPTHWISE):
             out.channels, c, _, _, layer.stride, layer.border, w, e, b = body.read('HBBBBBIII')
             out.widths = widths(out.channels, c)
             out.level += -1 if op == TRANSPOSED else layer.stride - 1
             layer.weights, layer.exponents, layer.bias = arrays[w], arrays[e], arrays[b]
+            if modulated:
+                layer.modulation = arrays[body.read('I')]
         elif op == GAIN:
             layer.gain, layer.shift = (arrays[i] for i in body.read('II'))
         elif op == ADD:
@@ -210,37 +225,50 @@ def read_graph(body, arrays, classes, points):
             out.channels, out.widths = scale(out.channels), [scale(w) for w in out.widths]
             out.level += step * (f.bit_length() - 1)
             check((layer.q, layer.bits) == (x[0].q, x[0].bits), f'{name}: q or bits')
-        prove(layer, x[0])
+        for k in range(points):
+            prove(layer, x[0], k)
         tensors.append(out)
         graph.layers.append(layer)
     graph.output = body.read('H')
     return graph
 
 
-def prove(layer, x):
-    """Refuses a layer whose accumulator could leave int32."""
-    k = layer.slope if layer.activation == LEAKY else 0
+def convolution_arrays(layer, k):
+    """(weights, exponents, bias) at a rate point, int64."""
+    w, e, b = (a.astype(np.int64) for a in (layer.weights, layer.exponents, layer.bias))
+    if layer.modulation is None:
+        return w, e, b
+    m = layer.modulation[k].astype(np.int64).reshape(-1, *[1] * (w.ndim - 1))
+    return (m * w + (1 << 13)) >> 14, e[k], b[k]
+
+
+def prove(layer, x, k):
+    """Refuses a layer whose accumulator could leave int32 at a rate point."""
+    slope = layer.slope if layer.activation == LEAKY else 0
     if layer.weights is not None:
-        s = x.q + layer.exponents.astype(np.int64) - layer.q
-        total = np.abs(layer.weights.astype(np.int64)).reshape(len(s), -1).sum(1)
-        bias = np.abs(layer.bias.astype(np.int64))
+        w, e, bias = convolution_arrays(layer, k)
+        s, total, bias = x.q + e - layer.q, np.abs(w).reshape(len(w), -1).sum(1), np.abs(bias)
+        check(np.abs(w).max() <= 32767, f'{layer.name}: weights')
     elif layer.gain is not None:
-        s, total, bias = layer.shift.astype(np.int64), np.abs(layer.gain.astype(np.int64)), 0
+        s, total, bias = layer.shift[k].astype(np.int64), np.abs(layer.gain[k].astype(np.int64)), 0
     else:
         return
     check(s.min() >= 1 and s.max() <= 30, f'{layer.name}: shift')
-    check((bias + (total << x.bits) + (1 << (s + k - 1)) < 1 << 31).all(), f'{layer.name}: the accumulator could overflow')
+    check((bias + (total << x.bits) + (1 << (s + slope - 1)) < 1 << 31).all(), f'{layer.name}: the accumulator could overflow')
+
+
+def read_cdf(body):
+    minimum, n = body.read('hH')
+    frequency = body.array('u2', n).astype(np.int64)
+    check(2 <= n <= 256 and frequency.sum() == 32768 and frequency.min() >= 1, 'CDF')
+    return minimum, frequency
 
 
 def read_rate_point(body, magnitude):
     m = body.read('H')
     modes, active = zip(*(body.read('hH') for _ in range(m)))
     order = body.array('u2', m)
-    cdfs = []
-    for _ in range(body.read('H')):
-        minimum, n = body.read('hH')
-        cdfs.append((minimum, body.array('u2', n).astype(np.int64)))
-        check(cdfs[-1][1].sum() == 32768 and cdfs[-1][1].min() >= 1, 'CDF')
+    cdfs = [read_cdf(body) for _ in range(body.read('H'))]
     channels = []
     for _ in range(m):
         if magnitude == 1:
@@ -256,8 +284,8 @@ def read_rate_point(body, magnitude):
 
 # ---- execution ------------------------------------------------------------------------------------------------------
 
-def run(graph, x, k):
-    values = [x.double()]
+def run(graph, inputs, k):
+    values = [x.double() for x in inputs]
     for layer in graph.layers:
         values.append(run_layer(graph, layer, [values[i] for i in layer.inputs], len(values), k))
     return values[graph.output].long()
@@ -269,14 +297,15 @@ def run_layer(graph, layer, x, number, k):
     column = lambda a: torch.from_numpy(a.astype(np.float64))[:width, None, None]
 
     if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
-        w = torch.from_numpy(layer.weights.astype(np.float64))
+        w, exponents, bias = convolution_arrays(layer, k)
+        w = torch.from_numpy(w.astype(np.float64))
         if layer.op == DEPTHWISE:
             acc = conv(x[0], w[:width, None], layer.stride, layer.border, groups=width)
         else:
             w = w.permute(0, 3, 1, 2)[:width, :x[0].shape[0]].contiguous()
             acc = transposed_conv(x[0], w, layer.border) if layer.op == TRANSPOSED else conv(x[0], w, layer.stride, layer.border)
-        acc = acc + column(layer.bias)
-        shift = column(tensors[0].q + layer.exponents.astype(np.int64) - out.q)
+        acc = acc + column(bias)
+        shift = column(tensors[0].q + exponents - out.q)
     elif layer.op == GAIN:
         acc, shift = x[0] * column(layer.gain[k]), column(layer.shift[k])
     elif layer.op in (ADD, CONCAT):
@@ -306,30 +335,62 @@ def picture_input(picture, levels):
 
 
 def analyse(model, picture, k):
-    graph = model.graphs[ANALYSIS]
-    return model.run(ANALYSIS, picture_input(picture, graph.tensors[graph.output].level), k)
+    """Result of the analysis; the picture is extended to whole samples of the coarsest latent."""
+    level = model.output(HYPER_ANALYSIS if HYPER_ANALYSIS in model.graphs else ANALYSIS).level
+    return model.run(ANALYSIS, k, picture_input(picture, level))
 
 
-def samples(model, out, shape):
-    """Picture, uint8 [H, W, 3], from the result of the synthesis."""
-    graph = model.graphs[SYNTHESIS]
-    return (128 + (out >> graph.tensors[graph.output].q)).clamp(0, 255).permute(1, 2, 0)[:shape[0], :shape[1]].to(torch.uint8).numpy()
+def synthesise(model, latent, k, shape):
+    """Picture, uint8 [H, W, 3], from what the synthesis reads."""
+    out = model.run(SYNTHESIS, k, latent)
+    return (128 + (out >> model.output(SYNTHESIS).q)).clamp(0, 255).permute(1, 2, 0)[:shape[0], :shape[1]].to(torch.uint8).numpy()
+
+
+def code(model, picture, k):
+    """Decoded picture and its ideal bits: (of all samples, with inactive channels left out)."""
+    latent = analyse(model, picture, k)
+    if HYPER not in model.entropy:
+        return synthesise(model, latent, k, picture.shape), *code_length(model.entropy[STATIC][k], latent)
+    z = model.run(HYPER_ANALYSIS, k, latent)
+    latent, bits = code_slices(model, latent, z, k)
+    everything, coded = code_length(model.entropy[HYPER][k], z)
+    return synthesise(model, latent, k, picture.shape), everything + bits, coded + bits
+
+
+def code_slices(model, latent, z, k):
+    """Dequantised latent, and bits of the differences from the means."""
+    h, q, bits = model.run(HYPER_SYNTHESIS, k, z), model.output(ANALYSIS).q, 0.0
+    half, count = 1 << (q - 1), sum(role >= SLICE for role in model.graphs)
+    known = latent[:0]
+    for i in range(count):
+        out = model.run(SLICE + i, k, h, known) if i else model.run(SLICE, k, h)
+        mean, index = out[:len(out) // 2], out[len(out) // 2:]
+        symbol = (latent[len(known):len(known) + len(mean)] - mean + half) >> q
+        index = ((index + half) >> q).clamp(0, len(model.scales) - 1)
+        for j in index.unique().tolist():
+            bits += symbol_bits(symbol[index == j].numpy(), model.scales[j]).sum()
+        known = torch.cat([known, ((symbol << q) + mean).clamp(-32768, 32767)])
+    return known, bits
+
+
+def symbol_bits(values, cdf):
+    """Ideal bits of integers [n] with one CDF, escapes included."""
+    minimum, frequency = cdf
+    escape = len(frequency) - 1
+    inside = (values >= minimum) & (values < minimum + escape)
+    bits = 15 - np.log2(frequency[np.where(inside, values - minimum, escape)])
+    v = values[~inside].astype(np.int64)
+    e = np.where(v > minimum, 2 * (v - minimum - escape), 2 * (minimum - 1 - v) + 1)
+    bits[~inside] += 5 + np.maximum(np.frexp(e)[1] - 1, 0)
+    return bits
 
 
 def code_length(point, latent):
     """Ideal bits of a latent [M, h, w] with static CDFs: (of all samples, with inactive channels left out)."""
     everything = coded = 0.0
-    for c, values in enumerate(latent.reshape(len(latent), -1).numpy()):
-        minimum, frequency = point.cdfs[point.channels[c][0]]
-        escape = len(frequency) - 1
-        inside = (values >= minimum) & (values < minimum + escape)
-        bits = 15 - np.log2(frequency)
-        total = bits[np.where(inside, values - minimum, escape)].sum()
-        for v in values[~inside].tolist():
-            e = 2 * (v - minimum - escape) if v > minimum else 2 * (minimum - 1 - v) + 1
-            total += 5 + max(e.bit_length() - 1, 0)
-        active = (values != point.modes[c]).any()
+    for c, values in enumerate(latent.flatten(1).numpy()):
+        total = symbol_bits(values, point.cdfs[point.channels[c][0]]).sum()
         p = point.active[c] / 32768
         everything += total
-        coded += total - np.log2(p) if active else -np.log2(1 - p)
+        coded += total - np.log2(p) if (values != point.modes[c]).any() else -np.log2(1 - p)
     return everything, coded
