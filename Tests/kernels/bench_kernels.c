@@ -4,7 +4,7 @@
 // register-only multiply-add peak measured between the repetitions. Output is compared with the reference
 // first.
 //
-//   bench_kernels [--cpu NAME] [--repeat N] [--zeros PERCENT] [--layer TEXT]
+//   bench_kernels [--cpu NAME] [--repeat N] [--zeros PERCENT, -1: as in latents of a low rate] [--layer TEXT]
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,12 +53,67 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+static const char *processor(void) {
+  static char line[256];
+  FILE *f = fopen("/proc/cpuinfo", "r");
+  while (f && fgets(line, sizeof line, f)) {
+    if (!strncmp(line, "model name", 10)) {
+      line[strcspn(line, "\n")] = 0;
+      fclose(f);
+      return strchr(line, ':') ? strchr(line, ':') + 2 : line;
+    }
+  }
+  if (f)
+    fclose(f);
+  return "unknown processor";
+}
+
 typedef struct phase {
   sc_conv conv, reference;
   int dy, dx, oy, ox; // first input row and column of output (0, 0); where the output goes
 } phase;
 
-enum { MARGIN = 2 };
+enum { MARGIN = 2, RING = 16 }; // rows of output that are kept: like the executor, which stays in the cache
+
+// The cheap operations, on a row of 384 pixels of 128 channels.
+static void bench_others(const sc_kernels *k, int repeat) {
+  enum { CHANNELS = 128, PIXELS = 384, SIZE = CHANNELS * PIXELS, ROUNDS = 20 };
+  int32_t bias[CHANNELS] = {0}, shift[CHANNELS];
+  for (int i = 0; i < CHANNELS; i++)
+    shift[i] = 8;
+  const sc_requant q = {.bias = bias, .shift = shift, .lo = 0, .hi = 2047, .leaky = 0};
+  int16_t *weights = aligned(9 * CHANNELS), *out = aligned(SIZE), *in[3];
+  for (int r = 0; r < 3; r++) {
+    in[r] = aligned(SIZE + 2 * CHANNELS + SC_ROW_SLACK);
+    for (int i = 0; i < SIZE + 2 * CHANNELS; i++)
+      in[r][i] = (int16_t)(next() % 2048);
+  }
+  for (int i = 0; i < 9 * CHANNELS; i++)
+    weights[i] = (int16_t)(next() % 256);
+  const sc_depthwise depthwise = {.weights = weights, .kh = 3, .kw = 3, .channels = CHANNELS, .requant = q};
+  const sc_gain gain = {.gain = weights, .channels = CHANNELS, .requant = q};
+  double ns[3][99];
+  for (int t = 0; t < repeat; t++) {
+    for (int what = 0; what < 3; what++) {
+      const uint64_t a = sc_clock_ns();
+      for (int i = 0; i < ROUNDS; i++) {
+        if (what == 0)
+          k->depthwise(&depthwise, (const int16_t *const *)in, CHANNELS, out, CHANNELS, PIXELS);
+        if (what == 1)
+          k->gain(&gain, in[0], out, PIXELS);
+        if (what == 2)
+          k->add(in[0], in[1], out, SIZE, 0, 1, -2048, 2047);
+      }
+      ns[what][t] = (double)(sc_clock_ns() - a) / ROUNDS / SIZE;
+    }
+  }
+  const char *const names[] = {"depthwise 3x3", "gain", "add"};
+  for (int what = 0; what < 3; what++) {
+    qsort(ns[what], (size_t)repeat, sizeof **ns, by_value);
+    printf("%-23s min %.3f median %.3f ns/element\n", names[what], ns[what][0], ns[what][repeat / 2]);
+  }
+  free(weights), free(out), free(in[0]), free(in[1]), free(in[2]);
+}
 
 int main(int argc, char **argv) {
   const sc_kernels *k = sc_kernels_best(), *ref = sc_kernels_get(SC_CPU_SCALAR);
@@ -82,7 +137,7 @@ int main(int argc, char **argv) {
       only = argv[i + 1];
   }
   repeat = repeat < 1 ? 1 : repeat > 99 ? 99 : repeat;
-  printf("%s, %d repetitions, %d %% zeros\n", k->name, repeat, zeros);
+  printf("%s, %s, %d repetitions, %d %% zeros\n", processor(), k->name, repeat, zeros);
   printf("%-4s %-18s %8s %9s %9s %9s  %s\n", "net", "layer", "MMAC", "min ms", "med ms", "GMAC/s",
          "of peak: best median");
   double net_ns = 0, net_ideal = 0;
@@ -96,11 +151,12 @@ int main(int argc, char **argv) {
     const size_t row = (size_t)(L->width + 2 * MARGIN) * (size_t)L->ci;
     int16_t *in = aligned(row * (size_t)(L->height + 2 * MARGIN) + SC_ROW_SLACK);
     for (size_t i = 0; i < row * (size_t)(L->height + 2 * MARGIN); i++) {
-      in[i] = (int)(next() % 100) < zeros ? 0 : (int16_t)(next() % 2048) - 1024;
+      const int rare =
+          zeros >= 0 ? zeros : 100 - 60 * 12 / (12 + (int)(i % (size_t)L->ci)); // few channels are active
+      in[i] = (int)(next() % 100) < rare ? 0 : (int16_t)(next() % 2048) - 1024;
     }
     const int ow = L->width * up / stride, oh = L->height * up / stride;
-    int16_t *out = aligned((size_t)ow * (size_t)oh * (size_t)L->co),
-            *want = aligned((size_t)ow * (size_t)L->co);
+    int16_t *out = aligned((size_t)ow * RING * (size_t)L->co), *want = aligned((size_t)ow * (size_t)L->co);
     int32_t bias[512] = {0}, shift[512];
     for (int i = 0; i < 512; i++)
       shift[i] = 12, bias[i] = i < L->co ? (int)(next() % 100000) - 50000 : 0;
@@ -150,7 +206,7 @@ int main(int argc, char **argv) {
           for (int r = 0; r < p->conv.rows; r++) {
             rows[r] = in + (size_t)(y / up * stride + p->dy + r) * row + (size_t)(p->dx * L->ci);
           }
-          int16_t *to = out + ((size_t)y * (size_t)ow + (size_t)p->ox) * (size_t)L->co;
+          int16_t *to = out + ((size_t)(y % RING) * (size_t)ow + (size_t)p->ox) * (size_t)L->co;
           if (t >= 0) {
             k->conv(&p->conv, rows, stride * L->ci, to, up * L->co, (size_t)(ow / up));
           } else if (y < 2 || y >= oh - 2) {
@@ -183,5 +239,7 @@ int main(int argc, char **argv) {
       free((void *)phases[i].conv.weights), free((void *)phases[i].reference.weights);
     free(in), free(out), free(want);
   }
+  if (!*only)
+    bench_others(k, repeat);
   return 0;
 }
