@@ -93,8 +93,10 @@ public enum Benchmark {
   public static func network(
     _ role: GraphRole, of model: Model, _ picture: Picture, ratePoint: Int, execution: Execution, repeats: Int
   ) throws(Failure) -> Network {
-    let graph = model.graph(role)
-    let layout = LatentLayout(width: picture.width, height: picture.height, level: model.latentLevel, segmentRows: 64)
+    guard let graph = model.graph(role), role == .analysis || role == .synthesis else {
+      preconditionFailure("analysis and synthesis are timed")
+    }
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
     let channels = model.latentChannels(ratePoint: ratePoint)
     var plain = execution
     plain.cpu = CPU.scalar
@@ -104,11 +106,10 @@ public enum Benchmark {
     let program = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: execution.cpu)
 
     func run(_ program: NetworkProgram, _ execution: Execution, _ profile: UnsafeMutablePointer<UInt64>?) {
-      switch role {
-      case .analysis:
+      if role == .analysis {
         let result = program.analyse(picture, layout, channels: channels, execution, profile: profile)
         precondition(result.channels == channels)
-      case .synthesis:
+      } else {
         decoded.withUnsafeMutableBufferPointer { out in
           program.synthesise(
             latent, width: picture.width, height: picture.height, channels: 3, execution, into: out.baseAddress!,
@@ -118,12 +119,11 @@ public enum Benchmark {
     }
 
     let reference = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: CPU.scalar)
-    switch role {
-    case .analysis:
+    if role == .analysis {
       guard reference.analyse(picture, layout, channels: channels, plain).isEqual(to: latent) else {
         throw .mismatch("analysis")
       }
-    case .synthesis:
+    } else {
       run(reference, plain, nil)
       let expected = decoded
       run(program, execution, nil)
@@ -132,7 +132,7 @@ public enum Benchmark {
 
     let pixels = Double(layout.paddedWidth * layout.paddedHeight)
     let macs = model.layers(role, ratePoint: ratePoint).map { $0.macPerPixel * pixels }
-    let whole = time("\(role.name)", work: macs.reduce(0, +), repeats: repeats) { run(program, execution, nil) }
+    let whole = time(role.name, work: macs.reduce(0, +), repeats: repeats) { run(program, execution, nil) }
     // The layers' times come from runs of their own, on one thread: reading the clock costs a little.
     var single = execution
     single.threads = 1
@@ -146,32 +146,35 @@ public enum Benchmark {
     return Network(whole: whole, layers: layers)
   }
 
-  /// Times the entropy decoder and encoder on the latent of a picture; work is in samples of active channels.
+  /// Times decoding and encoding of a latent, the networks of a hyperprior included; work is in samples of active
+  /// channels.
   public static func entropy(
     _ kind: EntropyKind, of model: Model, _ picture: Picture, ratePoint: Int, repeats: Int
   ) throws(Failure) -> (decode: Timing, encode: Timing) {
     var prepared = PreparedModel(model)
-    guard let coder = prepared.coder(kind, ratePoint: ratePoint) else { throw .encode(.entropyModel(kind)) }
+    guard let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: CPU.best) else {
+      throw .encode(.entropyModel(kind))
+    }
     // One segment, whatever the picture's height.
-    let layout = LatentLayout(
-      width: picture.width, height: picture.height, level: model.latentLevel, segmentRows: 1 << 16)
-    let channels = model.latentChannels(ratePoint: ratePoint)
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 1 << 16)
+    let execution = Execution()
     let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
-      .analyse(picture, layout, channels: channels, Execution())
-    let values = latent.segments[0].base
-    let payload = coder.encode(width: layout.width, height: layout.height, values: values).payload
-    let back = Latent(layout: layout, channels: channels)
-    func decode() -> Bool {
-      coder.decode(
-        payload: payload, in: 0..<payload.count, width: layout.width, height: layout.height,
-        values: back.segments[0].base)
+      .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
+    let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
+    let coded = latent.copy()
+    func encode() -> [UInt8] {
+      coded.segments[0].base.update(from: latent.segments[0].base, count: latent.segments[0].count)
+      return codec.encode(
+        segment: 0, coded, hyperLatent: hyperLatent.map { UnsafePointer($0.segments[0].base) }, execution
+      ).payload
     }
-    guard decode(), back.isEqual(to: latent) else { throw .mismatch("entropy decoding") }
-    let samples = Double(coder.activeSamples(width: layout.width, height: layout.height, values: values))
+    let payload = encode()
+    let back = Latent(layout: layout, channels: latent.channels)
+    func decode() -> Bool { codec.decode(payload, in: 0..<payload.count, segment: 0, back, execution) }
+    guard decode(), back.isEqual(to: coded) else { throw .mismatch("entropy decoding") }
+    let samples = Double(codec.coder.activeSamples(coded))
     let decoding = time("decode \(kind.name)", work: samples, repeats: repeats) { _ = decode() }
-    let encoding = time("encode \(kind.name)", work: samples, repeats: repeats) {
-      _ = coder.encode(width: layout.width, height: layout.height, values: values)
-    }
+    let encoding = time("encode \(kind.name)", work: samples, repeats: repeats) { _ = encode() }
     return (decoding, encoding)
   }
 
@@ -204,13 +207,13 @@ public enum Benchmark {
 }
 
 extension EntropyCoder {
-  /// Samples of the channels that are coded at all.
-  fileprivate func activeSamples(width: Int, height: Int, values: UnsafePointer<Int16>) -> Int {
-    let size = width * height
+  /// Samples of the channels that are not constant.
+  fileprivate func activeSamples(_ latent: Latent) -> Int {
+    let size = latent.layout.width * latent.layout.height
     var count = 0
-    for c in 0..<table.channelCount {
-      let plane = UnsafeBufferPointer(start: values + c * size, count: size)
-      if plane.contains(where: { $0 != Int16(table.mode[c]) }) { count += size }
+    for c in 0..<latent.channels {
+      let plane = UnsafeBufferPointer(start: latent.segments[0].base + c * size, count: size)
+      if plane.contains(where: { $0 != plane[0] }) { count += size }
     }
     return count
   }

@@ -136,12 +136,30 @@ struct LatentLayout {
   let height: Int
   let segmentRows: Int
 
-  init(width: Int, height: Int, level: Int, segmentRows: Int) {
-    self.width = (width + (1 << level) - 1) >> level
-    self.height = (height + (1 << level) - 1) >> level
-    paddedWidth = self.width << level
-    paddedHeight = self.height << level
+  init(_ model: Model, width: Int, height: Int, segmentRows: Int) {
+    let unit = 1 << model.paddingLevel
+    paddedWidth = (width + unit - 1) / unit * unit
+    paddedHeight = (height + unit - 1) / unit * unit
+    self.width = paddedWidth >> model.latentLevel
+    self.height = paddedHeight >> model.latentLevel
     self.segmentRows = segmentRows
+  }
+
+  private init(
+    paddedWidth: Int, paddedHeight: Int, width: Int, height: Int, segmentRows: Int
+  ) {
+    self.paddedWidth = paddedWidth
+    self.paddedHeight = paddedHeight
+    self.width = width
+    self.height = height
+    self.segmentRows = segmentRows
+  }
+
+  /// The same segments at a resolution lower by some levels.
+  func reduced(by levels: Int) -> LatentLayout {
+    LatentLayout(
+      paddedWidth: paddedWidth, paddedHeight: paddedHeight, width: width >> levels, height: height >> levels,
+      segmentRows: segmentRows >> levels)
   }
 
   var segmentCount: Int { (height + segmentRows - 1) / segmentRows }
@@ -158,17 +176,15 @@ public struct BitstreamParts: Sendable {
   /// Ranges of the payloads in the bytes.
   public let payloads: [Range<Int>]
 
-  /// `latentLevel` is that of the model the bitstream was made with.
-  init(parsing bytes: [UInt8], latentLevel: Int) throws(DecodeError) {
+  /// `segmentCount` follows from the header and the model that the bitstream was made with.
+  init(parsing bytes: [UInt8], segmentCount: Int) throws(DecodeError) {
     header = try BitstreamHeader(parsing: bytes)
-    let layout = LatentLayout(
-      width: header.width, height: header.height, level: latentLevel, segmentRows: header.segmentRows)
     var payloads: [Range<Int>] = []
     var reader = ByteReader<DecodeError>(bytes, in: BitstreamHeader.size..<bytes.count) { .truncated(offset: $0) }
     // Every checksum covers all bytes before it: segments cannot be exchanged between pictures.
     var crc: UInt32 = 0
     var checked = 0
-    for segment in 0..<layout.segmentCount {
+    for segment in 0..<segmentCount {
       guard let size = try reader.varint() else { throw .segmentSize(segment: segment, size: -1) }
       let payload = try reader.range(count: size)
       crc = crc32c(bytes, in: checked..<payload.upperBound, continuing: crc)

@@ -1,45 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
-/// What encoders and decoders prepare once per rate point and use for every picture.
-struct PreparedModel {
-  let model: Model
-  private var analysis: [NetworkProgram?]
-  private var synthesis: [NetworkProgram?]
-  private var coders: [[EntropyCoder?]]
-  private var cpu = CPU.best
-
-  init(_ model: Model) {
-    self.model = model
-    let none = [NetworkProgram?](repeating: nil, count: model.ratePoints.count)
-    analysis = none
-    synthesis = none
-    coders = model.entropyModels.map { _ in [EntropyCoder?](repeating: nil, count: model.ratePoints.count) }
-  }
-
-  mutating func program(_ role: GraphRole, ratePoint: Int, cpu: CPU) -> NetworkProgram {
-    if cpu != self.cpu {
-      self = PreparedModel(model)
-      self.cpu = cpu
-    }
-    let cached = role == .analysis ? analysis[ratePoint] : synthesis[ratePoint]
-    if let cached { return cached }
-    let program = NetworkProgram(model.graph(role), of: model, ratePoint: ratePoint, cpu: cpu)
-    if role == .analysis { analysis[ratePoint] = program } else { synthesis[ratePoint] = program }
-    return program
-  }
-
-  /// nil if the model has no such entropy model.
-  mutating func coder(_ kind: EntropyKind, ratePoint: Int) -> EntropyCoder? {
-    guard let i = model.entropyModels.firstIndex(where: { $0.kind == kind }) else { return nil }
-    if let coder = coders[i][ratePoint] { return coder }
-    let entropy = model.entropyModels[i]
-    let coder = EntropyCoder(entropy.tables[ratePoint], entropy.magnitude)
-    coders[i][ratePoint] = coder
-    return coder
-  }
-}
-
 /// Decodes bitstreams of one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Decoder {
   public var execution: Execution
@@ -82,22 +43,19 @@ public final class Decoder {
     guard header.ratePoint < model.ratePoints.count else {
       throw .ratePoint(header.ratePoint, count: model.ratePoints.count)
     }
-    guard let coder = prepared.coder(header.entropy, ratePoint: header.ratePoint) else {
-      throw .entropyModel(header.entropy)
-    }
+    guard
+      let codec = prepared.segmentCodec(header.entropy, ratePoint: header.ratePoint, cpu: execution.cpu)
+    else { throw .entropyModel(header.entropy) }
     guard header.width * header.height <= maximumPixels else {
       throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
-    let payloads = try BitstreamParts(parsing: bytes, latentLevel: model.latentLevel).payloads
-    let layout = LatentLayout(
-      width: header.width, height: header.height, level: model.latentLevel, segmentRows: header.segmentRows)
+    let layout = LatentLayout(model, width: header.width, height: header.height, segmentRows: header.segmentRows)
+    let payloads = try BitstreamParts(parsing: bytes, segmentCount: layout.segmentCount).payloads
     let latent = Latent(layout: layout, channels: model.latentChannels(ratePoint: header.ratePoint))
     let good = AlignedBuffer<UInt8>(count: payloads.count, zero: 0)
+    let inner = execution.inside(parallel: payloads.count)
     parallel(threads: execution.threads, count: payloads.count) { i in
-      let whole = coder.decode(
-        payload: bytes, in: payloads[i], width: layout.width, height: layout.rows(segment: i).count,
-        values: latent.segments[i].base)
-      good.base[i] = whole ? 1 : 0
+      good.base[i] = codec.decode(bytes, in: payloads[i], segment: i, latent, inner) ? 1 : 0
     }
     for i in 0..<payloads.count where good.base[i] == 0 { throw .payload(segment: i) }
     return latent

@@ -56,18 +56,18 @@ public final class Encoder {
     let k = settings.ratePoint
     guard model.ratePoints.indices.contains(k) else { throw .ratePoint(k, count: model.ratePoints.count) }
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
-      let coder = prepared.coder(kind, ratePoint: k)
+      let codec = prepared.segmentCodec(kind, ratePoint: k, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
     let execution = settings.execution
-    let layout = LatentLayout(
-      width: picture.width, height: picture.height, level: model.latentLevel, segmentRows: segmentRows)
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
     let latent = prepared.program(.analysis, ratePoint: k, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: k), execution)
 
     let header = BitstreamHeader(
       modelID: model.id, ratePoint: k, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
       height: picture.height, segmentRows: segmentRows)
-    let (bytes, bits) = serialise(latent, header, coder, execution)
+    let (bytes, bits) = serialise(
+      latent, prepared.hyperLatent(of: latent, ratePoint: k, execution), header, codec, execution)
     guard settings.measuresDistortion else {
       return Encoded(bytes: bytes, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil)
     }
@@ -84,17 +84,20 @@ public final class Encoder {
       psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count))
   }
 
+  /// Codes all segments. With a hyperprior, the latent becomes what the decoder gets.
   private func serialise(
-    _ latent: Latent, _ header: BitstreamHeader, _ coder: EntropyCoder, _ execution: Execution
+    _ latent: Latent, _ hyperLatent: Latent?, _ header: BitstreamHeader, _ codec: SegmentCodec,
+    _ execution: Execution
   ) -> ([UInt8], Double) {
     let count = latent.segments.count
     var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
+    let inner = execution.inside(parallel: count)
     coded.withUnsafeMutableBufferPointer { coded in
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
-        out[i] = coder.encode(
-          width: latent.layout.width, height: latent.layout.rows(segment: i).count, values: latent.segments[i].base)
+        out[i] = codec.encode(
+          segment: i, latent, hyperLatent: hyperLatent.map { UnsafePointer($0.segments[i].base) }, inner)
       }
     }
     var out = ByteWriter()

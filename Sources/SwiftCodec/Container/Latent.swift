@@ -34,6 +34,12 @@ final class Latent {
     sc_row_to_planes(row, base, size, Int32(channels), layout.width)
   }
 
+  func copy() -> Latent {
+    let copy = Latent(layout: layout, channels: channels)
+    for (to, from) in zip(copy.segments, segments) { to.base.update(from: from.base, count: from.count) }
+    return copy
+  }
+
   func isEqual(to other: Latent) -> Bool {
     guard channels == other.channels, segments.count == other.segments.count else { return false }
     for (a, b) in zip(segments, other.segments) {

@@ -27,6 +27,15 @@ public struct LayerInfo: Sendable {
   public let macPerPixel: Double
 }
 
+/// The networks that give the latent's probabilities.
+struct Hyperprior: Sendable {
+  let analysis: Graph
+  let synthesis: Graph
+  let slices: [Graph]
+  /// Latent channels of each slice.
+  let sliceChannels: [Int]
+}
+
 /// A trained codec: networks, rate points and entropy models, read from a model file and validated as a whole.
 ///
 /// Immutable, and safe to use from any number of threads.
@@ -41,6 +50,7 @@ public final class Model: Sendable {
   let arrays: [WeightArray]
   let analysis: Graph
   let synthesis: Graph
+  let hyperprior: Hyperprior?
   let entropyModels: [EntropyModel]
 
   /// Reads a model file (FORMAT.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
@@ -54,11 +64,12 @@ public final class Model: Sendable {
     sections = parser.sections
     arrays = parser.arrays
     entropyModels = parser.entropyModels
-    guard let analysis = parser.analysis, let synthesis = parser.synthesis else {
-      throw .section(ModelLocation(section: "GRPH", item: ""), "a codec needs an analysis and a synthesis graph")
+    guard let networks = parser.networks else {
+      throw .section(ModelLocation(section: "GRPH", item: ""), "the graphs are missing")
     }
-    self.analysis = analysis
-    self.synthesis = synthesis
+    analysis = networks.analysis
+    synthesis = networks.synthesis
+    hyperprior = networks.hyperprior
   }
 
   /// The model that is part of the library.
@@ -78,8 +89,17 @@ public final class Model: Sendable {
     entropyKinds.max { $0.rawValue < $1.rawValue }
   }
 
-  /// Pictures are padded to multiples of 2^latentLevel.
+  /// The latent's height and width are those of the padded picture divided by 2^latentLevel.
   var latentLevel: Int { analysis.tensors[analysis.output].level }
+
+  /// Pictures are padded to multiples of 2^paddingLevel: the level of the hyper-latent, if there is one.
+  var paddingLevel: Int { hyperprior.map { $0.analysis.tensors[$0.analysis.output].level } ?? latentLevel }
+
+  /// y = integer · 2^−latentExponent
+  var latentExponent: Int { analysis.tensors[analysis.output].q }
+
+  /// Channels of the hyper-latent; 0 without one.
+  var hyperChannels: Int { hyperprior.map { $0.analysis.tensors[$0.analysis.output].channels } ?? 0 }
 
   /// Channels of a tensor in use at a rate point.
   func width(_ tensor: TensorInfo, _ ratePoint: Int) -> Int {
@@ -89,17 +109,27 @@ public final class Model: Sendable {
   /// Channels of the latent at a rate point.
   public func latentChannels(ratePoint: Int) -> Int { width(analysis.tensors[analysis.output], ratePoint) }
 
-  func graph(_ role: GraphRole) -> Graph {
+  /// nil for a role that the model does not have.
+  func graph(_ role: GraphRole) -> Graph? {
     switch role {
     case .analysis: analysis
     case .synthesis: synthesis
+    case .hyperAnalysis: hyperprior?.analysis
+    case .hyperSynthesis: hyperprior?.synthesis
+    case .slice(let i): hyperprior.flatMap { $0.slices.indices.contains(i) ? $0.slices[i] : nil }
     }
+  }
+
+  /// The networks that it has.
+  public var roles: [GraphRole] {
+    guard let hyperprior else { return [.analysis, .synthesis] }
+    return [.analysis, .hyperAnalysis, .hyperSynthesis] + hyperprior.slices.indices.map { .slice($0) } + [.synthesis]
   }
 
   /// The layers of a network in the order of execution.
   public func layers(_ role: GraphRole, ratePoint: Int) -> [LayerInfo] {
     precondition(ratePoints.indices.contains(ratePoint))
-    let graph = self.graph(role)
+    guard let graph = self.graph(role) else { return [] }
     return graph.layers.indices.map { i in
       let tensor = graph.tensors[graph.inputCount + i]
       return LayerInfo(
@@ -108,13 +138,20 @@ public final class Model: Sendable {
     }
   }
 
-  /// Multiply-adds per pixel to encode.
-  public func encoderMACPerPixel(ratePoint: Int) -> Double {
-    layers(.analysis, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
+  /// Multiply-adds per pixel of one network.
+  public func macPerPixel(_ role: GraphRole, ratePoint: Int) -> Double {
+    layers(role, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
   }
 
-  /// Multiply-adds per pixel to decode.
+  /// Multiply-adds per pixel to encode: every network but synthesis.
+  public func encoderMACPerPixel(ratePoint: Int) -> Double {
+    roles.reduce(0) { $1 == .synthesis ? $0 : $0 + macPerPixel($1, ratePoint: ratePoint) }
+  }
+
+  /// Multiply-adds per pixel to decode: every network but analysis and hyper-analysis.
   public func decoderMACPerPixel(ratePoint: Int) -> Double {
-    layers(.synthesis, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
+    roles.reduce(0) {
+      $1 == .analysis || $1 == .hyperAnalysis ? $0 : $0 + macPerPixel($1, ratePoint: ratePoint)
+    }
   }
 }

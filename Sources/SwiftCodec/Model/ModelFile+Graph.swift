@@ -62,7 +62,7 @@ struct GraphParser {
   private mutating func layer(
     _ index: Int, _ role: GraphRole, _ tensors: [TensorInfo]
   ) throws(ModelError) -> (Layer, TensorInfo) {
-    let op = try integer("op", 1...8) { r throws(ModelError) in Int(try r.u8()) }
+    let op = try integer("op", 1...9) { r throws(ModelError) in Int(try r.u8()) }
     let nameLength = Int(try reader.u8())
     guard nameLength <= 64 else { throw .text(place, field: "name", length: nameLength, limit: 64) }
     let nameBytes = reader.bytes[try reader.range(count: nameLength)]
@@ -86,7 +86,7 @@ struct GraphParser {
     let q = try integer("q", -64...64) { r throws(ModelError) in Int(try r.i8()) }
     let bits = try integer("bits", 1...15) { r throws(ModelError) in Int(try r.u8()) }
     let input = tensors[inputs[0]]
-    if (op == 6 || op >= 7), activation != .none { throw .shape(place, "this operation has no activation") }
+    if 6...8 ~= op, activation != .none { throw .shape(place, "this operation has no activation") }
     if op == 5, activationKind == 2 { throw .shape(place, "add has no leaky activation") }
 
     let operation: Operation
@@ -109,7 +109,7 @@ struct GraphParser {
         try convolution(
           kind: op == 1 ? .convolution : op == 2 ? .transposed : .depthwise, kh: kh, kw: kw, stride: stride,
           border: border == 0 ? .zero : .replicate, input: input, output: output, activation: activation))
-    case 4:
+    case 4, 9:
       let shape = [ratePoints.count, input.channels]
       let gain = try array("gain", shape)
       let shift = try array("shift", shape)
@@ -117,10 +117,23 @@ struct GraphParser {
       guard case .u8(let shifts) = arrays[shift].elements else {
         throw .arrayShape(place, field: "shift", "an array of u8")
       }
-      // |gain|·2^15 + 2^(s+k−1) ≤ 2^30 + 2^30 − 1 < 2^31 by these ranges.
-      let valid = 1...(30 - activation.leakyShift)
+      let k = activation.leakyShift
+      let valid = 1...(30 - k)
       for s in shifts where !(valid ~= Int(s)) { throw .value(place, field: "shift", value: Int(s), valid: valid) }
-      operation = .gain(gain: gain, shift: shift)
+      // Without a bias, |gain|·2^15 + 2^(s+k−1) ≤ 2^30 + 2^30 − 1 < 2^31 by these ranges.
+      var bias: Int?
+      if op == 9 {
+        let index = try array("bias", shape)
+        guard case .i16(let gains) = arrays[gain].elements, case .i32(let biases) = arrays[index].elements else {
+          throw .arrayShape(place, field: "bias", "an array of i32")
+        }
+        for i in gains.indices {
+          let bound = abs(Int(biases[i])) + abs(Int(gains[i])) << input.bits + 1 << (Int(shifts[i]) + k - 1)
+          guard bound < 1 << 31 else { throw .overflow(place, channel: i % input.channels, bound: bound) }
+        }
+        bias = index
+      }
+      operation = .gain(gain: gain, shift: shift, bias: bias)
       output = TensorInfo(
         channels: input.channels, widthClass: input.widthClass, bits: bits, q: q, level: input.level)
     case 5:

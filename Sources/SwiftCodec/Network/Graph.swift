@@ -1,16 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// What a network of a model is for.
-public enum GraphRole: UInt8, Sendable {
+public enum GraphRole: Sendable, Equatable {
   /// From the picture to the latent.
-  case analysis = 0
+  case analysis
   /// From the latent to the picture.
-  case synthesis = 1
+  case synthesis
+  /// From the latent to the hyper-latent.
+  case hyperAnalysis
+  /// From the hyper-latent to features of the latent's resolution.
+  case hyperSynthesis
+  /// From those and the slices before to means and scales of a slice of the latent's channels.
+  case slice(Int)
 
-  public var name: StaticString {
+  init?(rawValue: UInt8) {
+    switch rawValue {
+    case 0: self = .analysis
+    case 1: self = .synthesis
+    case 2: self = .hyperAnalysis
+    case 3: self = .hyperSynthesis
+    case 16..<32: self = .slice(Int(rawValue) - 16)
+    default: return nil
+    }
+  }
+
+  public var name: String {
     switch self {
     case .analysis: "analysis"
     case .synthesis: "synthesis"
+    case .hyperAnalysis: "hyper-analysis"
+    case .hyperSynthesis: "hyper-synthesis"
+    case .slice(let i): "slice \(i)"
     }
   }
 }
@@ -72,8 +92,8 @@ struct Convolution {
 
 enum Operation {
   case convolution(Convolution)
-  /// Indices of the arrays gain: Int16 [rate points][channels], shift: UInt8 [rate points][channels].
-  case gain(gain: Int, shift: Int)
+  /// Indices of the arrays gain: Int16, shift: UInt8, bias: Int32, each [rate points][channels].
+  case gain(gain: Int, shift: Int, bias: Int?)
   case add
   case concatenation
   case pixelShuffle(Int)
@@ -87,7 +107,7 @@ enum Operation {
       case .transposed: "transposed convolution"
       case .depthwise: "depthwise convolution"
       }
-    case .gain: "gain"
+    case .gain(_, _, let bias): bias == nil ? "gain" : "affine"
     case .add: "add"
     case .concatenation: "concatenation"
     case .pixelShuffle: "pixel shuffle"

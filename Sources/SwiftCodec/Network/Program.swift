@@ -165,17 +165,21 @@ final class NetworkProgram {
         }
         return .transposed(phases, border: c.border)
       }
-    case .gain(let gain, let shift):
+    case .gain(let gain, let shift, let bias):
       guard case .i16(let gains) = model.arrays[gain].elements, case .u8(let shifts) = model.arrays[shift].elements
       else { preconditionFailure("validated by the parser") }
       let full = graph.tensors[output].channels
+      var biases = [Int32](repeating: 0, count: channels)
+      if let bias, case .i32(let all) = model.arrays[bias].elements {
+        for c in 0..<channels { biases[c] = all[ratePoint * full + c] }
+      }
       let packed = keep((channels + Int(SC_LANES) - 1) / Int(SC_LANES) * Int(SC_LANES))
       for c in 0..<channels { packed[c] = gains[ratePoint * full + c] }
       return .gain(
         sc_gain(
           gain: packed, channels: Int32(channels),
           requant: requant(
-            bias: [Int32](repeating: 0, count: channels),
+            bias: biases,
             shift: (0..<channels).map { Int32(shifts[ratePoint * full + $0]) }, output: output, layer.activation)))
     case .add: return .add(shiftA: align(0), shiftB: align(1))
     case .concatenation: return .concatenation(shifts: layer.inputs.indices.map { align($0) })
