@@ -232,10 +232,9 @@ enum {
 }; // of a depthwise kernel whose weights are interleaved once; larger ones are left to plain C
 
 // Two taps at a time: the inputs of both interleave into the pairs that one multiply-add takes.
-INLINE void depthwise(const int leaky, const sc_depthwise *conv, const int16_t *const *rows,
+INLINE void depthwise(const int leaky, const int taps, const sc_depthwise *conv, const int16_t *const *rows,
                       ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, size_t pixels) {
-  const int32_t channels = conv->channels, taps = conv->kh * conv->kw,
-                stride = sc_round_up(channels, SC_LANES);
+  const int32_t channels = conv->channels, stride = sc_round_up(channels, SC_LANES);
   for (int32_t c = 0; c < channels; c += 2 * LANES) {
     const int16_t *at[TAPS];
     vec w[TAPS], bias[2];
@@ -269,12 +268,13 @@ INLINE void depthwise(const int leaky, const sc_depthwise *conv, const int16_t *
 
 TARGET void NAME(sc_depthwise)(const sc_depthwise *conv, const int16_t *const *rows, ptrdiff_t in_step,
                                int16_t *out, ptrdiff_t out_step, size_t pixels) {
-  if (conv->kh * conv->kw > TAPS) {
+  const int taps = conv->kh * conv->kw;
+  if (taps > TAPS) {
     sc_depthwise_c(conv, rows, in_step, out, out_step, pixels);
-  } else if (conv->requant.leaky) {
-    depthwise(1, conv, rows, in_step, out, out_step, pixels);
+  } else if (taps == 9 && !conv->requant.leaky) {
+    depthwise(0, 9, conv, rows, in_step, out, out_step, pixels);
   } else {
-    depthwise(0, conv, rows, in_step, out, out_step, pixels);
+    depthwise(1, taps, conv, rows, in_step, out, out_step, pixels);
   }
 }
 
