@@ -158,7 +158,7 @@ enum BDRateCommand: Command {
         "\(fixed(qualities.min()!, 2)) to \(fixed(qualities.max()!, 2))",
       ]
     }
-    let sign = result.percent > 0 ? "+" : ""
+    let sign = result.percent >= 0.005 ? "+" : ""
     try printOutput(
       "BD-rate of \(test.codec) over \(anchor.codec), \(metric.rawValue): \(sign)\(fixed(result.percent, 2)) %\n"
         + "common range: \(fixed(result.range.lowerBound, 2)) to \(fixed(result.range.upperBound, 2)) dB\n\n"

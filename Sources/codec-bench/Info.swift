@@ -114,7 +114,6 @@ enum InfoCommand: Command {
     let model = try parseModel(bytes, file)
     let last = model.ratePoints.count - 1
     let ratePoint = try arguments.integer("rate-point", in: 0...last) ?? last
-    let networks: [(name: String, role: GraphRole)] = [("analysis", .analysis), ("synthesis", .synthesis)]
     if arguments.has("json") {
       let points = model.ratePoints.indices.map { k -> JSON in
         [
@@ -125,11 +124,11 @@ enum InfoCommand: Command {
           "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: k)),
         ]
       }
-      let layers = networks.map { network in
+      let layers = model.roles.map { role in
         JSON.Member(
-          name: network.name,
+          name: role.name,
           value: .array(
-            model.layers(network.role, ratePoint: ratePoint).map { layer in
+            model.layers(role, ratePoint: ratePoint).map { layer in
               [
                 "name": .string(layer.name), "operation": .string(layer.operation), "channels": JSON(layer.channels),
                 "level": JSON(layer.level), "mac_per_pixel": .number(layer.macPerPixel),
@@ -159,9 +158,9 @@ enum InfoCommand: Command {
       ])
     }
     text += table(rows)
-    for network in networks {
-      rows = [["\(network.name), rate point \(ratePoint)", "operation", "channels", "level", "MAC/pixel"]]
-      for layer in model.layers(network.role, ratePoint: ratePoint) {
+    for role in model.roles {
+      rows = [["\(role.name), rate point \(ratePoint)", "operation", "channels", "level", "MAC/pixel"]]
+      for layer in model.layers(role, ratePoint: ratePoint) {
         rows.append([layer.name, layer.operation, "\(layer.channels)", "\(layer.level)", fixed(layer.macPerPixel, 1)])
       }
       text += "\n" + table(rows)

@@ -90,8 +90,8 @@ private func yuv420(_ picture: Picture) -> [Plane] {
 
 /// Wang, Simoncelli, Bovik 2003 with the conventions of pytorch-msssim: 11 × 11 Gaussian window of σ = 1.5 inside the
 /// picture, K = (0.01, 0.03), halving by 2 × 2 means, negative terms as 0, mean over the channels.
-/// A picture with a side of 160 or less has fewer scales, whose weights are raised to the sum of all five; a side shorter
-/// than the window is not filtered.
+/// A picture with a side of 160 or less has fewer scales, whose weights are raised to the sum of all five; a side
+/// shorter than the window is not filtered.
 func multiScaleSSIM(_ a: Picture, _ b: Picture) -> Double {
   let allWeights = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
   let side = min(a.width, a.height)
@@ -127,21 +127,26 @@ private func structuralSimilarity(_ a: Plane, _ b: Plane) -> (ssim: Double, cont
   func filtered(_ value: (Int) -> Float) -> [Float] {
     smoothed(Plane(width: a.width, height: a.height, samples: a.samples.indices.map(value)))
   }
-  let meanA = smoothed(a)
-  let meanB = smoothed(b)
-  let squareA = filtered { a.samples[$0] * a.samples[$0] }
-  let squareB = filtered { b.samples[$0] * b.samples[$0] }
-  let product = filtered { a.samples[$0] * b.samples[$0] }
+  // With d = a − b, the two factors are 1 − var(d) / (var(a) + var(b) + c2) and 1 − mean(d)² / (mean(a)² + mean(b)² +
+  // c1): nothing is lost where the pictures are alike.
+  let means = smoothed(a)
+  let differences = filtered { a.samples[$0] - b.samples[$0] }
+  let squares = filtered { a.samples[$0] * a.samples[$0] + b.samples[$0] * b.samples[$0] }
+  let squaredDifferences = filtered { i in
+    let difference = a.samples[i] - b.samples[i]
+    return difference * difference
+  }
   var ssim = 0.0
   var contrast = 0.0
-  for i in meanA.indices {
-    let (x, y) = (meanA[i], meanB[i])
-    let covariance = product[i] - x * y
-    let term = (2 * covariance + c2) / (squareA[i] - x * x + squareB[i] - y * y + c2)
-    contrast += Double(term)
-    ssim += Double(term * (2 * x * y + c1) / (x * x + y * y + c1))
+  for i in means.indices {
+    let difference = differences[i]
+    let (x, y) = (means[i], means[i] - difference)
+    let energy = x * x + y * y
+    let distortion = Double((squaredDifferences[i] - difference * difference) / (squares[i] - energy + c2))
+    contrast += 1 - distortion
+    ssim += (1 - distortion) * (1 - Double(difference * difference / (energy + c1)))
   }
-  return (ssim / Double(meanA.count), contrast / Double(meanA.count))
+  return (ssim / Double(means.count), contrast / Double(means.count))
 }
 
 private let window: [Float] = {

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Foundation
+import SwiftCodec
+import Testing
+
+@testable import codec_bench
+
+/// A folder of its own that is removed in the end, and the tool that was built beside the tests.
+private final class Workplace {
+  let folder: URL
+
+  init() throws {
+    folder = FileManager.default.temporaryDirectory.appendingPathComponent("codec-bench-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+  }
+
+  deinit {
+    try? FileManager.default.removeItem(at: folder)
+  }
+
+  func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+  func bytes(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(fileURLWithPath: path(name)))) }
+
+  func write(_ name: String, _ bytes: [UInt8]) throws {
+    let url = URL(fileURLWithPath: path(name))
+    try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data(bytes).write(to: url)
+  }
+
+  struct Outcome {
+    let status: Int32
+    let output: [UInt8]
+    let errors: String
+    var text: String { String(decoding: output, as: UTF8.self) }
+  }
+
+  /// Runs the tool in the folder.
+  func run(_ arguments: String..., input: [UInt8] = []) throws -> Outcome {
+    let process = Process()
+    process.executableURL = try Self.tool()
+    process.arguments = arguments
+    process.currentDirectoryURL = folder
+    // Files, not pipes: nobody waits for anybody.
+    try write(".input", input)
+    try write(".output", [])
+    try write(".errors", [])
+    process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: path(".input")))
+    process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: path(".output")))
+    process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: path(".errors")))
+    try process.run()
+    process.waitUntilExit()
+    try #require(process.terminationReason == .exit, "\(arguments) crashed")
+    return Outcome(
+      status: process.terminationStatus, output: try bytes(".output"),
+      errors: String(decoding: try bytes(".errors"), as: UTF8.self))
+  }
+
+  private static func tool() throws -> URL {
+    // The test bundle is the program itself, or an argument of the program that loads it.
+    let bundle = try #require(CommandLine.arguments.first { $0.contains(".xctest") })
+    var folder = URL(fileURLWithPath: bundle).resolvingSymlinksInPath()
+    for _ in 0..<5 {
+      folder.deleteLastPathComponent()
+      let tool = folder.appendingPathComponent(CodecBench.name)
+      if FileManager.default.isExecutableFile(atPath: tool.path) { return tool }
+    }
+    throw CocoaError(.fileNoSuchFile)
+  }
+}
+
+@Suite struct CommandLineTests {
+  private let place: Workplace
+
+  init() throws {
+    place = try Workplace()
+    try place.write("in.png", PNG.write(drawnPicture(width: 53, height: 37)))
+  }
+
+  @Test(arguments: [1, 3]) func encodesAndDecodes(_ channels: Int) throws {
+    let picture = drawnPicture(width: 41, height: 30, channels: channels)
+    try place.write("in.pnm", PNM.write(picture))
+    let encoded = try place.run("encode", "in.pnm", "a.sci", "--rate-point=0")
+    #expect(encoded.status == 0 && encoded.errors == "")
+    #expect(encoded.text.contains("41x30"))
+    #expect(try encoded.text.contains("\(place.bytes("a.sci").count) bytes"))
+
+    #expect(try place.run("decode", "a.sci", "a.png").status == 0)
+    let decoded = try PNG.read(place.bytes("a.png"))
+    #expect(decoded == (try decode(place.bytes("a.sci"), model: Model.embedded())))
+    #expect((decoded.width, decoded.height, decoded.channels) == (41, 30, channels))
+    let psnr = peakSignalToNoiseRatio(squaredError: decoded.squaredError(to: picture), samples: picture.samples.count)
+    #expect(encoded.text.contains("PSNR \(fixed(psnr, 3)) dB"))
+    #expect(psnr > 20)
+  }
+
+  @Test func resultsDoNotDependOnHow() throws {
+    #expect(try place.run("encode", "in.png", "a.sci", "-k", "1").status == 0)
+    #expect(try place.run("encode", "in.png", "b.sci", "-k", "1", "--threads", "3", "--stripe", "16").status == 0)
+    #expect(try place.run("encode", "in.png", "c.sci", "-k", "1", "--cpu", "scalar").status == 0)
+    #expect(try place.bytes("a.sci") == place.bytes("b.sci"))
+    #expect(try place.bytes("a.sci") == place.bytes("c.sci"))
+    #expect(try place.run("decode", "a.sci", "a.ppm").status == 0)
+    #expect(try place.run("decode", "a.sci", "b.ppm", "--threads=2", "--stripe=32", "--cpu=scalar").status == 0)
+    #expect(try place.bytes("a.ppm") == place.bytes("b.ppm"))
+  }
+
+  @Test func standardStreams() throws {
+    let encoded = try place.run("encode", "-", "-", "-q", "0", input: place.bytes("in.png"))
+    #expect(encoded.status == 0 && encoded.errors.contains("53x37"))
+    let asPNM = try place.run("decode", "-", "-", input: encoded.output)
+    let asPNG = try place.run("decode", "-", "-", "--format", "png", input: encoded.output)
+    #expect(asPNM.status == 0 && asPNG.status == 0)
+    #expect(try PNM.read(asPNM.output) == PNG.read(asPNG.output))
+  }
+
+  @Test func picksTheFormatByName() throws {
+    try place.write("grey.pgm", PNM.write(drawnPicture(width: 20, height: 9, channels: 1)))
+    #expect(try place.run("encode", "grey.pgm", "grey.sci", "-k0", "-k", "0").status == 64)
+    #expect(try place.run("encode", "grey.pgm", "grey.sci", "-k", "0").status == 0)
+    for name in ["a.pgm", "a.pnm", "a.ppm", "a.PNG"] {
+      #expect(try place.run("decode", "grey.sci", name).status == 0)
+    }
+    #expect(try place.bytes("a.pgm").starts(with: Array("P5".utf8)))
+    #expect(try place.bytes("a.pnm") == place.bytes("a.pgm"))
+    #expect(try PNM.read(place.bytes("a.ppm")) == PNM.read(place.bytes("a.pgm")).rgb)
+    #expect(try PNG.read(place.bytes("a.PNG")) == PNM.read(place.bytes("a.pgm")))
+    #expect(try place.run("decode", "grey.sci", "a.jpg").status == 64)
+    #expect(try place.run("encode", "in.png", "rgb.sci", "-k", "0").status == 0)
+    #expect(try place.run("decode", "rgb.sci", "b.pgm").status == 64)
+  }
+
+  @Test func errorsHaveTheirCodes() throws {
+    func expect(_ status: Int32, _ message: String, _ outcome: Workplace.Outcome) {
+      #expect(outcome.status == status, "\(outcome.errors)")
+      #expect(outcome.errors.hasPrefix("codec-bench: ") && outcome.errors.contains(message), "\(outcome.errors)")
+      #expect(outcome.output.isEmpty)
+    }
+    expect(64, "no command", try place.run())
+    expect(64, "frobnicate", try place.run("frobnicate"))
+    expect(64, "--frob", try place.run("encode", "in.png", "a.sci", "--frob"))
+    expect(64, "expected encode IN OUT.sci", try place.run("encode", "in.png"))
+    expect(64, "--rate-point 99", try place.run("encode", "in.png", "a.sci", "--rate-point", "99"))
+    expect(64, "not both", try place.run("encode", "in.png", "a.sci", "--rate-point", "0", "--quality", "3"))
+    expect(64, "twice", try place.run("encode", "in.png", "a.sci", "--quality", "3", "--quality", "3"))
+    expect(64, "needs a value", try place.run("encode", "in.png", "a.sci", "--quality"))
+    expect(64, "--cpu abacus", try place.run("encode", "in.png", "a.sci", "--cpu", "abacus"))
+    expect(64, "--threads 0", try place.run("decode", "a.sci", "a.png", "--threads", "0"))
+    expect(64, "--json", try place.run("eval", "."))
+    expect(74, "absent.png: No such file", try place.run("encode", "absent.png", "a.sci"))
+    expect(74, "absent/a.sci", try place.run("encode", "in.png", "absent/a.sci", "-k", "0"))
+    expect(74, "absent", try place.run("eval", "absent", "--json", "-"))
+    try place.write("text.txt", Array("no picture".utf8))
+    expect(65, "text.txt: neither a PNG nor a PNM file", try place.run("encode", "text.txt", "a.sci"))
+    expect(65, "text.txt: ", try place.run("decode", "text.txt", "a.png"))
+    expect(65, "text.txt: neither a bitstream nor a model", try place.run("info", "text.txt"))
+    expect(65, "text.txt: ", try place.run("encode", "in.png", "a.sci", "--model", "text.txt"))
+    expect(65, "text.txt: ", try place.run("bdrate", "text.txt", "text.txt"))
+    #expect(try place.run("encode", "in.png", "a.sci", "-k", "0").status == 0)
+    try place.write("short.sci", place.bytes("a.sci").dropLast(3))
+    expect(65, "short.sci: ", try place.run("decode", "short.sci", "a.png"))
+    expect(65, "short.sci: ", try place.run("info", "short.sci"))
+    try place.write("short.png", place.bytes("in.png").dropLast(3))
+    expect(65, "short.png: the PNG file ends too early", try place.run("encode", "short.png", "a.sci"))
+  }
+
+  @Test func everyCommandHasHelp() throws {
+    let list = try place.run("--help")
+    #expect(list.status == 0 && list.text.contains("Exit codes"))
+    for command in CodecBench.commands {
+      #expect(list.text.contains(command.name))
+      let help = try place.run(command.name, "--help")
+      #expect(help.status == 0 && help.text.contains("usage: codec-bench \(command.name)"))
+      #expect(command.options.allSatisfy { help.text.contains("--\($0.name)") })
+      #expect(try place.run("help", command.name).text == help.text)
+    }
+  }
+
+  @Test func describesModelsAndBitstreams() throws {
+    let model = try Model.embedded()
+    let described = try JSON(parsing: place.run("info", "--default-model", "--json").output)
+    let last = model.ratePoints.count - 1
+    #expect(described["decoder_mac_per_pixel"]?.number == model.decoderMACPerPixel(ratePoint: last))
+    #expect(described["encoder_mac_per_pixel"]?.number == model.encoderMACPerPixel(ratePoint: last))
+    #expect(described["rate_points"]?.array?.count == model.ratePoints.count)
+    try place.write("m.scm", Model.embeddedBytes())
+    #expect(try place.run("info", "m.scm").text == place.run("info", "--default-model").text)
+
+    #expect(try place.run("encode", "in.png", "a.sci", "-k", "0", "--model", "m.scm").status == 0)
+    let bitstream = try JSON(parsing: place.run("info", "a.sci", "--json").output)
+    #expect(bitstream["width"] == 53 && bitstream["height"] == 37 && bitstream["rate_point"] == 0)
+    #expect(bitstream["bytes"] == JSON(try place.bytes("a.sci").count))
+    #expect(bitstream["model_id"] == .string(hexadecimal(model.id)))
+    #expect(try place.run("info", "a.sci").text.contains("53x37"))
+  }
+
+  @Test func evaluatesComparesAndPlots() throws {
+    for (i, name) in ["a.png", "b.png"].enumerated() {
+      try place.write("pictures/\(name)", PNG.write(drawnPicture(width: 40 + 9 * i, height: 33, seed: UInt64(i))))
+    }
+    let table = try place.run(
+      "eval", "pictures", "--rate-points", "0,1", "--json", "e.json", "--csv", "e.csv", "--name", "x")
+    #expect(table.status == 0 && table.errors == "")
+    #expect(table.text.hasPrefix("x, 2 pictures\n") && table.text.split(separator: "\n").count == 4)
+
+    let json = try JSON(parsing: place.bytes("e.json"))
+    let pictures = try #require(json["pictures"]?.array)
+    let means = try #require(json["rate_points"]?.array)
+    #expect(pictures.count == 4 && means.count == 2)
+    for mean in means {
+      let rates = pictures.filter { $0["rate_point"] == mean["rate_point"] }.compactMap { $0["bpp"]?.number }
+      #expect(mean["bpp"]?.number == rates.reduce(0, +) / 2)
+    }
+    // The numbers are those of files.
+    let first = pictures[0]
+    #expect(try place.run("encode", "pictures/a.png", "a.sci", "-k", "0").status == 0)
+    #expect(first["bytes"] == JSON(try place.bytes("a.sci").count))
+    #expect(first["bpp"]?.number == Double(8 * (try place.bytes("a.sci").count)) / Double(40 * 33))
+
+    // JSON and CSV say the same.
+    let comparison = try place.run("bdrate", "e.csv", "e.json")
+    #expect(comparison.status == 0 && comparison.text.hasPrefix("BD-rate of x over x, psnr_rgb: 0.00 %\n"))
+    try place.write("anchors.csv", Array("codec,bpp,psnr_rgb\nold,0.5,20\nold,4,50\nother,1,1\n".utf8))
+    #expect(try place.run("bdrate", "anchors.csv", "e.json").status == 64)
+    let result = try place.run("bdrate", "anchors.csv", "e.json", "--anchor-codec", "old", "--json")
+    #expect(try JSON(parsing: result.output)["bd_rate_percent"]?.number?.isFinite == true)
+
+    #expect(try place.run("plot", "p.svg", "e.json", "anchors.csv:old=Old & <tired>", "--title", "T").status == 0)
+    let svg = String(decoding: try place.bytes("p.svg"), as: UTF8.self)
+    #expect(svg.hasPrefix("<svg ") && svg.contains(">Old &amp; &lt;tired&gt;</text>") && svg.hasSuffix("</svg>\n"))
+  }
+}
