@@ -60,13 +60,20 @@ static inline uint8_t magnitude_of(const sc_plane *p, int32_t kind, int32_t valu
   return p->table[a < 63 ? a : 63];
 }
 
+static inline const sc_cdf *level_cdf(const sc_plane *p, uint32_t sum) {
+  sum >>= p->shift;
+  return p->cdfs + p->cdf_index[p->level_of[sum < 1023 ? sum : 1023]];
+}
+
+// m is NULL for planes without magnitudes: their sums are of scales alone.
 static inline const sc_cdf *context_cdf(const sc_plane *p, const uint8_t *m, size_t ms, size_t at) {
   uint32_t sum = p->base ? p->base[at] : 0;
+  if (!m)
+    return level_cdf(p, sum);
   sum += (uint32_t)(p->weight[0] * m[-1] + p->weight[1] * m[-2]);
   sum += (uint32_t)(p->weight[2] * m[-(ptrdiff_t)ms - 1] + p->weight[3] * m[-(ptrdiff_t)ms]);
   sum += (uint32_t)(p->weight[4] * m[-(ptrdiff_t)ms + 1] + p->weight[5] * m[-2 * (ptrdiff_t)ms]);
-  sum >>= p->shift;
-  return p->cdfs + p->cdf_index[p->level_of[sum < 1023 ? sum : 1023]];
+  return level_cdf(p, sum);
 }
 
 void sc_context_accumulate(uint16_t *base, const uint8_t *magnitudes, int32_t width, int32_t height,
@@ -273,8 +280,9 @@ void sc_rans_encode_plane(sc_rans_encoder *e, const sc_plane *p) {
         if (x < 0 || x >= p->width)
           continue;
         const size_t at = (size_t)(y + l) * (size_t)p->width + (size_t)x;
-        const sc_cdf *cdf =
-            p->level_of ? context_cdf(p, magnitude_at(p, y + l, x), ms, at) : p->cdfs + p->cdf_index[0];
+        const sc_cdf *cdf = p->level_of
+                                ? context_cdf(p, p->magnitude_kind ? magnitude_at(p, y + l, x) : NULL, ms, at)
+                                : p->cdfs + p->cdf_index[0];
         push_value(e, l, cdf, p->values[at]);
       }
     }

@@ -160,9 +160,7 @@ final class SegmentPrior {
         if input == 0 {
           row.update(from: features.base + y * width * featureChannels, count: width * featureChannels)
         } else {
-          let channels = sliceRanges[input - 1]
-          sc_planes_to_row(
-            latent + channels.lowerBound * plane + y * width, plane, row, Int32(channels.count), width)
+          sc_planes_to_row(latent + y * width, plane, row, Int32(range.lowerBound), width)
         }
       },
       sink: { [self] y, row in

@@ -193,7 +193,7 @@ extension EntropyModel {
       contexts.cdf.append(index)
     }
     if levels == 1 { return contexts }
-    if case .none = magnitude { throw .entropy(place, "levels without magnitudes") }
+    if case .none = magnitude, !hasScales { throw .entropy(place, "levels without magnitudes") }
     var sum = 0
     for _ in 0..<6 {
       let weight = try reader.u8()

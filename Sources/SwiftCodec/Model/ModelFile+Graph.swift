@@ -62,7 +62,7 @@ struct GraphParser {
   private mutating func layer(
     _ index: Int, _ role: GraphRole, _ tensors: [TensorInfo]
   ) throws(ModelError) -> (Layer, TensorInfo) {
-    let op = try integer("op", 1...9) { r throws(ModelError) in Int(try r.u8()) }
+    let op = try integer("op", 1...11) { r throws(ModelError) in Int(try r.u8()) }
     let nameLength = Int(try reader.u8())
     guard nameLength <= 64 else { throw .text(place, field: "name", length: nameLength, limit: 64) }
     let nameBytes = reader.bytes[try reader.range(count: nameLength)]
@@ -92,7 +92,9 @@ struct GraphParser {
     let operation: Operation
     let output: TensorInfo
     switch op {
-    case 1, 2, 3:
+    case 1, 2, 3, 9, 10, 11:
+      let modulated = op > 8
+      let op = modulated ? op - 8 : op
       let channels = try integer("channels", 1...4096) { r throws(ModelError) in Int(try r.u16()) }
       let widthClass = try self.widthClass(channels: channels)
       let kh = try integer("kh", 1...15) { r throws(ModelError) in Int(try r.u8()) }
@@ -108,8 +110,9 @@ struct GraphParser {
       operation = .convolution(
         try convolution(
           kind: op == 1 ? .convolution : op == 2 ? .transposed : .depthwise, kh: kh, kw: kw, stride: stride,
-          border: border == 0 ? .zero : .replicate, input: input, output: output, activation: activation))
-    case 4, 9:
+          border: border == 0 ? .zero : .replicate, modulated: modulated, input: input, output: output,
+          activation: activation))
+    case 4:
       let shape = [ratePoints.count, input.channels]
       let gain = try array("gain", shape)
       let shift = try array("shift", shape)
@@ -117,23 +120,10 @@ struct GraphParser {
       guard case .u8(let shifts) = arrays[shift].elements else {
         throw .arrayShape(place, field: "shift", "an array of u8")
       }
-      let k = activation.leakyShift
-      let valid = 1...(30 - k)
+      // |gain|·2^15 + 2^(s+k−1) ≤ 2^30 + 2^30 − 1 < 2^31 by these ranges.
+      let valid = 1...(30 - activation.leakyShift)
       for s in shifts where !(valid ~= Int(s)) { throw .value(place, field: "shift", value: Int(s), valid: valid) }
-      // Without a bias, |gain|·2^15 + 2^(s+k−1) ≤ 2^30 + 2^30 − 1 < 2^31 by these ranges.
-      var bias: Int?
-      if op == 9 {
-        let index = try array("bias", shape)
-        guard case .i16(let gains) = arrays[gain].elements, case .i32(let biases) = arrays[index].elements else {
-          throw .arrayShape(place, field: "bias", "an array of i32")
-        }
-        for i in gains.indices {
-          let bound = abs(Int(biases[i])) + abs(Int(gains[i])) << input.bits + 1 << (Int(shifts[i]) + k - 1)
-          guard bound < 1 << 31 else { throw .overflow(place, channel: i % input.channels, bound: bound) }
-        }
-        bias = index
-      }
-      operation = .gain(gain: gain, shift: shift, bias: bias)
+      operation = .gain(gain: gain, shift: shift)
       output = TensorInfo(
         channels: input.channels, widthClass: input.widthClass, bits: bits, q: q, level: input.level)
     case 5:
@@ -203,14 +193,16 @@ struct GraphParser {
   }
 
   private mutating func convolution(
-    kind: ConvolutionKind, kh: Int, kw: Int, stride: Int, border: Border, input: TensorInfo, output: TensorInfo,
-    activation: Activation
+    kind: ConvolutionKind, kh: Int, kw: Int, stride: Int, border: Border, modulated: Bool, input: TensorInfo,
+    output: TensorInfo, activation: Activation
   ) throws(ModelError) -> Convolution {
     let taps = kind == .depthwise ? kh * kw : kh * kw * input.channels
     let shape = kind == .depthwise ? [output.channels, kh, kw] : [output.channels, kh, kw, input.channels]
+    let rows = modulated ? [ratePoints.count, output.channels] : [output.channels]
     let weights = try array("weights", shape)
-    let exponents = try array("exponents", [output.channels])
-    let bias = try array("bias", [output.channels])
+    let exponents = try array("exponents", rows)
+    let bias = try array("bias", rows)
+    let modulation = modulated ? try array("modulation", rows) : nil
     guard case .i16(let w) = arrays[weights].elements else {
       throw .arrayShape(place, field: "weights", "an array of i16")
     }
@@ -218,23 +210,40 @@ struct GraphParser {
       throw .arrayShape(place, field: "exponents", "an array of i8")
     }
     guard case .i32(let b) = arrays[bias].elements else { throw .arrayShape(place, field: "bias", "an array of i32") }
+    var m: [Int16] = []
+    if let modulation {
+      guard case .i16(let elements) = arrays[modulation].elements else {
+        throw .arrayShape(place, field: "modulation", "an array of i16")
+      }
+      m = elements
+      for value in m where !(-16384...16384 ~= value) {
+        throw .value(place, field: "modulation", value: Int(value), valid: -16384...16384)
+      }
+    }
     let k = activation.leakyShift
     var shifts: [UInt8] = []
-    for o in 0..<output.channels {
-      let s = input.q + Int(e[o]) - output.q
+    for row in b.indices {
+      let o = row % output.channels
+      let s = input.q + Int(e[row]) - output.q
       guard 1...(30 - k) ~= s else {
         throw .value(place, field: "shift of an output channel", value: s, valid: 1...(30 - k))
       }
       shifts.append(UInt8(s))
       var magnitude = 0
       w.withUnsafeBufferPointer { w in
-        for i in (o * taps)..<((o + 1) * taps) { magnitude &+= abs(Int(w[i])) }
+        let channel = w[(o * taps)..<((o + 1) * taps)]
+        if m.isEmpty {
+          for weight in channel { magnitude &+= abs(Int(weight)) }
+        } else {
+          for weight in channel { magnitude &+= abs(Int(Convolution.modulated(weight, by: m[row]))) }
+        }
       }
-      let bound = abs(Int(b[o])) + magnitude << input.bits + 1 << (s + k - 1)
+      let bound = abs(Int(b[row])) + magnitude << input.bits + 1 << (s + k - 1)
       guard bound < 1 << 31 else { throw .overflow(place, channel: o, bound: bound) }
     }
     return Convolution(
-      kind: kind, kh: kh, kw: kw, stride: stride, border: border, weights: weights, bias: bias, shifts: shifts)
+      kind: kind, kh: kh, kw: kw, stride: stride, border: border, weights: weights, modulation: modulation,
+      bias: bias, shifts: shifts)
   }
 }
 

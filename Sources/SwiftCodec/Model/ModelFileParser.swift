@@ -182,16 +182,18 @@ struct ModelFileParser {
     var channels: [Int] = []
     for (i, slice) in slices.enumerated() {
       let place = ModelLocation(section: "GRPH", item: "slice \(i)")
-      guard slice.inputCount == i + 1 else { throw .shape(place, "the inputs are h and the slices before") }
+      guard slice.inputCount == min(i, 1) + 1 else {
+        throw .shape(place, "the inputs are h and, but for slice 0, the slices before")
+      }
       let features = slice.tensors[0]
       guard features.channels == h.channels, features.widthClass == nil, features.level == h.level,
         features.bits == h.bits, features.q == h.q
       else { throw .shape(place, "the first input is what hyper-synthesis gives") }
-      for j in 0..<i {
-        let before = slice.tensors[1 + j]
-        guard before.channels == channels[j], before.widthClass == nil, before.level == latent.level,
+      if i > 0 {
+        let before = slice.tensors[1]
+        guard before.channels == channels.reduce(0, +), before.widthClass == nil, before.level == latent.level,
           before.bits == 15, before.q == latent.q
-        else { throw .shape(place, "the inputs behind h are the slices before, with bits 15") }
+        else { throw .shape(place, "the second input are the slices before, with bits 15") }
       }
       let output = slice.tensors[slice.output]
       guard output.widthClass == nil, output.level == latent.level, output.q == latent.q, output.channels % 2 == 0

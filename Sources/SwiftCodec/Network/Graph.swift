@@ -19,7 +19,7 @@ public enum GraphRole: Sendable, Equatable {
     case 1: self = .synthesis
     case 2: self = .hyperAnalysis
     case 3: self = .hyperSynthesis
-    case 16..<32: self = .slice(Int(rawValue) - 16)
+    case 4..<20: self = .slice(Int(rawValue) - 4)
     default: return nil
     }
   }
@@ -80,10 +80,17 @@ struct Convolution {
   let border: Border
   /// Int16 [channels][kh][kw][input channels], depthwise [channels][kh][kw].
   let weights: Int
-  /// Int32 [channels], in the accumulator's scale.
+  /// Int16 [rate points][channels], in 1/2^14: scales the weights; nil if they are the same at every rate point.
+  let modulation: Int?
+  /// Int32 [channels], or [rate points][channels] with modulation, in the accumulator's scale.
   let bias: Int
-  /// s of each output channel: q(input) + exponent − q(output).
+  /// s of each output channel, q(input) + exponent − q(output), in the order of the biases.
   let shifts: [UInt8]
+
+  /// A weight at a rate point where its channel has this modulation.
+  static func modulated(_ weight: Int16, by modulation: Int16) -> Int16 {
+    Int16(truncatingIfNeeded: (Int32(modulation) * Int32(weight) + 1 << 13) >> 14)
+  }
 
   /// Rows and columns before the first tap.
   var padTop: Int { (kh - 1) / 2 }
@@ -92,8 +99,8 @@ struct Convolution {
 
 enum Operation {
   case convolution(Convolution)
-  /// Indices of the arrays gain: Int16, shift: UInt8, bias: Int32, each [rate points][channels].
-  case gain(gain: Int, shift: Int, bias: Int?)
+  /// Indices of the arrays gain: Int16 [rate points][channels], shift: UInt8 [rate points][channels].
+  case gain(gain: Int, shift: Int)
   case add
   case concatenation
   case pixelShuffle(Int)
@@ -107,7 +114,7 @@ enum Operation {
       case .transposed: "transposed convolution"
       case .depthwise: "depthwise convolution"
       }
-    case .gain(_, _, let bias): bias == nil ? "gain" : "affine"
+    case .gain: "gain"
     case .add: "add"
     case .concatenation: "concatenation"
     case .pixelShuffle: "pixel shuffle"

@@ -120,12 +120,21 @@ final class NetworkProgram {
     func align(_ i: Int) -> Int32 { Int32(tensors[layer.inputs[i]].q - tensors[output].q) }
     switch layer.operation {
     case .convolution(let c):
-      guard case .i16(let weights) = model.arrays[c.weights].elements,
+      guard case .i16(let stored) = model.arrays[c.weights].elements,
         case .i32(let bias) = model.arrays[c.bias].elements
       else { preconditionFailure("validated by the parser") }
+      let full = graph.tensors[output].channels
+      let first = c.modulation == nil ? 0 : ratePoint * full
+      var weights = stored
+      if let modulation = c.modulation, case .i16(let scales) = model.arrays[modulation].elements {
+        let taps = stored.count / full
+        weights.withUnsafeMutableBufferPointer { weights in
+          for i in weights.indices { weights[i] = Convolution.modulated(weights[i], by: scales[first + i / taps]) }
+        }
+      }
       let requant = self.requant(
-        bias: Array(bias[0..<channels]), shift: c.shifts[0..<channels].map { Int32($0) }, output: output,
-        layer.activation)
+        bias: Array(bias[first..<(first + channels)]), shift: c.shifts[first..<(first + channels)].map { Int32($0) },
+        output: output, layer.activation)
       let fullInputs = graph.tensors[layer.inputs[0]].channels
       switch c.kind {
       case .depthwise:
@@ -165,21 +174,17 @@ final class NetworkProgram {
         }
         return .transposed(phases, border: c.border)
       }
-    case .gain(let gain, let shift, let bias):
+    case .gain(let gain, let shift):
       guard case .i16(let gains) = model.arrays[gain].elements, case .u8(let shifts) = model.arrays[shift].elements
       else { preconditionFailure("validated by the parser") }
       let full = graph.tensors[output].channels
-      var biases = [Int32](repeating: 0, count: channels)
-      if let bias, case .i32(let all) = model.arrays[bias].elements {
-        for c in 0..<channels { biases[c] = all[ratePoint * full + c] }
-      }
       let packed = keep((channels + Int(SC_LANES) - 1) / Int(SC_LANES) * Int(SC_LANES))
       for c in 0..<channels { packed[c] = gains[ratePoint * full + c] }
       return .gain(
         sc_gain(
           gain: packed, channels: Int32(channels),
           requant: requant(
-            bias: biases,
+            bias: [Int32](repeating: 0, count: channels),
             shift: (0..<channels).map { Int32(shifts[ratePoint * full + $0]) }, output: output, layer.activation)))
     case .add: return .add(shiftA: align(0), shiftB: align(1))
     case .concatenation: return .concatenation(shifts: layer.inputs.indices.map { align($0) })
