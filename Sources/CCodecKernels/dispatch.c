@@ -3,7 +3,7 @@
 // The function tables, weakest variant first, and the test for what this processor has.
 #include "sc_internal.h"
 
-// Until a variant exists its slots hold the plain C functions.
+// Without lane-wise shifts these gain nothing over plain C.
 #define sc_depthwise_sse41 sc_depthwise_c
 #define sc_gain_sse41 sc_gain_c
 #define sc_add_sse41 sc_add_c
