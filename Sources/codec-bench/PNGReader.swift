@@ -176,6 +176,7 @@ private struct PNGFile {
     let lookup = try isPalette ? paletteOnWhite() : []
     let largest = 1 << depth - 1
     var values = [Int](repeating: 0, count: stored)
+    var samples = samples.mutableSpan
     for j in 0..<pass.height {
       let row = start + j * (pass.rowBytes + 1) + 1
       let outRow = (pass.y0 + j * pass.dy) * width
@@ -194,8 +195,10 @@ private struct PNGFile {
         let alpha = hasAlpha ? values[stored - 1] : transparent.map { values.elementsEqual($0) } == true ? 0 : largest
         for k in 0..<channels {
           // On white, at the depth of the file; then to 8 bits.
-          let value = (values[k] * alpha + largest * (largest - alpha) + largest / 2) / largest
-          samples[out + k] = UInt8((value * 255 + largest / 2) / largest)
+          let value =
+            alpha == largest
+            ? values[k] : (values[k] * alpha + largest * (largest - alpha) + largest / 2) / largest
+          samples[out + k] = depth == 8 ? UInt8(value) : UInt8((value * 255 + largest / 2) / largest)
         }
       }
     }

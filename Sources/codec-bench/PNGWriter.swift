@@ -50,6 +50,7 @@ extension PNG {
     _ type: Int, _ row: borrowing Span<UInt8>, _ above: borrowing Span<UInt8>, _ pixel: Int, into out: inout [UInt8]
   ) -> Int {
     var cost = 0
+    var out = out.mutableSpan
     for i in pixel..<row.count {
       let prediction: UInt8
       switch type {
