@@ -28,6 +28,7 @@ enum CodecBench {
       DecodeCommand.self,
       InfoCommand.self,
       EvalCommand.self,
+      BenchCommand.self,
       BDRateCommand.self,
       PlotCommand.self,
     ]

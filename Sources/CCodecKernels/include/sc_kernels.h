@@ -161,6 +161,8 @@ int sc_cpu_count(void);
 
 /// Nanoseconds of a steady clock.
 uint64_t sc_clock_ns(void);
+/// Nanoseconds of processor time of the calling thread; the steady clock where the system has no such clock.
+uint64_t sc_thread_clock_ns(void);
 /// Spends `count` (a multiple of 8) clock cycles in a chain of dependent additions; returns count.
 uint64_t sc_dependent_additions(uint64_t count);
 

@@ -116,12 +116,12 @@ final class NetworkRunner {
         }
       }
       for (i, layer) in program.layers.enumerated() where produced[layer.output] <= needed[layer.output] {
-        let start = profile == nil ? 0 : sc_clock_ns()
+        let start = profile == nil ? 0 : sc_thread_clock_ns()
         for y in produced[layer.output]...needed[layer.output] {
           compute(layer, y)
           finish(layer.output, y)
         }
-        if let profile { profile[i] += sc_clock_ns() - start }
+        if let profile { profile[i] += sc_thread_clock_ns() - start }
       }
       for y in produced[program.output]...needed[program.output] {
         sink(y, UnsafePointer(rings[program.output].row(y)))
