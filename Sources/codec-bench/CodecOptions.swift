@@ -10,7 +10,11 @@ enum CodecOptions {
     OptionSpec("stripe", value: "R", "rows that pass through the network at a time; nor on this"),
     OptionSpec("cpu", value: "NAME", "kernels to use: \(CPU.names.joined(separator: ", ")); nor on this"),
   ]
-  static let entropy = OptionSpec("entropy", value: "E", "static, paper or rich; the default is the model's best")
+  private static let entropyNames = EntropyKind.allCases.map { "\($0.name)" }.joined(separator: ", ")
+  /// What changes the bitstream besides the rate point.
+  static let encoderOptions = [
+    OptionSpec("entropy", value: "E", "\(entropyNames); the default is the model's best")
+  ]
 
   static func execution(_ arguments: Arguments) throws(ToolError) -> Execution {
     var execution = Execution()
@@ -25,12 +29,19 @@ enum CodecOptions {
     return execution
   }
 
-  static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {
-    guard let kind = try arguments.choice("entropy", ["static": .static, "paper": .paper, "rich": EntropyKind.rich])
-    else { return nil }
-    guard model.entropyKinds.contains(kind) else {
-      throw .usage(
-        "--entropy \(kind.name): the model has \(model.entropyKinds.map { "\($0.name)" }.joined(separator: ", "))")
+  /// The settings that the options ask for, at rate point 0.
+  static func encoderSettings(_ arguments: Arguments, of model: Model) throws(ToolError) -> EncoderSettings {
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.entropy = try entropyKind(arguments, of: model)
+    settings.execution = try execution(arguments)
+    return settings
+  }
+
+  private static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {
+    guard let name = arguments.string("entropy") else { return model.preferredEntropyKind }
+    guard let kind = model.entropyKinds.first(where: { "\($0.name)" == name }) else {
+      let names = model.entropyKinds.map { "\($0.name)" }.joined(separator: ", ")
+      throw .usage("--entropy \(name): the model has \(names.isEmpty ? "no entropy model" : names)")
     }
     return kind
   }

@@ -11,8 +11,8 @@ enum EncodeCommand: Command {
     [
       OptionSpec("rate-point", short: "k", value: "K", "a rate point of the model, 0 being the lowest rate"),
       OptionSpec("quality", short: "q", value: "Q", "0 to 100: the nearest rate point; 50 by default"),
-      CodecOptions.entropy, CodecOptions.model,
-    ] + CodecOptions.executionOptions
+      CodecOptions.model,
+    ] + CodecOptions.encoderOptions + CodecOptions.executionOptions
   static let notes = """
     Alpha is put on white, 16-bit samples are rounded to 8 bits, grey pictures stay grey. One line about the result goes
     to standard output, or to standard error if the bitstream goes there.
@@ -21,9 +21,8 @@ enum EncodeCommand: Command {
   static func run(_ arguments: Arguments) throws(ToolError) {
     let (input, output) = (arguments.operands[0], arguments.operands[1])
     let model = try loadModel(arguments)
-    var settings = EncoderSettings(ratePoint: try ratePoint(arguments, of: model))
-    settings.entropy = try CodecOptions.entropyKind(arguments, of: model)
-    settings.execution = try CodecOptions.execution(arguments)
+    var settings = try CodecOptions.encoderSettings(arguments, of: model)
+    settings.ratePoint = try ratePoint(arguments, of: model)
     let picture = try readPicture(input)
     let encoded: Encoded
     let seconds: Double

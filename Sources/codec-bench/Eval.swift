@@ -13,8 +13,8 @@ enum EvalCommand: Command {
       OptionSpec("csv", value: "OUT", "a line for each picture and rate point"),
       OptionSpec("rate-points", short: "k", value: "LIST", "such as 0,3,6 or 0-6; all by default"),
       OptionSpec("name", value: "TEXT", "the codec's name in the results"),
-      CodecOptions.entropy, CodecOptions.model,
-    ] + CodecOptions.executionOptions
+      CodecOptions.model,
+    ] + CodecOptions.encoderOptions + CodecOptions.executionOptions
   static let notes = """
     Measured are real bitstreams and the pictures decoded from them. PSNR of RGB is over all samples; of luma and YUV
     4:2:0 (weighted 6:1:1) in BT.709, full range, unrounded, chroma as means of 2x2; MS-SSIM is the mean over the
@@ -29,10 +29,8 @@ enum EvalCommand: Command {
     let model = try loadModel(arguments)
     let ratePoints =
       try arguments.integers("rate-points", in: model.ratePoints.indices) ?? Array(model.ratePoints.indices)
-    let entropy = try CodecOptions.entropyKind(arguments, of: model) ?? model.preferredEntropyKind
-    var settings = EncoderSettings(ratePoint: 0)
-    settings.entropy = entropy
-    settings.execution = try CodecOptions.execution(arguments)
+    var settings = try CodecOptions.encoderSettings(arguments, of: model)
+    let entropy = settings.entropy
     let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name))" } ?? "")
 
     let folder = arguments.operands[0]
