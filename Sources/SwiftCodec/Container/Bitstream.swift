@@ -181,15 +181,16 @@ public struct BitstreamParts: Sendable {
     header = try BitstreamHeader(parsing: bytes)
     var payloads: [Range<Int>] = []
     var reader = ByteReader<DecodeError>(bytes, in: BitstreamHeader.size..<bytes.count) { .truncated(offset: $0) }
-    // Every checksum covers all bytes before it: segments cannot be exchanged between pictures.
-    var crc: UInt32 = 0
-    var checked = 0
+    // Every checksum covers all bytes before it but the checksums (over data and its own CRC, a CRC is constant):
+    // segments cannot be exchanged between pictures.
+    var checked = reader.offset
+    var crc = crc32c(bytes, in: 0..<(checked - 4))
     for segment in 0..<segmentCount {
       guard let size = try reader.varint() else { throw .segmentSize(segment: segment, size: -1) }
       let payload = try reader.range(count: size)
       crc = crc32c(bytes, in: checked..<payload.upperBound, continuing: crc)
-      checked = payload.upperBound
       guard try reader.u32() == crc else { throw .segmentChecksum(segment) }
+      checked = reader.offset
       payloads.append(payload)
     }
     guard reader.isAtEnd else { throw .trailingBytes(reader.remaining) }

@@ -103,14 +103,14 @@ public final class Encoder {
     var out = ByteWriter()
     out.append(header.serialised())
     var bits = 0.0
-    var crc: UInt32 = 0
-    var checked = 0
+    var checked = out.bytes.count
+    var crc = crc32c(out.bytes, in: 0..<(checked - 4))
     for segment in coded {
       out.varint(segment.payload.count)
       out.append(segment.payload)
       crc = crc32c(out.bytes, in: checked..<out.bytes.count, continuing: crc)
-      checked = out.bytes.count
       out.u32(crc)
+      checked = out.bytes.count
       bits += segment.bits
     }
     return (out.bytes, bits)

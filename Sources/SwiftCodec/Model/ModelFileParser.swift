@@ -26,6 +26,7 @@ struct ModelFileParser {
   mutating func parse() throws(ModelError) {
     guard bytes.count >= 8, bytes[0..<8].elementsEqual(Self.magic) else { throw .notAModel }
     var file = reader(8..<bytes.count, ModelLocation(section: "", item: ""))
+    var sawNames = false
     var sawRates = false
     var sawWeights = false
     while true {
@@ -43,7 +44,10 @@ struct ModelFileParser {
       sections.append(SectionInfo(tag: tag, size: size))
       var section = reader(payload, place)
       switch FourCharacters(bytes, tagRange) {
-      case "META": try parseNames(&section, place)
+      case "META":
+        guard !sawNames else { throw .section(place, "stands twice") }
+        sawNames = true
+        try parseNames(&section, place)
       case "RATE":
         guard !sawRates else { throw .section(place, "stands twice") }
         sawRates = true

@@ -89,7 +89,7 @@ struct Convolution {
 
   /// A weight at a rate point where its channel has this modulation.
   static func modulated(_ weight: Int16, by modulation: Int16) -> Int16 {
-    Int16(truncatingIfNeeded: (Int32(modulation) * Int32(weight) + 1 << 13) >> 14)
+    Int16(clamping: (Int32(modulation) * Int32(weight) + 1 << 13) >> 14)
   }
 
   /// Rows and columns before the first tap.

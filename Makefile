@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+#   make demo       encode and decode a picture at three qualities
+#   make test       every test that this machine can run without emulation
+# The other targets are in CONTRIBUTING.md.
+
+SWIFT ?= swift
+CC := cc
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# A machine with little memory: make JOBS=1 …
+SWIFTBUILD = $(SWIFT) build -j $(JOBS)
+# The kernels are optimised in debug builds, too: the tests run them a lot.
+SWIFTTEST = $(SWIFT) test -j $(JOBS) -Xcc -O2
+
+TOOL = .build/release/codec-bench
+OUT = .build/make
+INCLUDE = Sources/CCodecKernels/include
+CWARN = -Wall -Wextra -Wpedantic -Werror
+SWIFTLIB = $(shell $(SWIFT)c -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')_static
+HOST = $(shell uname -m)
+EMBEDDED = .build-embedded
+ARM = .build-arm
+PYTHON ?= python3
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '3,6p' Makefile | cut -c3-
+
+C_SOURCES = $(shell find Sources examples Tests -name '*.[ch]')
+
+# test-kernels, test-kernels-arm, test-simde, bench-kernels
+KERNEL_BUILD = $(OUT)/kernels
+include Tests/kernels/kernels.mk
+
+.PHONY: help demo tool test test-release test-c test-arm test-asan test-tsan test-simde example embedded lint format \
+  golden fixtures fuzz train export table2 clean
+
+demo: tool
+	scripts/demo.sh $(TOOL) demo
+
+tool:
+	$(SWIFTBUILD) -c release --product codec-bench
+
+# ---- Tests ---------------------------------------------------------------------------------------------------------
+
+test:
+	$(SWIFTTEST)
+	$(MAKE) test-c example
+
+# The same tests against optimised code.
+test-release:
+	$(SWIFTTEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
+
+# The header alone, the kernels against the reference, golden pictures from the Embedded library.
+test-c: embedded test-kernels
+	scripts/check_header.sh $(INCLUDE)/swiftcodec.h
+	scripts/check_symbols.sh $(OUT)/libswiftcodec.a $(INCLUDE)/swiftcodec.h
+	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
+	$(OUT)/golden Fixtures
+
+test-arm: $(OUT)/arm-toolset.json test-kernels-arm
+	scripts/test_arm.sh "$(SWIFT)" $(JOBS) $(ARM) $(OUT)
+
+test-asan:
+	$(SWIFTTEST) --sanitize=address --scratch-path .build-asan
+
+test-tsan:
+	TSAN_OPTIONS=halt_on_error=1 $(SWIFTTEST) --sanitize=thread --scratch-path .build-tsan
+
+# ---- Libraries -----------------------------------------------------------------------------------------------------
+
+# The C library without the Swift runtime: only the functions of swiftcodec.h are visible.
+embedded:
+	$(SWIFTBUILD) -c release --traits Embedded --product SwiftCodec --scratch-path $(EMBEDDED) \
+	  -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections
+	scripts/seal.sh $(EMBEDDED)/release/libSwiftCodec.a $(INCLUDE)/swiftcodec.h $(OUT)/libswiftcodec.a
+
+# The C program against the ordinary static library and against the Embedded one: they agree on every byte.
+example: embedded
+	$(SWIFTBUILD) -c release --product SwiftCodec
+	$(CC) -std=c99 -O2 $(CWARN) -I $(INCLUDE) -o $(OUT)/roundtrip-static examples/roundtrip.c \
+	  $(SWIFTLIB)/linux/$(HOST)/swiftrt.o .build/release/libSwiftCodec.a -L$(SWIFTLIB)/linux -lswiftCore -lstdc++ \
+	  -lm -ldl -lpthread
+	$(CC) -std=c99 -O2 $(CWARN) -I $(INCLUDE) -o $(OUT)/roundtrip-embedded examples/roundtrip.c $(OUT)/libswiftcodec.a \
+	  -lm -lpthread
+	$(OUT)/roundtrip-static | tee $(OUT)/roundtrip-static.txt
+	$(OUT)/roundtrip-embedded > $(OUT)/roundtrip-embedded.txt
+	cmp $(OUT)/roundtrip-static.txt $(OUT)/roundtrip-embedded.txt
+	@echo "The static and the Embedded library agree."
+
+$(OUT)/arm-toolset.json: scripts/arm-toolset.json.in
+	mkdir -p $(OUT)
+	sed -e "s|@SWIFT_BIN@|$$(dirname $$(readlink -f $$(command -v $(SWIFT))))|" \
+	  -e "s|@INCLUDE@|/usr/aarch64-linux-gnu/include|" $< > $@
+
+# ---- Source --------------------------------------------------------------------------------------------------------
+
+lint:
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+	clang-format --dry-run -Werror $(C_SOURCES)
+
+format:
+	$(SWIFT) format -i --recursive Package.swift Sources Tests
+	clang-format -i $(C_SOURCES)
+
+# Makes the pictures of Fixtures/pictures again (needs NumPy and Pillow).
+fixtures:
+	$(PYTHON) scripts/make_fixtures.py Fixtures/pictures
+
+# Encodes the golden files again. Only for a knowing change of the encoder or of the embedded model: the pixels that
+# existing files decode to never change.
+golden:
+	SC_WRITE_GOLDEN=1 $(SWIFTTEST) --filter GoldenTests
+
+# Random and mutated files until stopped: SECONDS=60 make fuzz.
+fuzz:
+	scripts/fuzz.sh "$(SWIFT)" .build-fuzz $${SECONDS_TO_RUN:-60}
+
+# ---- Training (Python) ---------------------------------------------------------------------------------------------
+
+train:
+	cd Training && $(PYTHON) train.py $(ARGUMENTS)
+
+export:
+	cd Training && $(PYTHON) export.py $(ARGUMENTS)
+
+# The paper's second table on a folder of pictures: make table2 PICTURES=…
+table2: tool
+	$(TOOL) table2 $(PICTURES)
+
+clean:
+	rm -rf .build .build-* demo

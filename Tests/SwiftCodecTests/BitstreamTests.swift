@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Foundation
+import Testing
+
+@testable import SwiftCodec
+
+/// Pictures of every shape through the whole codec.
+@Suite struct BitstreamTests {
+  /// Encodes, decodes with another number of threads, and compares with what the encoder promised.
+  static func roundTrip(
+    _ picture: Picture, _ model: Model, ratePoint: Int, segmentRows: Int = 64, _ note: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws -> Encoded {
+    let encoder = Encoder(model: model)
+    encoder.segmentRows = segmentRows
+    var settings = EncoderSettings(ratePoint: ratePoint)
+    settings.execution.threads = 1 + picture.width % 3
+    let encoded = try encoder.encode(picture, settings)
+    var execution = Execution()
+    execution.threads = 1 + picture.height % 3
+    execution.stripeRows = picture.width % 7
+    let decoded = try Decoder(model: model, execution: execution).decode(encoded.bytes)
+    #expect(decoded == encoded.reconstruction, "\(note)", sourceLocation: sourceLocation)
+    #expect(decoded.squaredError(to: picture) == encoded.squaredError, "\(note)", sourceLocation: sourceLocation)
+    // Four states of 32 bits and a few bytes a segment come on top of the ideal code length.
+    let segments = (picture.height + segmentRows * 4 - 1) / (segmentRows * 4)
+    let slack = Double(8 * (BitstreamHeader.size + 28 * segments)) + encoded.idealBits * 0.005
+    #expect(
+      abs(Double(8 * encoded.bytes.count) - encoded.idealBits) <= slack,
+      "\(note): \(8 * encoded.bytes.count) bits for \(encoded.idealBits)", sourceLocation: sourceLocation)
+    return encoded
+  }
+
+  @Test(arguments: [1, 3]) func everySmallSize(_ channels: Int) throws {
+    var random = SplitMix(NetworkTests.seed)
+    let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 40]
+    for height in sizes {
+      for width in sizes {
+        let picture = Fixtures.randomPicture(width, height, channels, &random)
+        _ = try Self.roundTrip(
+          picture, Fixtures.tiny, ratePoint: (width + height) % 3, segmentRows: height % 2 == 0 ? 8 : 64,
+          "\(width)×\(height)×\(channels)")
+      }
+    }
+  }
+
+  @Test func severalSegments() throws {
+    var random = SplitMix(NetworkTests.seed)
+    for height in [31, 32, 33, 64, 65, 100] {
+      let picture = Fixtures.randomPicture(21, height, 3, &random)
+      for rows in [8, 16, 24, 2040] {
+        let encoded = try Self.roundTrip(
+          picture, Fixtures.tiny, ratePoint: 1, segmentRows: rows, "height \(height), segments of \(rows)")
+        let parts = try BitstreamParts(
+          parsing: encoded.bytes, segmentCount: ((height + 3) / 4 + rows - 1) / rows)
+        #expect(parts.payloads.count == ((height + 3) / 4 + rows - 1) / rows)
+        #expect(parts.header.segmentRows == rows)
+      }
+    }
+  }
+
+  @Test func everyRatePointOfTheEmbeddedModel() throws {
+    var last = 0
+    for k in Fixtures.embedded.ratePoints.indices {
+      let picture = try Fixtures.picture("weave")
+      let encoded = try Self.roundTrip(picture, Fixtures.embedded, ratePoint: k, "rate point \(k)")
+      #expect(encoded.bytes.count > last, "a higher rate point takes more bytes")
+      last = encoded.bytes.count
+    }
+  }
+
+  @Test func extremeShapes() throws {
+    var random = SplitMix(NetworkTests.seed)
+    for (width, height) in [(1, 2000), (2000, 1), (65535, 1), (1, 65535), (700, 2)] {
+      let picture = Fixtures.randomPicture(width, height, 1, &random)
+      _ = try Self.roundTrip(picture, Fixtures.tiny, ratePoint: 0, segmentRows: 2040, "\(width)×\(height)")
+    }
+  }
+
+  @Test func headersKeepTheirFields() throws {
+    var random = SplitMix(NetworkTests.seed)
+    for _ in 0..<200 {
+      let header = BitstreamHeader(
+        modelID: random.next(), ratePoint: random.below(64), entropy: random.pick(EntropyKind.allCases),
+        isGrey: random.below(2) == 0, width: random.int(1...65535), height: random.int(1...65535),
+        segmentRows: 8 * random.int(1...255))
+      #expect(header.serialised().count == BitstreamHeader.size)
+      #expect(try BitstreamHeader(parsing: header.serialised()) == header)
+    }
+  }
+
+  @Test func segmentsCannotBeExchanged() throws {
+    var random = SplitMix(NetworkTests.seed)
+    // Two pictures of the same size whose only segments have the same length.
+    var seen: [Int: [UInt8]] = [:]
+    var tried = 0
+    for _ in 0..<200 where tried < 5 {
+      let bytes = try encode(
+        Fixtures.randomPicture(8, 8, 3, &random), model: Fixtures.tiny,
+        settings: EncoderSettings(ratePoint: random.below(3))
+      ).bytes
+      if let other = seen[bytes.count], other[12] != bytes[12] {
+        let mixed = Array(other[..<BitstreamHeader.size] + bytes[BitstreamHeader.size...])
+        #expect(throws: DecodeError.segmentChecksum(0)) { try decode(mixed, model: Fixtures.tiny) }
+        tried += 1
+      }
+      seen[bytes.count] = bytes
+    }
+    #expect(tried > 0)
+  }
+
+  @Test func wrongSettingsAreRefused() throws {
+    let picture = Fixtures.formulaPicture(width: 5, height: 5)
+    #expect(throws: EncodeError.ratePoint(3, count: 3)) {
+      try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 3))
+    }
+    #expect(throws: EncodeError.ratePoint(-1, count: 3)) {
+      try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: -1))
+    }
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.entropy = .rich
+    #expect(throws: EncodeError.entropyModel(.rich)) {
+      try encode(picture, model: Fixtures.tiny, settings: settings)
+    }
+    #expect(throws: PictureError.size(width: 0, height: 1)) {
+      try Picture(width: 0, height: 1, channels: 1, samples: [])
+    }
+    #expect(throws: PictureError.channels(2)) { try Picture(width: 1, height: 1, channels: 2, samples: [0, 0]) }
+    #expect(throws: PictureError.samples(count: 2, expected: 3)) {
+      try Picture(width: 1, height: 1, channels: 3, samples: [0, 0])
+    }
+  }
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CCodecKernels
+import Testing
+
+@testable import SwiftCodec
+
+/// The functions of swiftcodec.h as a C program calls them; Tests/embedded/golden.c is one.
+@Suite struct CInterfaceTests {
+  static func makeModel(_ bytes: [UInt8] = Fixtures.tinyBytes) throws -> OpaquePointer {
+    var model: OpaquePointer?
+    #expect(sc_model_create(bytes, bytes.count, &model, nil, 0) == SC_OK)
+    return try #require(model)
+  }
+
+  static func layout(_ picture: Picture, rowStride: Int = 0) -> sc_picture_layout {
+    sc_picture_layout(
+      struct_size: MemoryLayout<sc_picture_layout>.size, width: UInt32(picture.width), height: UInt32(picture.height),
+      channels: UInt32(picture.channels), reserved: 0, row_stride: rowStride)
+  }
+
+  static var encoderSettings: sc_encoder_settings {
+    var settings = sc_encoder_settings()
+    settings.struct_size = MemoryLayout<sc_encoder_settings>.size
+    return settings
+  }
+
+  static var decoderSettings: sc_decoder_settings {
+    var settings = sc_decoder_settings()
+    settings.struct_size = MemoryLayout<sc_decoder_settings>.size
+    return settings
+  }
+
+  static func text(_ pointer: UnsafePointer<CChar>?) -> String { pointer.map { String(cString: $0) } ?? "" }
+
+  @Test func versionsAndStatuses() {
+    #expect(Int(sc_version()) == Int(SC_VERSION_MAJOR) << 16 | Int(SC_VERSION_MINOR) << 8 | Int(SC_VERSION_PATCH))
+    var texts: Set<String> = []
+    let all = [
+      SC_OK, SC_ERROR_ARGUMENT, SC_ERROR_LAYOUT, SC_ERROR_RATE_POINT, SC_ERROR_ENTROPY, SC_ERROR_BUFFER,
+      SC_ERROR_SEGMENT_ROWS, SC_ERROR_NOT_A_MODEL, SC_ERROR_MODEL_TRUNCATED, SC_ERROR_MODEL_CHECKSUM,
+      SC_ERROR_MODEL_INVALID, SC_ERROR_MODEL_OVERFLOW, SC_ERROR_NOT_A_BITSTREAM, SC_ERROR_VERSION, SC_ERROR_TRUNCATED,
+      SC_ERROR_CHECKSUM, SC_ERROR_INVALID, SC_ERROR_OTHER_MODEL, SC_ERROR_TOO_LARGE,
+    ]
+    for status in all { texts.insert(Self.text(sc_status_string(status))) }
+    #expect(texts.count == all.count)
+    #expect(Self.text(sc_status_string(sc_status(9999))) == "unknown status")
+  }
+
+  @Test func models() throws {
+    var model: OpaquePointer?
+    #expect(sc_model_create_embedded(&model) == SC_OK)
+    #expect(sc_model_id(model) == Fixtures.embedded.id)
+    #expect(sc_model_rate_points(model) == UInt32(Fixtures.embedded.ratePoints.count))
+    #expect(sc_model_has_entropy(model, SC_ENTROPY_BEST) == 1)
+    sc_model_destroy(model)
+
+    var message = [CChar](repeating: 0x55, count: 32)
+    var bytes = Fixtures.tinyBytes
+    bytes[bytes.count / 2] ^= 1
+    #expect(sc_model_create(bytes, bytes.count, &model, &message, 32) == SC_ERROR_MODEL_CHECKSUM)
+    #expect(model == nil)
+    // Cut to the buffer, and terminated.
+    #expect(message[31] == 0 && Self.text(message).hasPrefix("section "))
+    #expect(sc_model_create(bytes, 100, &model, &message, 32) == SC_ERROR_MODEL_TRUNCATED)
+    #expect(sc_model_create(bytes, 3, &model, &message, 1) == SC_ERROR_NOT_A_MODEL && message[0] == 0)
+    #expect(sc_model_create(nil, 3, &model, &message, 32) == SC_ERROR_ARGUMENT)
+    #expect(sc_model_create(bytes, 3, nil, &message, 32) == SC_ERROR_ARGUMENT)
+    #expect(sc_model_create_embedded(nil) == SC_ERROR_ARGUMENT)
+    var file = ModelTests.small()
+    file.arrays[1].values = .i32([Int32.max, 0, 0, 0])
+    bytes = file.file()
+    #expect(sc_model_create(bytes, bytes.count, &model, nil, 0) == SC_ERROR_MODEL_OVERFLOW)
+    file = ModelTests.small()
+    file.graphs[0].layers[0].inputs = [7]
+    bytes = file.file()
+    #expect(sc_model_create(bytes, bytes.count, &model, nil, 0) == SC_ERROR_MODEL_INVALID)
+    sc_model_destroy(nil)
+    #expect(sc_model_id(nil) == 0 && sc_model_rate_points(nil) == 0 && sc_model_has_entropy(nil, SC_ENTROPY_BEST) == 0)
+  }
+
+  /// The same bytes and pixels as the Swift interface, with strides, while the model is already destroyed.
+  @Test(arguments: [1, 3]) func roundTrip(_ channels: Int) throws {
+    let model = try Self.makeModel()
+    var random = SplitMix(5)
+    let picture = Fixtures.randomPicture(23, 35, channels, &random)
+    let row = picture.width * channels
+    let stride = row + 9
+    var padded = [UInt8](repeating: 0xee, count: stride * picture.height)
+    for y in 0..<picture.height { for x in 0..<row { padded[y * stride + x] = picture.samples[y * row + x] } }
+
+    var settings = Self.encoderSettings
+    settings.rate_point = 2
+    settings.segment_rows = 8
+    settings.threads = 3
+    var encoder: OpaquePointer?
+    var decoder: OpaquePointer?
+    #expect(sc_encoder_create(model, &settings, &encoder) == SC_OK)
+    #expect(sc_decoder_create(model, nil, &decoder) == SC_OK)
+    sc_model_destroy(model)
+
+    var layout = Self.layout(picture, rowStride: stride)
+    var bytes: UnsafeMutablePointer<UInt8>?
+    var size = 0
+    #expect(sc_encode(encoder, padded, &layout, &bytes, &size) == SC_OK)
+    let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
+    sc_free(bytes)
+    let swift = Encoder(model: Fixtures.tiny)
+    swift.segmentRows = 8
+    let encoded = try swift.encode(picture, EncoderSettings(ratePoint: 2))
+    #expect(stream == encoded.bytes)
+
+    var header = sc_header()
+    header.struct_size = MemoryLayout<sc_header>.size
+    #expect(sc_read_header(stream, 64, &header) == SC_OK)
+    #expect(header.width == 23 && header.height == 35 && header.channels == UInt32(channels))
+    #expect(header.rate_point == 2 && header.segment_rows == 8 && header.model_id == Fixtures.tiny.id)
+    #expect(header.entropy == SC_ENTROPY_STATIC)
+
+    var out = [UInt8](repeating: 0xdd, count: stride * picture.height)
+    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_OK)
+    #expect(Self.text(sc_decoder_message(decoder)).isEmpty)
+    for y in 0..<picture.height {
+      #expect(out[(y * stride)..<(y * stride + row)] == encoded.reconstruction!.samples[(y * row)..<((y + 1) * row)])
+      #expect(out[(y * stride + row)..<((y + 1) * stride)].allSatisfy { $0 == 0xdd })
+    }
+
+    // A failure leaves the samples alone.
+    let before = out
+    for count in [0, 10, 30, stream.count - 1] {
+      #expect(sc_decode(decoder, stream, count, &out, &layout) == SC_ERROR_TRUNCATED)
+      #expect(!Self.text(sc_decoder_message(decoder)).isEmpty)
+    }
+    var damaged = stream
+    damaged[stream.count / 2] ^= 4
+    #expect(sc_decode(decoder, damaged, damaged.count, &out, &layout) == SC_ERROR_CHECKSUM)
+    layout.width -= 1
+    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_ERROR_LAYOUT)
+    layout.width += 1
+    layout.row_stride = row - 1
+    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_ERROR_LAYOUT)
+    layout.row_stride = Int.max
+    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_ERROR_LAYOUT)
+    #expect(out == before)
+    sc_encoder_destroy(encoder)
+    sc_decoder_destroy(decoder)
+  }
+
+  @Test func wrongArguments() throws {
+    let model = try Self.makeModel()
+    defer { sc_model_destroy(model) }
+    var handle: OpaquePointer? = model
+    var settings = Self.encoderSettings
+    settings.rate_point = 3
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_RATE_POINT && handle == nil)
+    settings = Self.encoderSettings
+    settings.entropy = SC_ENTROPY_RICH
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)
+    settings.entropy = sc_entropy_kind(77)
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)
+    settings = Self.encoderSettings
+    for rows: UInt32 in [4, 2048] {
+      settings.segment_rows = rows
+      #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_SEGMENT_ROWS)
+    }
+    settings = Self.encoderSettings
+    settings.struct_size = 0
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
+    settings.struct_size = -1
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
+    #expect(sc_encoder_create(nil, nil, &handle) == SC_ERROR_ARGUMENT)
+    #expect(sc_encoder_create(model, nil, nil) == SC_ERROR_ARGUMENT)
+    #expect(sc_decoder_create(nil, nil, &handle) == SC_ERROR_ARGUMENT)
+
+    var encoder: OpaquePointer?
+    var decoder: OpaquePointer?
+    #expect(sc_encoder_create(model, nil, &encoder) == SC_OK)
+    var limited = Self.decoderSettings
+    limited.max_pixels = 15
+    #expect(sc_decoder_create(model, &limited, &decoder) == SC_OK)
+    settings = Self.encoderSettings
+    settings.rate_point = 200
+    #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_RATE_POINT)
+    #expect(Self.text(sc_encoder_message(encoder)).contains("200"))
+
+    let picture = Fixtures.formulaPicture(width: 4, height: 4)
+    var layout = Self.layout(picture)
+    var size = 99
+    #expect(sc_encode_into(encoder, picture.samples, &layout, nil, 0, &size) == SC_ERROR_BUFFER && size > 30)
+    var bytes = [UInt8](repeating: 7, count: size)
+    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, size - 1, &size) == SC_ERROR_BUFFER)
+    #expect(bytes.allSatisfy { $0 == 7 })
+    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, size, &size) == SC_OK)
+    var out = [UInt8](repeating: 0, count: 48)
+    #expect(sc_decode(decoder, bytes, size, &out, &layout) == SC_ERROR_TOO_LARGE)
+    for (width, height, channels) in [(0, 4, 3), (4, 0, 3), (65536, 1, 3), (4, 4, 2), (4, 4, 4)] {
+      layout.width = UInt32(width)
+      layout.height = UInt32(height)
+      layout.channels = UInt32(channels)
+      #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, size, &size) == SC_ERROR_LAYOUT)
+      #expect(size == 0)
+    }
+    layout = Self.layout(picture)
+    layout.reserved = 1
+    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
+    layout = Self.layout(picture)
+    layout.struct_size = 8
+    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
+    layout = Self.layout(picture)
+    var pointer: UnsafeMutablePointer<UInt8>?
+    #expect(sc_encode(encoder, nil, &layout, &pointer, &size) == SC_ERROR_ARGUMENT && pointer == nil)
+    #expect(sc_encode(encoder, picture.samples, nil, &pointer, &size) == SC_ERROR_ARGUMENT)
+    #expect(sc_encode(encoder, picture.samples, &layout, nil, &size) == SC_ERROR_ARGUMENT)
+    #expect(sc_encode(nil, picture.samples, &layout, &pointer, &size) == SC_ERROR_ARGUMENT)
+    #expect(sc_decode(nil, bytes, 3, &out, &layout) == SC_ERROR_ARGUMENT)
+    #expect(sc_decode(decoder, nil, 3, &out, &layout) == SC_ERROR_ARGUMENT)
+    #expect(sc_decode(decoder, bytes, 3, nil, &layout) == SC_ERROR_ARGUMENT)
+    #expect(sc_decode(decoder, bytes, 3, &out, nil) == SC_ERROR_ARGUMENT)
+    var header = sc_header()
+    #expect(sc_read_header(bytes, 64, &header) == SC_ERROR_ARGUMENT)
+    header.struct_size = MemoryLayout<sc_header>.size
+    #expect(
+      sc_read_header(nil, 64, &header) == SC_ERROR_ARGUMENT && sc_read_header(bytes, 64, nil) == SC_ERROR_ARGUMENT)
+    #expect(sc_read_header([1, 2, 3, 4], 4, &header) == SC_ERROR_NOT_A_BITSTREAM)
+    sc_encoder_destroy(encoder)
+    sc_decoder_destroy(decoder)
+    sc_encoder_destroy(nil)
+    sc_decoder_destroy(nil)
+    sc_free(nil)
+  }
+
+  /// A later version's larger struct is taken if its new fields are zero.
+  @Test func largerStructs() throws {
+    let model = try Self.makeModel()
+    defer { sc_model_destroy(model) }
+    let size = MemoryLayout<sc_encoder_settings>.size
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: size + 16, alignment: 16)
+    defer { memory.deallocate() }
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: size + 16)
+    memory.storeBytes(of: size + 16, as: Int.self)
+    let settings = UnsafePointer(memory.bindMemory(to: sc_encoder_settings.self, capacity: 1))
+    var encoder: OpaquePointer?
+    #expect(sc_encoder_create(model, settings, &encoder) == SC_OK)
+    sc_encoder_destroy(encoder)
+    memory.storeBytes(of: 1, toByteOffset: size + 15, as: UInt8.self)
+    #expect(sc_encoder_create(model, settings, &encoder) == SC_ERROR_ARGUMENT)
+  }
+}

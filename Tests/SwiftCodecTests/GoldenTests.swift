@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CCodecKernels
+import Foundation
+import Testing
+
+@testable import SwiftCodec
+
+/// Bitstreams in Fixtures/golden that decode to the same pixels for ever, on every machine and in every build.
+/// Tests/embedded/golden.c reads the same files through the C interface. `make golden` writes them again.
+@Suite(.serialized) struct GoldenTests {
+  /// What there is a file of. The tiny model's files are quick; the embedded one's are what users have.
+  struct Wanted {
+    let picture: String
+    let model: String
+    let ratePoint: Int
+    var segmentRows = 64
+
+    var file: String {
+      "\(picture)-\(model == "embedded" ? model : "tiny")-\(ratePoint)\(segmentRows == 64 ? "" : "-segments").sci"
+    }
+  }
+
+  static let wanted: [Wanted] = {
+    let tiny = "models/tiny.scm"
+    let last = Fixtures.embedded.ratePoints.count - 1
+    var all = Fixtures.pictureNames.enumerated().map { i, name in Wanted(picture: name, model: tiny, ratePoint: i % 3) }
+    all.append(Wanted(picture: "weave", model: tiny, ratePoint: 2, segmentRows: 8))
+    all.append(Wanted(picture: "page", model: tiny, ratePoint: 0, segmentRows: 8))
+    for k in [0, last / 2, last] { all.append(Wanted(picture: "scene", model: "embedded", ratePoint: k)) }
+    all.append(Wanted(picture: "scene-grey", model: "embedded", ratePoint: last / 2))
+    all.append(Wanted(picture: "noise-17x33", model: "embedded", ratePoint: last))
+    all.append(Wanted(picture: "noise-1x1", model: "embedded", ratePoint: 0))
+    return all
+  }()
+
+  /// A damaged file and the status that it gives.
+  struct Damage {
+    let file: String
+    let status: sc_status
+    let change: (inout [UInt8]) -> Void
+  }
+
+  static var damages: [Damage] {
+    [
+      Damage(file: "bad-empty.sci", status: SC_ERROR_TRUNCATED) { $0 = [] },
+      Damage(file: "bad-magic.sci", status: SC_ERROR_NOT_A_BITSTREAM) { $0[0] ^= 1 },
+      Damage(file: "bad-version.sci", status: SC_ERROR_VERSION) { $0[3] = 200 },
+      Damage(file: "bad-header.sci", status: SC_ERROR_CHECKSUM) { $0[15] ^= 0x10 },
+      Damage(file: "bad-payload.sci", status: SC_ERROR_CHECKSUM) { $0[$0.count / 2] ^= 0x40 },
+      Damage(file: "bad-cut.sci", status: SC_ERROR_TRUNCATED) { $0.removeLast() },
+      Damage(file: "bad-trailing.sci", status: SC_ERROR_INVALID) { $0.append(0) },
+      Damage(file: "bad-model.sci", status: SC_ERROR_OTHER_MODEL) { patchHeader(&$0) { $0[4] ^= 1 } },
+      Damage(file: "bad-rate-point.sci", status: SC_ERROR_RATE_POINT) { patchHeader(&$0) { $0[12] = 63 } },
+      Damage(file: "bad-flags.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { $0[13] |= 0x80 } },
+      Damage(file: "bad-width.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { ($0[14], $0[15]) = (0, 0) } },
+      Damage(file: "bad-size.sci", status: SC_ERROR_CHECKSUM) { patchHeader(&$0) { $0[14] = 200 } },
+    ]
+  }
+
+  /// Changes header fields and mends the header's checksum; the segments' then no longer fit.
+  static func patchHeader(_ bytes: inout [UInt8], _ change: (inout [UInt8]) -> Void) {
+    change(&bytes)
+    let end = BitstreamHeader.size - 4
+    let crc = crc32c(bytes, in: 0..<end)
+    for i in 0..<4 { bytes[end + i] = UInt8(truncatingIfNeeded: crc >> UInt32(8 * i)) }
+  }
+
+  static func model(_ name: String) -> Model { name == "embedded" ? Fixtures.embedded : Fixtures.tiny }
+
+  static func encode(_ wanted: Wanted) throws -> [UInt8] {
+    let encoder = Encoder(model: model(wanted.model))
+    encoder.segmentRows = wanted.segmentRows
+    var settings = EncoderSettings(ratePoint: wanted.ratePoint)
+    settings.measuresDistortion = false
+    settings.execution.threads = 2
+    return try encoder.encode(Fixtures.picture(wanted.picture), settings).bytes
+  }
+
+  static var isWriting: Bool { ProcessInfo.processInfo.environment["SC_WRITE_GOLDEN"] == "1" }
+
+  @Test func filesDecodeToTheirHashes() throws {
+    if Self.isWriting { try Self.write() }
+    let lines = try Fixtures.lines("golden/golden.txt")
+    #expect(lines.count == Self.wanted.count)
+    for line in lines {
+      let file = line[0]
+      var execution = Execution()
+      execution.threads = 2
+      do throws(DecodeError) {
+        let decoder = Decoder(model: Self.model(line[1]), execution: execution)
+        let picture = try decoder.decode((try? Fixtures.bytes("golden/\(file)")) ?? [])
+        #expect([picture.width, picture.height, picture.channels] == line[2...4].map { Int($0) ?? 0 }, "\(file)")
+        #expect(hexadecimal32(Fixtures.hash(picture)) == line[5], "\(file)")
+      } catch {
+        Issue.record("\(file): \(error.description) (make golden writes the files of a new model)")
+      }
+    }
+  }
+
+  @Test func everyVariantAndThreadCountAgrees() throws {
+    let lines = try Fixtures.lines("golden/golden.txt").filter { !$0[0].hasPrefix("scene") }
+    #expect(!lines.isEmpty && !CPU.available.isEmpty)
+    for line in lines {
+      let bytes = try Fixtures.bytes("golden/\(line[0])")
+      for cpu in CPU.available {
+        for threads in [1, 3] {
+          var execution = Execution()
+          execution.cpu = cpu
+          execution.threads = threads
+          execution.stripeRows = threads == 1 ? 0 : 5
+          let picture = try Decoder(model: Self.model(line[1]), execution: execution).decode(bytes)
+          #expect(hexadecimal32(Fixtures.hash(picture)) == line[5], "\(line[0]), \(cpu.name), \(threads) threads")
+        }
+      }
+    }
+  }
+
+  @Test func encoderGivesTheSameFiles() throws {
+    for wanted in Self.wanted where wanted.model != "embedded" || !wanted.picture.hasPrefix("scene") {
+      let same = try Self.encode(wanted) == Fixtures.bytes("golden/\(wanted.file)")
+      #expect(same, "\(wanted.file): the encoder gives other bytes; if that is meant, make golden")
+    }
+  }
+
+  @Test func damagedFilesGiveTheirErrors() throws {
+    for line in try Fixtures.lines("golden/errors.txt") {
+      let bytes = try Fixtures.bytes("golden/\(line[0])")
+      do throws(DecodeError) {
+        _ = try Decoder(model: Fixtures.tiny).decode(bytes)
+        Issue.record("\(line[0]) decodes")
+      } catch {
+        #expect(String(error.status.rawValue) == line[1], "\(line[0]): \(error.description)")
+      }
+    }
+  }
+
+  /// Encodes everything again. A file that the present models still decode, but to other pixels, stops it: that would
+  /// be a change of the decoder.
+  static func write() throws {
+    for line in (try? Fixtures.lines("golden/golden.txt")) ?? [] {
+      guard let bytes = try? Fixtures.bytes("golden/\(line[0])"), let header = try? BitstreamHeader(parsing: bytes),
+        header.modelID == model(line[1]).id
+      else { continue }
+      let picture = try Decoder(model: model(line[1])).decode(bytes)
+      try #require(hexadecimal32(Fixtures.hash(picture)) == line[5], "\(line[0]): the decoder gives other pixels")
+    }
+    let directory = Fixtures.url("golden")
+    try? FileManager.default.removeItem(at: directory)
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    var text = "# Bitstream, model, width, height, channels, CRC-32C of the decoded samples. Written by make golden.\n"
+    for wanted in wanted {
+      let bytes = try encode(wanted)
+      try Data(bytes).write(to: directory.appendingPathComponent(wanted.file))
+      let picture = try Decoder(model: model(wanted.model)).decode(bytes)
+      text += "\(wanted.file) \(wanted.model) \(picture.width) \(picture.height) \(picture.channels) "
+      text += "\(hexadecimal32(Fixtures.hash(picture)))\n"
+    }
+    try Data(text.utf8).write(to: directory.appendingPathComponent("golden.txt"))
+    text = "# Damaged bitstream of models/tiny.scm, sc_status. Written by make golden.\n"
+    let good = try encode(Wanted(picture: "gradient-33x17-grey", model: "models/tiny.scm", ratePoint: 1))
+    for damage in damages {
+      var bytes = good
+      damage.change(&bytes)
+      try Data(bytes).write(to: directory.appendingPathComponent(damage.file))
+      text += "\(damage.file) \(damage.status.rawValue)\n"
+    }
+    try Data(text.utf8).write(to: directory.appendingPathComponent("errors.txt"))
+  }
+}

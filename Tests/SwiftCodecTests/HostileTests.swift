@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Foundation
+import Testing
+
+@testable import SwiftCodec
+
+/// Damaged and malicious bitstreams: an error or the right picture, never anything else.
+@Suite struct HostileTests {
+  static func small(segmentRows: Int = 8) throws -> (bytes: [UInt8], picture: Picture) {
+    let encoder = Encoder(model: Fixtures.tiny)
+    encoder.segmentRows = segmentRows
+    let encoded = try encoder.encode(
+      Fixtures.formulaPicture(width: 19, height: 37), EncoderSettings(ratePoint: 2))
+    return (encoded.bytes, try #require(encoded.reconstruction))
+  }
+
+  /// nil for an error.
+  static func decoded(_ bytes: [UInt8], _ decoder: Decoder) -> Picture? {
+    do throws(DecodeError) { return try decoder.decode(bytes) } catch {
+      #expect(!error.description.isEmpty)
+      return nil
+    }
+  }
+
+  @Test func everyTruncation() throws {
+    let (bytes, _) = try Self.small()
+    let decoder = Decoder(model: Fixtures.tiny)
+    for count in 0..<bytes.count {
+      #expect(Self.decoded(Array(bytes[..<count]), decoder) == nil, "\(count) of \(bytes.count) bytes decode")
+    }
+  }
+
+  @Test func everyBitFlip() throws {
+    let (bytes, picture) = try Self.small()
+    let decoder = Decoder(model: Fixtures.tiny)
+    for bit in 0..<(8 * bytes.count) {
+      var changed = bytes
+      changed[bit / 8] ^= 1 << UInt8(bit % 8)
+      if let result = Self.decoded(changed, decoder) { #expect(result == picture, "bit \(bit)") }
+    }
+  }
+
+  /// Flips behind which all checksums are mended: the coder itself sees the damage.
+  @Test func everyBitFlipWithChecksums() throws {
+    let (bytes, _) = try Self.small()
+    let decoder = Decoder(model: Fixtures.tiny)
+    decoder.maximumPixels = 1 << 16
+    var accepted = 0
+    for bit in 0..<(8 * bytes.count) {
+      var changed = bytes
+      changed[bit / 8] ^= 1 << UInt8(bit % 8)
+      Self.mend(&changed)
+      guard let header = try? BitstreamHeader(parsing: changed) else { continue }
+      if let result = Self.decoded(changed, decoder) {
+        #expect(result.width == header.width && result.height == header.height)
+        accepted += 1
+      }
+    }
+    // Every lane's state is verified at the end, so nearly all is seen.
+    #expect(accepted < 8 * bytes.count / 20, "\(accepted) of \(8 * bytes.count)")
+  }
+
+  /// Makes all checksums of a file right, as far as its segments can be walked.
+  static func mend(_ bytes: inout [UInt8]) {
+    func store(_ value: UInt32, _ at: Int) {
+      for i in 0..<4 { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
+    }
+    let header = BitstreamHeader.size - 4
+    guard bytes.count > header + 4 else { return }
+    var covered = Array(bytes[..<header])
+    store(crc32c(covered, in: 0..<covered.count), header)
+    var at = header + 4
+    while at < bytes.count {
+      var reader = ByteReader<DecodeError>(bytes, in: at..<bytes.count) { .truncated(offset: $0) }
+      guard let size = try? reader.varint(), reader.offset + size + 4 <= bytes.count else { return }
+      let end = reader.offset + size
+      covered += bytes[at..<end]
+      store(crc32c(covered, in: 0..<covered.count), end)
+      at = end + 4
+    }
+  }
+
+  @Test func randomBytes() {
+    var random = SplitMix(NetworkTests.seed)
+    let decoder = Decoder(model: Fixtures.tiny)
+    for _ in 0..<3000 {
+      var bytes = (0..<random.below(200)).map { _ in UInt8(random.below(256)) }
+      if random.below(2) == 0 { bytes = [0x53, 0x43, 0x49, 1] + bytes }
+      #expect(Self.decoded(bytes, decoder) == nil)
+      if random.below(2) == 0 { Self.mend(&bytes) }
+      #expect(Self.decoded(bytes, decoder) == nil)
+    }
+  }
+
+  /// Right headers of huge pictures with nothing behind, or with random payloads whose checksums are right.
+  @Test func hugePictures() {
+    var random = SplitMix(NetworkTests.seed)
+    let decoder = Decoder(model: Fixtures.tiny)
+    for (width, height) in [(65535, 65535), (65535, 1), (1, 65535), (16384, 16384), (30000, 8000)] {
+      for rows in [8, 2040] {
+        let header = BitstreamHeader(
+          modelID: Fixtures.tiny.id, ratePoint: 2, entropy: .static, isGrey: false, width: width, height: height,
+          segmentRows: rows)
+        let start = ContinuousClock.now
+        #expect(Self.decoded(header.serialised(), decoder) == nil)
+        var bytes = header.serialised()
+        for _ in 0..<4 {
+          var segment = ByteWriter()
+          segment.varint(random.int(0...40))
+          for _ in 0..<random.int(0...40) { segment.u8(UInt8(random.below(256))) }
+          bytes += segment.bytes
+        }
+        Self.mend(&bytes)
+        #expect(Self.decoded(bytes, decoder) == nil)
+        #expect(ContinuousClock.now - start < .seconds(10))
+      }
+    }
+    let bytes = BitstreamHeader(
+      modelID: Fixtures.tiny.id, ratePoint: 2, entropy: .static, isGrey: false, width: 65535, height: 65535,
+      segmentRows: 64
+    ).serialised()
+    #expect(throws: DecodeError.tooLarge(width: 65535, height: 65535, limit: 1 << 28)) { try decoder.decode(bytes) }
+    decoder.maximumPixels = 100
+    #expect(throws: DecodeError.self) { try decoder.decode(Self.small().bytes) }
+  }
+
+  @Test func anotherModel() throws {
+    let (bytes, _) = try Self.small()
+    #expect(throws: DecodeError.model(wanted: Fixtures.tiny.id, loaded: Fixtures.embedded.id)) {
+      try decode(bytes, model: Fixtures.embedded)
+    }
+  }
+
+  /// Random changes of good files; the seed is in every message, and SC_SEED=… repeats it.
+  @Test func fuzzedFiles() throws {
+    let seed = NetworkTests.seed
+    var random = SplitMix(seed)
+    let (good, picture) = try Self.small()
+    let other = try Self.small(segmentRows: 64).bytes
+    let decoder = Decoder(model: Fixtures.tiny)
+    for round in 0..<6000 {
+      var bytes = random.below(4) == 0 ? other : good
+      for _ in 0..<random.int(1...4) {
+        switch random.below(5) {
+        case 0: bytes[random.below(bytes.count)] = UInt8(random.below(256))
+        case 1: bytes.remove(at: random.below(bytes.count))
+        case 2: bytes.insert(UInt8(random.below(256)), at: random.below(bytes.count))
+        case 3:
+          let from = random.below(bytes.count)
+          let count = min(random.below(32), bytes.count - from)
+          bytes.replaceSubrange(from..<(from + count), with: other.suffix(count))
+        default: bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
+        }
+      }
+      let mends = random.below(2) == 0
+      if mends { Self.mend(&bytes) }
+      if let result = Self.decoded(bytes, decoder), !mends {
+        #expect(result == picture, "seed \(seed), round \(round)")
+      }
+    }
+  }
+}

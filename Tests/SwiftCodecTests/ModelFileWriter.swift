@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+@testable import SwiftCodec
+
+/// Writes model files for tests, from FORMAT.md §1 alone; it checks nothing, so that it can write wrong ones.
+struct ModelFileWriter {
+  struct Tensor {
+    var channels: Int
+    /// 255 for none.
+    var widthClass = 255
+    var bits: Int
+    var q: Int
+    var level: Int
+  }
+
+  enum Operation {
+    case convolution(Kernel)
+    case transposed(Kernel)
+    case depthwise(Kernel)
+    case gain(gain: Int, shift: Int)
+    case add
+    case concatenation
+    case shuffle(Int)
+    case unshuffle(Int)
+    /// An op that does not exist.
+    case unknown(Int)
+  }
+
+  /// Indices of arrays, and the kernel's shape.
+  struct Kernel {
+    var kh: Int
+    var kw: Int
+    var stride: Int
+    /// 0 zeros, 1 nearest.
+    var border: Int
+    var weights: Int
+    var exponents: Int
+    var bias: Int
+    /// Of a modulated layer.
+    var modulation: Int?
+  }
+
+  struct Layer {
+    var name = ""
+    var operation: Operation
+    var inputs: [Int]
+    /// 0 none, 1 ReLU, 2 leaky.
+    var activation = 0
+    var slope = 0
+    /// Of the output; channels, class and level are written only where the operation has them.
+    var output: Tensor
+  }
+
+  struct Graph {
+    var role: Int
+    var inputs: [Tensor]
+    var layers: [Layer] = []
+    var output: Int { inputs.count + layers.count - 1 }
+
+    /// The number of the new layer's tensor.
+    mutating func append(_ layer: Layer) -> Int {
+      layers.append(layer)
+      return output
+    }
+
+    func tensor(_ i: Int) -> Tensor { i < inputs.count ? inputs[i] : layers[i - inputs.count].output }
+    var tensorCount: Int { inputs.count + layers.count }
+  }
+
+  enum Values {
+    case i16([Int16])
+    case i32([Int32])
+    case i8([Int8])
+    case u8([UInt8])
+  }
+
+  var ratePoints = 1
+  /// [rate point][class]
+  var widths: [[Int]] = [[]]
+  var arrays: [(shape: [Int], values: Values)] = []
+  var graphs: [Graph] = []
+  /// Payloads of ENTR sections.
+  var entropy: [[UInt8]] = []
+
+  /// The number of the new array.
+  mutating func array(_ shape: [Int], _ values: Values) -> Int {
+    arrays.append((shape, values))
+    return arrays.count - 1
+  }
+
+  func width(_ tensor: Tensor, _ ratePoint: Int) -> Int {
+    tensor.widthClass == 255 ? tensor.channels : widths[ratePoint][tensor.widthClass]
+  }
+
+  // ---- Sections ----
+
+  static func section(_ tag: String, _ payload: [UInt8]) -> [UInt8] {
+    var out = ByteWriter()
+    out.append(Array(tag.utf8))
+    out.u32(UInt32(payload.count))
+    out.append(payload)
+    out.u32(crc32c(out.bytes, in: 0..<out.bytes.count))
+    return out.bytes
+  }
+
+  func meta(name: String = "test", summary: String = "made by a test") -> [UInt8] {
+    var out = ByteWriter()
+    out.u8(UInt8(name.utf8.count))
+    out.append(Array(name.utf8))
+    out.u16(UInt16(summary.utf8.count))
+    out.append(Array(summary.utf8))
+    return out.bytes
+  }
+
+  func rates() -> [UInt8] {
+    var out = ByteWriter()
+    out.u8(UInt8(ratePoints))
+    out.u8(UInt8(widths.first?.count ?? 0))
+    for k in 0..<ratePoints {
+      out.u32((0.001 * Float(k + 1)).bitPattern)
+      for width in widths[k] { out.u16(UInt16(width)) }
+    }
+    return out.bytes
+  }
+
+  func weights() -> [UInt8] {
+    var out = ByteWriter()
+    out.u32(UInt32(arrays.count))
+    for array in arrays {
+      let start = out.bytes.count
+      let type: UInt8 =
+        switch array.values {
+        case .i16: 0
+        case .i32: 1
+        case .i8: 2
+        case .u8: 3
+        }
+      out.u8(type)
+      out.u8(UInt8(array.shape.count))
+      out.u16(0)
+      for d in array.shape { out.u32(UInt32(d)) }
+      switch array.values {
+      case .i16(let values): for v in values { out.i16(v) }
+      case .i32(let values): for v in values { out.u32(UInt32(bitPattern: v)) }
+      case .i8(let values): for v in values { out.u8(UInt8(bitPattern: v)) }
+      case .u8(let values): out.append(values)
+      }
+      while (out.bytes.count - start) % 4 != 0 { out.u8(0) }
+    }
+    return out.bytes
+  }
+
+  func graph(_ graph: Graph) -> [UInt8] {
+    var out = ByteWriter()
+    func i8(_ value: Int) { out.u8(UInt8(bitPattern: Int8(value))) }
+    out.u8(UInt8(graph.role))
+    out.u8(UInt8(graph.inputs.count))
+    for tensor in graph.inputs {
+      out.u16(UInt16(tensor.channels))
+      out.u8(UInt8(tensor.widthClass))
+      out.u8(UInt8(tensor.bits))
+      i8(tensor.q)
+      i8(tensor.level)
+    }
+    out.u16(UInt16(graph.layers.count))
+    for layer in graph.layers {
+      let op: Int =
+        switch layer.operation {
+        case .convolution(let kernel): kernel.modulation == nil ? 1 : 9
+        case .transposed(let kernel): kernel.modulation == nil ? 2 : 10
+        case .depthwise(let kernel): kernel.modulation == nil ? 3 : 11
+        case .gain: 4
+        case .add: 5
+        case .concatenation: 6
+        case .shuffle: 7
+        case .unshuffle: 8
+        case .unknown(let op): op
+        }
+      out.u8(UInt8(op))
+      out.u8(UInt8(truncatingIfNeeded: layer.name.utf8.count))
+      out.append(Array(layer.name.utf8))
+      out.u8(UInt8(layer.inputs.count))
+      for input in layer.inputs { out.u16(UInt16(input)) }
+      out.u8(UInt8(layer.activation))
+      out.u8(UInt8(layer.slope))
+      i8(layer.output.q)
+      out.u8(UInt8(layer.output.bits))
+      switch layer.operation {
+      case .convolution(let kernel), .transposed(let kernel), .depthwise(let kernel):
+        out.u16(UInt16(layer.output.channels))
+        out.u8(UInt8(layer.output.widthClass))
+        for field in [kernel.kh, kernel.kw, kernel.stride, kernel.border] { out.u8(UInt8(field)) }
+        for index in [kernel.weights, kernel.exponents, kernel.bias] { out.u32(UInt32(index)) }
+        if let modulation = kernel.modulation { out.u32(UInt32(modulation)) }
+      case .gain(let gain, let shift): for index in [gain, shift] { out.u32(UInt32(index)) }
+      case .shuffle(let factor), .unshuffle(let factor): out.u8(UInt8(factor))
+      case .add, .concatenation, .unknown: break
+      }
+    }
+    out.u16(UInt16(graph.output))
+    return out.bytes
+  }
+
+  /// A static entropy model of uniform CDFs over −8…8.
+  static func flatEntropy(channels: [Int]) -> [UInt8] {
+    var out = ByteWriter()
+    out.u8(0)
+    out.u8(0)
+    for count in channels {
+      out.u16(UInt16(count))
+      for _ in 0..<count {
+        out.i16(0)
+        out.u16(16384)
+      }
+      for c in 0..<count { out.u16(UInt16(c)) }
+      out.u16(1)
+      out.i16(-8)
+      out.u16(18)
+      for i in 0..<18 { out.u16(i == 0 ? 32768 - 17 * 1820 : 1820) }
+      for _ in 0..<count {
+        out.u8(1)
+        out.u16(0)
+      }
+    }
+    return out.bytes
+  }
+
+  func sections() -> [(tag: String, payload: [UInt8])] {
+    [("META", meta()), ("RATE", rates()), ("WGHT", weights())] + graphs.map { ("GRPH", graph($0)) }
+      + entropy.map { ("ENTR", $0) } + [("END ", [])]
+  }
+
+  static func file(_ sections: [(tag: String, payload: [UInt8])]) -> [UInt8] {
+    Array("SCMODEL".utf8) + [1] + sections.flatMap { section($0.tag, $0.payload) }
+  }
+
+  func file() -> [UInt8] { Self.file(sections()) }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Foundation
+import Testing
+
+@testable import SwiftCodec
+
+/// The executor against NaiveNetwork on random graphs, and against the integer simulator of Training/.
+@Suite struct NetworkTests {
+  /// Another seed: SC_SEED=… swift test.
+  static let seed = ProcessInfo.processInfo.environment["SC_SEED"].flatMap { UInt64($0) } ?? 1
+
+  /// Runs a graph on rows [height][width][channels] of int16.
+  static func run(
+    _ program: NetworkProgram, _ input: NaiveNetwork.Tensor, width: Int, height: Int, _ execution: Execution
+  ) -> [Int16] {
+    let level = program.tensors[program.output].level
+    let row = (width >> level) * program.tensors[program.output].channels
+    let out = AlignedBuffer<Int16>(count: row * (height >> level), zero: 0x5bad)
+    let source = input.values.map { Int16($0) }
+    source.withUnsafeBufferPointer { source in
+      // Only read, from several threads.
+      nonisolated(unsafe) let base = source.baseAddress!
+      program.run(
+        width: width, height: height, execution,
+        source: { _, y, to in
+          to.update(from: base + y * input.width * input.channels, count: input.width * input.channels)
+        }, sink: { y, from in (out.base + y * row).update(from: from, count: row) })
+    }
+    return Array(UnsafeBufferPointer(start: out.base, count: out.count))
+  }
+
+  static func randomInput(
+    _ info: ModelFileWriter.Tensor, _ file: ModelFileWriter, _ ratePoint: Int, width: Int, height: Int,
+    _ random: inout SplitMix
+  ) -> NaiveNetwork.Tensor {
+    var tensor = NaiveNetwork.Tensor(height >> info.level, width >> info.level, file.width(info, ratePoint))
+    let limit = 1 << info.bits
+    let kind = random.below(4)
+    for i in tensor.values.indices {
+      let value =
+        switch kind {
+        case 0: random.int(-limit...(limit - 1))
+        case 1: random.pick([-limit, limit - 1])
+        case 2: random.int(max(-limit, -9)...min(limit - 1, 9))
+        default: random.below(8) == 0 ? random.int(-limit...(limit - 1)) : 0
+        }
+      tensor.values[i] = Int64(value)
+    }
+    return tensor
+  }
+
+  static func model(_ bytes: [UInt8], _ seed: UInt64) throws -> Model {
+    do throws(ModelError) { return try Model(bytes) } catch {
+      Issue.record("seed \(seed): \(error.description)")
+      throw error
+    }
+  }
+
+  @Test(arguments: 0..<60) func equalsTheNaiveNetwork(_ number: Int) throws {
+    let seed = Self.seed &* 1000 &+ UInt64(number)
+    let graph = RandomGraph(seed: seed)
+    let model = try Self.model(graph.file.file(), seed)
+    var random = SplitMix(seed ^ 0x5eed)
+    let unit = 1 << graph.coarsest
+    for (role, description) in zip([GraphRole.analysis, .synthesis], graph.file.graphs) {
+      let parsed = try #require(model.graph(role))
+      for k in 0..<graph.file.ratePoints {
+        let (width, height) = (unit * random.int(1...(24 / unit)), unit * random.int(1...(40 / unit)))
+        let input = Self.randomInput(
+          description.inputs[0], graph.file, k, width: width, height: height, &random)
+        let expected = NaiveNetwork(file: graph.file, ratePoint: k).run(description, [input]).values.map { Int16($0) }
+        for cpu in CPU.available {
+          let program = NetworkProgram(parsed, of: model, ratePoint: k, cpu: cpu)
+          var execution = Execution()
+          execution.threads = random.int(1...4)
+          execution.stripeRows = random.below(6)
+          let result = Self.run(program, input, width: width, height: height, execution)
+          let same = result == expected
+          #expect(
+            same,
+            "seed \(seed), \(role.name), rate point \(k), \(width)×\(height), \(cpu.name), \(execution.threads) threads, stripes of \(execution.stripeRows)"
+          )
+        }
+      }
+    }
+  }
+
+  @Test(arguments: 0..<8) func stripesAndThreadsChangeNothing(_ number: Int) throws {
+    let seed = Self.seed &* 7777 &+ UInt64(number)
+    let graph = RandomGraph(seed: seed)
+    let model = try Self.model(graph.file.file(), seed)
+    var random = SplitMix(seed)
+    let unit = 1 << graph.coarsest
+    let (width, height) = (unit * random.int(1...2), unit * random.int(1...(40 / unit)))
+    for (role, description) in zip([GraphRole.analysis, .synthesis], graph.file.graphs) {
+      let parsed = try #require(model.graph(role))
+      let input = Self.randomInput(description.inputs[0], graph.file, 0, width: width, height: height, &random)
+      let program = NetworkProgram(parsed, of: model, ratePoint: 0, cpu: .best)
+      let expected = NaiveNetwork(file: graph.file, ratePoint: 0).run(description, [input]).values.map { Int16($0) }
+      for stripeRows in 1...40 {
+        for threads in 1...4 {
+          var execution = Execution()
+          execution.threads = threads
+          execution.stripeRows = stripeRows
+          let result = Self.run(program, input, width: width, height: height, execution)
+          let same = result == expected
+          #expect(
+            same,
+            "seed \(seed), \(role.name), height \(height), \(threads) threads, stripes of \(stripeRows)")
+        }
+      }
+    }
+  }
+
+  /// Fixtures/models/*.txt are made by Training/integer.py, which was written from FORMAT.md alone.
+  @Test(arguments: ["tiny", "base"]) func equalsTheSimulator(_ name: String) throws {
+    let model = name == "tiny" ? Fixtures.tiny : Fixtures.embedded
+    let picture =
+      name == "tiny" ? Fixtures.formulaPicture(width: 37, height: 29) : Fixtures.formulaPicture(width: 64, height: 48)
+    for line in try Fixtures.lines("models/\(name).txt") {
+      let k = try #require(Int(line[0]))
+      #expect(hexadecimal32(Fixtures.hash(picture)) == line[6])
+      for cpu in CPU.available {
+        var execution = Execution()
+        execution.cpu = cpu
+        execution.threads = 2
+        let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
+        let channels = model.latentChannels(ratePoint: k)
+        #expect([channels, layout.height, layout.width].map(String.init) == Array(line[1...3]))
+        let analysis = NetworkProgram(
+          try #require(model.graph(.analysis)), of: model, ratePoint: k, cpu: cpu)
+        let latent = analysis.analyse(picture, layout, channels: channels, execution)
+        #expect(Self.hash(latent) == line[7], "\(name), rate point \(k), \(cpu.name): the latent")
+        let synthesis = NetworkProgram(
+          try #require(model.graph(.synthesis)), of: model, ratePoint: k, cpu: cpu)
+        var rows = ByteWriter()
+        synthesis.run(
+          width: layout.paddedWidth, height: layout.paddedHeight, Execution(),
+          source: { _, y, row in latent.read(row: y, row) },
+          sink: { _, row in for i in 0..<(3 * layout.paddedWidth) { rows.i16(row[i]) } })
+        #expect(
+          hexadecimal32(crc32c(rows.bytes, in: 0..<rows.bytes.count)) == line[8],
+          "\(name), rate point \(k), \(cpu.name): the synthesis")
+        var decoded = picture
+        decoded.samples.withUnsafeMutableBufferPointer { out in
+          synthesis.synthesise(
+            latent, width: picture.width, height: picture.height, channels: 3, execution, into: out.baseAddress!,
+            rowStride: 3 * picture.width)
+        }
+        #expect(hexadecimal32(Fixtures.hash(decoded)) == line[9], "\(name), rate point \(k), \(cpu.name): the picture")
+      }
+    }
+  }
+
+  private static func hash(_ latent: Latent) -> String {
+    var bytes = ByteWriter()
+    var row = [Int16](repeating: 0, count: latent.layout.width * latent.channels)
+    for y in 0..<latent.layout.height {
+      row.withUnsafeMutableBufferPointer { latent.read(row: y, $0.baseAddress!) }
+      for value in row { bytes.i16(value) }
+    }
+    return hexadecimal32(crc32c(bytes.bytes, in: 0..<bytes.bytes.count))
+  }
+}

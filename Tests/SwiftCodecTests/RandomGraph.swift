@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Makes model files with random graphs that obey FORMAT.md: every operation, odd and even kernels, borders, strides,
+/// activations, width classes, exponents, and weights from tiny to as large as the overflow rule allows.
+struct RandomGraph {
+  var random: SplitMix
+  var file = ModelFileWriter()
+  /// Of the latent.
+  let coarsest: Int
+
+  init(seed: UInt64) {
+    random = SplitMix(seed)
+    coarsest = random.int(1...3)
+    file.ratePoints = random.int(1...3)
+    let classes = random.int(0...2)
+    file.widths = (0..<file.ratePoints).map { _ in (0..<classes).map { _ in random.int(1...12) } }
+    let latent = makeGraph(
+      role: 0, input: ModelFileWriter.Tensor(channels: 3, bits: 8, q: 0, level: 0),
+      target: Target(level: coarsest, channels: random.int(1...10), anyClass: true, q: 0...0))
+    var input = latent
+    input.bits = 15
+    _ = makeGraph(role: 1, input: input, target: Target(level: 0, channels: 3, anyClass: false, q: 0...7))
+    file.entropy = [
+      ModelFileWriter.flatEntropy(channels: (0..<file.ratePoints).map { file.width(latent, $0) })
+    ]
+  }
+
+  /// What the graph's output must be.
+  struct Target {
+    var level: Int
+    var channels: Int
+    var anyClass: Bool
+    var q: ClosedRange<Int>
+  }
+
+  private mutating func makeGraph(
+    role: Int, input: ModelFileWriter.Tensor, target: Target
+  ) -> ModelFileWriter.Tensor {
+    var graph = ModelFileWriter.Graph(role: role, inputs: [input])
+    let layers = random.int(1...10)
+    var attempts = 0
+    while graph.layers.count < layers, attempts < 100 {
+      addLayer(&graph)
+      attempts += 1
+    }
+    // From a random tensor to the output.
+    var at = random.int(0...graph.tensorCount - 1)
+    while graph.tensor(at).level < target.level { at = convolve(&graph, at, kind: 0, stride: 2) }
+    while graph.tensor(at).level > target.level { at = convolve(&graph, at, kind: 1, stride: 2) }
+    _ = convolve(&graph, at, kind: 0, stride: 1, target: target)
+    file.graphs.append(graph)
+    return graph.tensor(graph.output)
+  }
+
+  private mutating func shape(anyClass: Bool, channels: Int? = nil) -> (channels: Int, widthClass: Int) {
+    let classes = file.widths[0].count
+    if anyClass, classes > 0, random.below(2) == 0 {
+      let widthClass = random.below(classes)
+      let most = file.widths.map { $0[widthClass] }.max() ?? 1
+      return (most + random.below(4), widthClass)
+    }
+    return (channels ?? random.pick([1, 2, 3, 4, 4, 5, 8, 16, 17]), 255)
+  }
+
+  private mutating func addLayer(_ graph: inout ModelFileWriter.Graph) {
+    let at = random.int(0...graph.tensorCount - 1)
+    let tensor = graph.tensor(at)
+    switch random.below(10) {
+    case 0, 1: _ = convolve(&graph, at, kind: 0, stride: tensor.level < coarsest ? random.int(1...2) : 1)
+    case 2: _ = convolve(&graph, at, kind: 1, stride: 2)
+    case 3: _ = convolve(&graph, at, kind: 2, stride: tensor.level < coarsest ? random.int(1...2) : 1)
+    case 4, 5: scale(&graph, at)
+    case 6:
+      let partners = (0..<graph.tensorCount).filter {
+        let other = graph.tensor($0)
+        return other.channels == tensor.channels && other.widthClass == tensor.widthClass && other.level == tensor.level
+          && abs(other.q - tensor.q) <= 15
+      }
+      let other = random.pick(partners)
+      var output = tensor
+      output.q = min(tensor.q, graph.tensor(other).q)
+      output.bits = random.int(1...15)
+      _ = graph.append(
+        .init(name: "add", operation: .add, inputs: [at, other], activation: random.below(2), output: output))
+    case 7:
+      let partners = (0..<graph.tensorCount).filter {
+        let other = graph.tensor($0)
+        return other.widthClass == 255 && other.level == tensor.level && abs(other.q - tensor.q) <= 7
+      }
+      if tensor.widthClass != 255 { return }
+      let inputs = [at] + (0..<random.int(1...3)).map { _ in random.pick(partners) }
+      var output = tensor
+      output.channels = inputs.reduce(0) { $0 + graph.tensor($1).channels }
+      output.q = inputs.map { graph.tensor($0).q }.min() ?? 0
+      output.bits = random.int(1...15)
+      if output.channels <= 70 {
+        _ = graph.append(.init(name: "concat", operation: .concatenation, inputs: inputs, output: output))
+      }
+    case 8:
+      let factor = random.pick([2, 4, 8])
+      let step = factor.trailingZeroBitCount
+      if tensor.widthClass == 255, tensor.channels % (factor * factor) == 0, tensor.level >= step {
+        var output = tensor
+        output.channels /= factor * factor
+        output.level -= step
+        _ = graph.append(.init(name: "shuffle", operation: .shuffle(factor), inputs: [at], output: output))
+      } else if tensor.level >= 1 {
+        // One that can be shuffled next.
+        let target = Target(level: tensor.level, channels: 4 * random.int(1...4), anyClass: false, q: -3...7)
+        _ = convolve(&graph, at, kind: 0, stride: 1, target: target)
+      }
+    default:
+      let factor = random.pick([2, 4, 8])
+      let step = factor.trailingZeroBitCount
+      if tensor.widthClass == 255, tensor.channels * factor * factor <= 200, tensor.level + step <= coarsest {
+        var output = tensor
+        output.channels *= factor * factor
+        output.level += step
+        _ = graph.append(.init(name: "unshuffle", operation: .unshuffle(factor), inputs: [at], output: output))
+      }
+    }
+  }
+
+  private mutating func activation() -> (Int, Int) {
+    let kind = random.below(3)
+    return (kind, kind == 2 ? random.pick([1, 1, 2, 3, 5, 9, 15]) : 0)
+  }
+
+  /// Weights of one output channel, its bias and its shift, within the overflow rule.
+  private mutating func channel(taps: Int, inputBits: Int, outputBits: Int, slope: Int) -> (
+    weights: [Int16], bias: Int32, shift: Int
+  ) {
+    let kind = random.below(5)
+    var weights = (0..<taps).map { _ -> Int in
+      switch kind {
+      case 0: random.int(-32768...32767)
+      case 1: random.int(-100...100)
+      case 2: random.below(4) == 0 ? random.int(-3000...3000) : 0
+      case 3: random.pick([-32768, 32767])
+      default: random.int(-4...4)
+      }
+    }
+    // Half of the room for the weights, a quarter for the bias.
+    let room = 1 << (30 - inputBits)
+    var sum = weights.reduce(0) { $0 + abs($1) }
+    if sum > room {
+      weights = weights.map { $0 * room / sum }
+      sum = weights.reduce(0) { $0 + abs($1) }
+    }
+    let peak = sum << inputBits
+    let biasLimit = min(1 << 29, max(8, peak / 4))
+    // About as large as the output can hold; smaller and larger, too.
+    let bits = Int.bitWidth - (peak + 1).leadingZeroBitCount
+    let shift = min(max(1, bits - outputBits - 2 + random.int(-3...3)), min(28, 30 - slope))
+    return (weights.map { Int16($0) }, Int32(random.int(-biasLimit...biasLimit)), shift)
+  }
+
+  /// kind 0 convolution, 1 transposed, 2 depthwise. Returns the new tensor.
+  private mutating func convolve(
+    _ graph: inout ModelFileWriter.Graph, _ at: Int, kind: Int, stride: Int, target: Target? = nil
+  ) -> Int {
+    let input = graph.tensor(at)
+    if kind == 1, input.level == 0 { return convolve(&graph, at, kind: 0, stride: 1, target: target) }
+    let (channels, widthClass) =
+      kind == 2
+      ? (input.channels, input.widthClass) : shape(anyClass: target?.anyClass ?? true, channels: target?.channels)
+    let (kh, kw) = (random.pick([1, 2, 3, 3, 4, 5, 6, 7]), random.pick([1, 2, 3, 3, 4, 5, 6, 7]))
+    let (activation, slope) = self.activation()
+    let bits = random.int(4...15)
+    let taps = kh * kw * (kind == 2 ? 1 : input.channels)
+    var weights: [Int16] = []
+    var biases: [Int32] = []
+    var shifts: [Int] = []
+    for _ in 0..<channels {
+      let made = channel(taps: taps, inputBits: input.bits, outputBits: bits, slope: slope)
+      weights += made.weights
+      biases.append(made.bias)
+      shifts.append(made.shift)
+    }
+    let range = target?.q ?? -5...20
+    let q = random.int(range)
+    // A modulated layer has another scale, bias and shift at every rate point.
+    var modulation: [Int16] = []
+    var rows = [channels]
+    if random.below(3) == 0 {
+      rows = [file.ratePoints, channels]
+      for k in 0..<file.ratePoints {
+        for o in 0..<channels {
+          modulation.append(Int16(random.pick([16384, -16384, 0, random.int(-16384...16384)])))
+          if k > 0 {
+            biases.append(biases[o] / Int32(k + 1))
+            shifts.append(min(max(1, shifts[o] + random.int(-1...1)), min(28, 30 - slope)))
+          }
+        }
+      }
+    }
+    // exponent = shift − q(input) + q
+    let exponents = shifts.map { Int8($0 - input.q + q) }
+    let kernel = ModelFileWriter.Kernel(
+      kh: kh, kw: kw, stride: stride, border: random.below(2),
+      weights: file.array(kind == 2 ? [channels, kh, kw] : [channels, kh, kw, input.channels], .i16(weights)),
+      exponents: file.array(rows, .i8(exponents)), bias: file.array(rows, .i32(biases)),
+      modulation: modulation.isEmpty ? nil : file.array(rows, .i16(modulation)))
+    let level = input.level + (stride == 1 ? 0 : kind == 1 ? -1 : 1)
+    let output = ModelFileWriter.Tensor(channels: channels, widthClass: widthClass, bits: bits, q: q, level: level)
+    return graph.append(
+      .init(
+        name: "layer \(graph.layers.count)",
+        operation: kind == 0 ? .convolution(kernel) : kind == 1 ? .transposed(kernel) : .depthwise(kernel),
+        inputs: [at], activation: activation, slope: slope, output: output))
+  }
+
+  private mutating func scale(_ graph: inout ModelFileWriter.Graph, _ at: Int) {
+    let input = graph.tensor(at)
+    let (activation, slope) = self.activation()
+    var output = input
+    output.bits = random.int(4...15)
+    output.q = random.int(-5...20)
+    var gains: [Int16] = []
+    var shifts: [UInt8] = []
+    for _ in 0..<(file.ratePoints * input.channels) {
+      let made = channel(taps: 1, inputBits: input.bits, outputBits: output.bits, slope: slope)
+      gains.append(made.weights[0])
+      shifts.append(UInt8(made.shift))
+    }
+    let shape = [file.ratePoints, input.channels]
+    let gain = file.array(shape, .i16(gains))
+    let shift = file.array(shape, .u8(shifts))
+    _ = graph.append(
+      .init(
+        name: "scale", operation: .gain(gain: gain, shift: shift), inputs: [at], activation: activation, slope: slope,
+        output: output))
+  }
+}

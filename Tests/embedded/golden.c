@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Decodes the golden files through the C interface alone, here and on emulated machines: golden FIXTURES
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "swiftcodec.h"
+
+static const char *root;
+static int failures;
+
+static void fail(const char *file, const char *what) {
+  fprintf(stderr, "FAIL %s: %s\n", file, what);
+  failures++;
+}
+
+/// A file below the fixtures; the caller frees it. An empty file gives a pointer, too.
+static uint8_t *load(const char *path, size_t *size) {
+  char full[1024];
+  snprintf(full, sizeof full, "%s/%s", root, path);
+  FILE *file = fopen(full, "rb");
+  if (!file || fseek(file, 0, SEEK_END) != 0) {
+    fprintf(stderr, "cannot read %s\n", full);
+    exit(2);
+  }
+  *size = (size_t)ftell(file);
+  rewind(file);
+  uint8_t *bytes = malloc(*size + 1);
+  if (!bytes || fread(bytes, 1, *size, file) != *size) {
+    fprintf(stderr, "cannot read %s\n", full);
+    exit(2);
+  }
+  fclose(file);
+  return bytes;
+}
+
+static FILE *open_list(const char *name) {
+  char full[1024];
+  snprintf(full, sizeof full, "%s/golden/%s", root, name);
+  FILE *list = fopen(full, "r");
+  if (!list) {
+    fprintf(stderr, "cannot read %s\n", full);
+    exit(2);
+  }
+  return list;
+}
+
+/// Bit by bit: nothing of the library is used.
+static uint32_t crc32c(const uint8_t *bytes, size_t size) {
+  uint32_t crc = 0xFFFFFFFFu;
+  for (size_t i = 0; i < size; i++) {
+    crc ^= bytes[i];
+    for (int bit = 0; bit < 8; bit++) {
+      crc = crc >> 1 ^ (crc & 1 ? 0x82F63B78u : 0);
+    }
+  }
+  return ~crc;
+}
+
+static sc_model *load_model(const char *path) {
+  sc_model *model = NULL;
+  char message[256];
+  if (strcmp(path, "embedded") == 0) {
+    if (sc_model_create_embedded(&model) != SC_OK) {
+      fail(path, "does not load");
+    }
+    return model;
+  }
+  size_t size;
+  uint8_t *bytes = load(path, &size);
+  if (sc_model_create(bytes, size, &model, message, sizeof message) != SC_OK) {
+    fail(path, message);
+  }
+  free(bytes);
+  return model;
+}
+
+/// Decodes into rows with gaps and compares the hash; checks that the gaps are untouched.
+static void check(sc_decoder *decoder, const char *file, const uint8_t *bytes, size_t size,
+                  const unsigned shape[3], uint32_t hash) {
+  sc_header header = SC_HEADER;
+  if (sc_read_header(bytes, size < 64 ? size : 64, &header) != SC_OK) {
+    fail(file, "the header does not read");
+    return;
+  }
+  if (header.width != shape[0] || header.height != shape[1] || header.channels != shape[2]) {
+    fail(file, "another size");
+    return;
+  }
+  size_t row = (size_t)header.width * header.channels, stride = row + 13;
+  uint8_t *samples = malloc(stride * header.height);
+  uint8_t *packed = malloc(row * header.height);
+  memset(samples, 0xA5, stride * header.height);
+  sc_picture_layout layout = SC_PICTURE_LAYOUT(header.width, header.height, header.channels, stride);
+  sc_status status = sc_decode(decoder, bytes, size, samples, &layout);
+  if (status != SC_OK) {
+    fail(file, sc_decoder_message(decoder));
+  } else {
+    for (size_t y = 0; y < header.height; y++) {
+      memcpy(packed + y * row, samples + y * stride, row);
+      for (size_t x = row; x < stride; x++) {
+        if (samples[y * stride + x] != 0xA5) {
+          fail(file, "bytes between rows were written");
+          break;
+        }
+      }
+    }
+    if (crc32c(packed, row * header.height) != hash) {
+      fail(file, "other pixels");
+    }
+  }
+  free(samples);
+  free(packed);
+}
+
+static int check_good(const char *only) {
+  FILE *list = open_list("golden.txt");
+  char line[512], file[128], path[160], model_path[128], current[128] = "";
+  sc_model *model = NULL;
+  sc_decoder *decoder = NULL;
+  int done = 0;
+  while (fgets(line, sizeof line, list)) {
+    unsigned shape[3], hash;
+    if (line[0] == '#' ||
+        sscanf(line, "%127s %127s %u %u %u %x", file, model_path, &shape[0], &shape[1], &shape[2], &hash) !=
+            6 ||
+        (only && strcmp(only, model_path) != 0)) {
+      continue;
+    }
+    if (strcmp(current, model_path) != 0) {
+      sc_decoder_destroy(decoder);
+      sc_model_destroy(model);
+      decoder = NULL;
+      model = load_model(model_path);
+      if (!model || sc_decoder_create(model, NULL, &decoder) != SC_OK) {
+        exit(2);
+      }
+      strcpy(current, model_path);
+    }
+    snprintf(path, sizeof path, "golden/%s", file);
+    size_t size;
+    uint8_t *bytes = load(path, &size);
+    check(decoder, file, bytes, size, shape, hash);
+    free(bytes);
+    done++;
+  }
+  sc_decoder_destroy(decoder);
+  sc_model_destroy(model);
+  fclose(list);
+  return done;
+}
+
+static int check_bad(void) {
+  FILE *list = open_list("errors.txt");
+  sc_model *model = load_model("models/tiny.scm");
+  sc_decoder *decoder = NULL;
+  char line[512], file[128], path[160];
+  int done = 0;
+  if (!model || sc_decoder_create(model, NULL, &decoder) != SC_OK) {
+    exit(2);
+  }
+  while (fgets(line, sizeof line, list)) {
+    unsigned expected;
+    if (line[0] == '#' || sscanf(line, "%127s %u", file, &expected) != 2) {
+      continue;
+    }
+    snprintf(path, sizeof path, "golden/%s", file);
+    size_t size;
+    uint8_t *bytes = load(path, &size);
+    sc_header header = SC_HEADER;
+    sc_status status = sc_read_header(bytes, size, &header);
+    if (status == SC_OK) {
+      uint8_t *samples = malloc((size_t)header.width * header.height * header.channels);
+      sc_picture_layout layout = SC_PICTURE_LAYOUT(header.width, header.height, header.channels, 0);
+      status = sc_decode(decoder, bytes, size, samples, &layout);
+      if (status != SC_OK && !*sc_decoder_message(decoder)) {
+        fail(file, "no message");
+      }
+      free(samples);
+    }
+    if ((unsigned)status != expected) {
+      fail(file, sc_status_string(status));
+    }
+    free(bytes);
+    done++;
+  }
+  sc_decoder_destroy(decoder);
+  sc_model_destroy(model);
+  fclose(list);
+  return done;
+}
+
+/// A picture to bytes and back, through both ways to encode.
+static void check_encoder(void) {
+  sc_model *model = load_model("models/tiny.scm");
+  sc_encoder *encoder = NULL;
+  sc_encoder_settings settings = SC_ENCODER_SETTINGS;
+  uint8_t samples[29 * 40], *bytes = NULL, copy[4096], decoded[29 * 37];
+  size_t size = 0, other = 0;
+  sc_picture_layout layout = SC_PICTURE_LAYOUT(37, 29, 1, 40);
+  sc_decoder *decoder = NULL;
+  for (size_t i = 0; i < sizeof samples; i++) {
+    samples[i] = (uint8_t)(i * 7 % 251);
+  }
+  settings.rate_point = sc_model_rate_points(model) - 1;
+  settings.segment_rows = 8;
+  settings.threads = 2;
+  if (sc_encoder_create(model, &settings, &encoder) != SC_OK ||
+      sc_decoder_create(model, NULL, &decoder) != SC_OK) {
+    fail("encoder", "is not made");
+    exit(1);
+  }
+  sc_model_destroy(model); // they keep it
+  if (sc_encode(encoder, samples, &layout, &bytes, &size) != SC_OK) {
+    fail("sc_encode", sc_encoder_message(encoder));
+  } else if (sc_encode_into(encoder, samples, &layout, copy, size - 1, &other) != SC_ERROR_BUFFER ||
+             other != size) {
+    fail("sc_encode_into", "takes too small a buffer");
+  } else if (sc_encode_into(encoder, samples, &layout, copy, sizeof copy, &other) != SC_OK || other != size ||
+             memcmp(copy, bytes, size) != 0) {
+    fail("sc_encode_into", "differs from sc_encode");
+  } else {
+    layout.row_stride = 0;
+    if (sc_decode(decoder, bytes, size, decoded, &layout) != SC_OK) {
+      fail("sc_decode", sc_decoder_message(decoder));
+    }
+    layout.width = 36;
+    if (sc_decode(decoder, bytes, size, decoded, &layout) != SC_ERROR_LAYOUT) {
+      fail("sc_decode", "takes another width");
+    }
+  }
+  sc_free(bytes);
+  sc_encoder_destroy(encoder);
+  sc_decoder_destroy(decoder);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) {
+    fprintf(stderr, "usage: golden FIXTURES [MODEL]\n");
+    return 2;
+  }
+  root = argv[1];
+  int good = check_good(argc > 2 ? argv[2] : NULL);
+  int bad = check_bad();
+  check_encoder();
+  if (good == 0 || bad == 0) {
+    fail(root, "nothing was checked");
+  }
+  printf("golden: %d files, %d damaged files, %d failures\n", good, bad, failures);
+  return failures ? 1 : 0;
+}
