@@ -16,10 +16,10 @@ enum DecodeCommand: Command {
   static func run(_ arguments: Arguments) throws(ToolError) {
     let (input, output) = (arguments.operands[0], arguments.operands[1])
     let format = try PictureFormat.choose(arguments, for: output)
+    let bytes = try readFile(input)
     let decoder = Decoder(
       model: try loadModel(arguments), execution: try CodecOptions.execution(arguments))
     if let limit = try arguments.integer("max-pixels", in: 1...(.max)) { decoder.maximumPixels = limit }
-    let bytes = try readFile(input)
     let picture: Picture
     let seconds: Double
     do {

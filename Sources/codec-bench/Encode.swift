@@ -20,10 +20,10 @@ enum EncodeCommand: Command {
 
   static func run(_ arguments: Arguments) throws(ToolError) {
     let (input, output) = (arguments.operands[0], arguments.operands[1])
+    let picture = try readPicture(input)
     let model = try loadModel(arguments)
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
     settings.ratePoint = try ratePoint(arguments, of: model)
-    let picture = try readPicture(input)
     let encoded: Encoded
     let seconds: Double
     do {

@@ -26,18 +26,18 @@ enum EvalCommand: Command {
     guard let jsonFile = arguments.string("json") else {
       throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
     }
+    let folder = arguments.operands[0]
+    let files = try listFolder(folder).filter { file in
+      [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
+    }
+    guard !files.isEmpty else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
+
     let model = try loadModel(arguments)
     let ratePoints =
       try arguments.integers("rate-points", in: model.ratePoints.indices) ?? Array(model.ratePoints.indices)
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
     let entropy = settings.entropy
     let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name))" } ?? "")
-
-    let folder = arguments.operands[0]
-    let files = try listFolder(folder).filter { file in
-      [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
-    }
-    guard !files.isEmpty else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
 
     var results: [Result] = []
     var contradictions: [String] = []
