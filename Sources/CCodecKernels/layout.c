@@ -78,8 +78,8 @@ void sc_row_to_planes(const int16_t *in, int16_t *planes, size_t plane_size, int
   }
 }
 
-void sc_row_to_parameters(const int16_t *in, int16_t *means, uint8_t *scales, size_t plane_size, int32_t channels,
-                          size_t width) {
+void sc_row_to_parameters(const int16_t *in, int16_t *means, uint8_t *scales, size_t plane_size,
+                          int32_t channels, size_t width) {
   for (int32_t c0 = 0; c0 < channels; c0 += BLOCK) {
     const int32_t c1 = c0 + BLOCK < channels ? c0 + BLOCK : channels;
     for (size_t x = 0; x < width; x++) {
@@ -94,9 +94,11 @@ void sc_row_to_parameters(const int16_t *in, int16_t *means, uint8_t *scales, si
 
 void sc_quantise(const int16_t *y, const int16_t *means, int16_t *v, size_t count, int32_t q) {
   const int32_t half = q ? 1 << (q - 1) : 0;
-  for (size_t i = 0; i < count; i++) v[i] = (int16_t)clamp((y[i] - means[i] + half) >> q, -32768, 32767);
+  for (size_t i = 0; i < count; i++)
+    v[i] = (int16_t)clamp((y[i] - means[i] + half) >> q, -32768, 32767);
 }
 
 void sc_dequantise(const int16_t *v, const int16_t *means, int16_t *y, size_t count, int32_t q) {
-  for (size_t i = 0; i < count; i++) y[i] = (int16_t)clamp(v[i] * (1 << q) + means[i], -32768, 32767);
+  for (size_t i = 0; i < count; i++)
+    y[i] = (int16_t)clamp(v[i] * (1 << q) + means[i], -32768, 32767);
 }

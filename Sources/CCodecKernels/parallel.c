@@ -85,7 +85,8 @@ uint64_t sc_clock_ns(void) {
 uint64_t sc_thread_clock_ns(void) {
 #if defined(CLOCK_THREAD_CPUTIME_ID)
   struct timespec t;
-  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0) return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 #endif
   return sc_clock_ns();
 }

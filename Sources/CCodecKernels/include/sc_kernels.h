@@ -26,7 +26,8 @@ extern "C" {
 
 /// The result of a layer: where an accumulator's integer is shifted to, and what it saturates to.
 typedef struct sc_requant {
-  const int32_t *bias;  ///< [channels rounded up to SC_LANES]; added to the accumulator first; no rounding constant inside
+  const int32_t *
+      bias; ///< [channels rounded up to SC_LANES]; added to the accumulator first; no rounding constant inside
   const int32_t *shift; ///< [channels rounded up to SC_LANES], each 1...30
   int32_t lo, hi;       ///< saturation: [-2^bits, 2^bits - 1], or [0, 2^bits - 1] after a ReLU
   int32_t leaky;        ///< k of a leaky ReLU, 0 for none
@@ -64,7 +65,8 @@ typedef void sc_conv_fn(const sc_conv *conv, const int16_t *const *rows, ptrdiff
 /// Bytes that conv_pack writes (a multiple of 64).
 typedef size_t sc_conv_packed_size_fn(int32_t rows, int32_t run, int32_t out_channels);
 /// `weights` is [out_channels][rows][run].
-typedef void sc_conv_pack_fn(int16_t *packed, const int16_t *weights, int32_t rows, int32_t run, int32_t out_channels);
+typedef void sc_conv_pack_fn(int16_t *packed, const int16_t *weights, int32_t rows, int32_t run,
+                             int32_t out_channels);
 
 // ---- Depthwise convolution -----------------------------------------------------------------------------------------
 //
@@ -76,8 +78,8 @@ typedef struct sc_depthwise {
   sc_requant requant;
 } sc_depthwise;
 
-typedef void sc_depthwise_fn(const sc_depthwise *conv, const int16_t *const *rows, ptrdiff_t in_step, int16_t *out,
-                             ptrdiff_t out_step, size_t pixels);
+typedef void sc_depthwise_fn(const sc_depthwise *conv, const int16_t *const *rows, ptrdiff_t in_step,
+                             int16_t *out, ptrdiff_t out_step, size_t pixels);
 
 // ---- Per-channel gain ----------------------------------------------------------------------------------------------
 //
@@ -104,15 +106,15 @@ typedef void sc_add_fn(const int16_t *a, const int16_t *b, int16_t *out, size_t 
 /// Every instruction-set variant, weakest first within an architecture: SC_CPU(enumerator, name for --cpu, function suffix).
 /// One list drives the declarations, the dispatch table, the tests and the benchmarks.
 #if defined(__x86_64__)
-#define SC_CPU_LIST(SC_CPU)                                                                                            \
-  SC_CPU(SC_CPU_SCALAR, "scalar", c)                                                                                   \
-  SC_CPU(SC_CPU_SSE41, "sse41", sse41)                                                                                 \
-  SC_CPU(SC_CPU_AVX2, "avx2", avx2)                                                                                    \
-  SC_CPU(SC_CPU_AVX512, "avx512", avx512)                                                                              \
+#define SC_CPU_LIST(SC_CPU)                                                                                  \
+  SC_CPU(SC_CPU_SCALAR, "scalar", c)                                                                         \
+  SC_CPU(SC_CPU_SSE41, "sse41", sse41)                                                                       \
+  SC_CPU(SC_CPU_AVX2, "avx2", avx2)                                                                          \
+  SC_CPU(SC_CPU_AVX512, "avx512", avx512)                                                                    \
   SC_CPU(SC_CPU_AVX512VNNI, "avx512vnni", avx512vnni)
 #elif defined(__aarch64__)
-#define SC_CPU_LIST(SC_CPU)                                                                                            \
-  SC_CPU(SC_CPU_SCALAR, "scalar", c)                                                                                   \
+#define SC_CPU_LIST(SC_CPU)                                                                                  \
+  SC_CPU(SC_CPU_SCALAR, "scalar", c)                                                                         \
   SC_CPU(SC_CPU_NEON, "neon", neon)
 #else
 #define SC_CPU_LIST(SC_CPU) SC_CPU(SC_CPU_SCALAR, "scalar", c)

@@ -34,8 +34,8 @@ void sc_row_to_planes(const int16_t *in, int16_t *planes, size_t plane_size, int
 // ---- Latents of a hyperprior (FORMAT.md §1.5) -------------------------------------------------------------------
 
 /// Takes a row [width][2 channels] of a slice's parameters apart: the means, then the scales clamped to 0…255.
-void sc_row_to_parameters(const int16_t *in, int16_t *means, uint8_t *scales, size_t plane_size, int32_t channels,
-                          size_t width);
+void sc_row_to_parameters(const int16_t *in, int16_t *means, uint8_t *scales, size_t plane_size,
+                          int32_t channels, size_t width);
 /// v = (y − mean + 2^(q−1)) >> q, clamped to int16; q = 0: y − mean.
 void sc_quantise(const int16_t *y, const int16_t *means, int16_t *v, size_t count, int32_t q);
 /// y = clamp(v 2^q + mean) to int16. y may be v.
