@@ -26,8 +26,8 @@ extern "C" {
 
 /// The result of a layer: where an accumulator's integer is shifted to, and what it saturates to.
 typedef struct sc_requant {
-  const int32_t *
-      bias; ///< [channels rounded up to SC_LANES]; added to the accumulator first; no rounding constant inside
+  /// [channels rounded up to SC_LANES]; added to the accumulator first; no rounding constant inside
+  const int32_t *bias;
   const int32_t *shift; ///< [channels rounded up to SC_LANES], each 1...30
   int32_t lo, hi;       ///< saturation: [-2^bits, 2^bits - 1], or [0, 2^bits - 1] after a ReLU
   int32_t leaky;        ///< k of a leaky ReLU, 0 for none
