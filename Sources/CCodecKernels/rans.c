@@ -47,57 +47,205 @@ static inline uint32_t find_symbol(const sc_cdf *cdf, uint32_t slot) {
 // ---- Contexts
 // --------------------------------------------------------------------------------------------------------
 
-static inline size_t magnitude_stride(const sc_plane *p) { return (size_t)p->width + 2 * MARGIN; }
+static inline ptrdiff_t padded_stride(const sc_plane *p) { return (ptrdiff_t)p->width + 2 * MARGIN; }
 
-static inline uint8_t *magnitude_at(const sc_plane *p, int32_t y, int32_t x) {
-  return p->magnitudes + (size_t)(y + MARGIN) * magnitude_stride(p) + MARGIN + x;
+static inline ptrdiff_t padded_at(const sc_plane *p, int32_t y, int32_t x) {
+  return (y + MARGIN) * padded_stride(p) + MARGIN + x;
 }
 
-static inline uint8_t magnitude_of(const sc_plane *p, int32_t kind, int32_t value) {
+static inline uint8_t magnitude_of(const sc_plane *p, int32_t kind, int32_t residual) {
   if (kind == SC_MAGNITUDE_THRESHOLD)
-    return value >= p->threshold;
-  const int32_t a = value < 0 ? -value : value;
+    return residual < p->low || residual >= p->high;
+  const int32_t a = residual < 0 ? -residual : residual;
   return p->table[a < 63 ? a : 63];
 }
 
-static inline const sc_cdf *level_cdf(const sc_plane *p, uint32_t sum) {
-  sum >>= p->shift;
-  return p->cdfs + p->cdf_index[p->level_of[sum < 1023 ? sum : 1023]];
-}
-
-// m is NULL for planes without magnitudes: their sums are of scales alone.
-static inline const sc_cdf *context_cdf(const sc_plane *p, const uint8_t *m, size_t ms, size_t at) {
+static inline const sc_cdf *context_cdf(const sc_plane *p, const uint8_t *m, ptrdiff_t s, size_t at,
+                                        int32_t phase) {
   uint32_t sum = p->base ? p->base[at] : 0;
-  if (!m)
-    return level_cdf(p, sum);
   sum += (uint32_t)(p->weight[0] * m[-1] + p->weight[1] * m[-2]);
-  sum += (uint32_t)(p->weight[2] * m[-(ptrdiff_t)ms - 1] + p->weight[3] * m[-(ptrdiff_t)ms]);
-  sum += (uint32_t)(p->weight[4] * m[-(ptrdiff_t)ms + 1] + p->weight[5] * m[-2 * (ptrdiff_t)ms]);
-  return level_cdf(p, sum);
+  sum += (uint32_t)(p->weight[2] * m[-s - 1] + p->weight[3] * m[-s]);
+  sum += (uint32_t)(p->weight[4] * m[-s + 1] + p->weight[5] * m[-2 * s]);
+  sum >>= p->shift;
+  return p->cdfs + p->cdf_index[(p->level_of[sum < 1023 ? sum : 1023] << p->phase_bits) + phase];
 }
 
-void sc_context_accumulate(uint16_t *base, const uint8_t *magnitudes, int32_t width, int32_t height,
-                           const uint8_t weight[9]) {
-  const size_t ms = (size_t)width + 2 * MARGIN;
+// What is taken off the sample, and the phase. |sum| < 2^30: the weights' magnitudes sum up to at most 32767.
+static inline int32_t mean_of(const sc_plane *p, const int16_t *v, ptrdiff_t s, size_t at, int32_t *phase) {
+  int32_t sum = p->mean_base ? p->mean_base[at] : 0;
+  sum += p->mean_weight[0] * v[-1] + p->mean_weight[1] * v[-2];
+  sum += p->mean_weight[2] * v[-s - 1] + p->mean_weight[3] * v[-s];
+  sum += p->mean_weight[4] * v[-s + 1] + p->mean_weight[5] * v[-2 * s];
+  sum += 1 << (p->mean_shift - 1);
+  *phase = sum >> (p->mean_shift - p->phase_bits) & ((1 << p->phase_bits) - 1);
+  return sum >> p->mean_shift;
+}
+
+// Margins while a plane is being coded. Outside of it stands the nearest sample; where that is not coded yet, the
+// one to the left, in column 0 the one above, and 0 for the very first sample. `at` points to (y, x) of a padded
+// plane.
+#define SPREAD(at, s, y, x, width)                                                                           \
+  do {                                                                                                       \
+    if (x == 0)                                                                                              \
+      at[-1] = at[-2] = at[s - 1] = at[s - 2] = at[0];                                                       \
+    if (x == width - 1)                                                                                      \
+      at[1] = at[2] = at[0];                                                                                 \
+    if (y == 0)                                                                                              \
+      at[-s] = at[-s + 1] = at[-s + 2] = at[-2 * s] = at[-2 * s + 1] = at[0];                                \
+  } while (0)
+
+static inline void spread_magnitude(uint8_t *at, ptrdiff_t s, int32_t y, int32_t x, int32_t width) {
+  SPREAD(at, s, y, x, width);
+}
+
+static inline void spread_sample(int16_t *at, ptrdiff_t s, int32_t y, int32_t x, int32_t width) {
+  SPREAD(at, s, y, x, width);
+}
+
+// What the first sample sees.
+static void begin_plane(const sc_plane *p) {
+  const ptrdiff_t s = padded_stride(p);
+  for (int i = 0; i < 3; i++) {
+    const ptrdiff_t at = (ptrdiff_t)i * s;
+    if (p->magnitudes)
+      memset(p->magnitudes + at, 0, i < 2 ? 4 : 2);
+    if (p->samples)
+      memset(p->samples + at, 0, (i < 2 ? 4 : 2) * sizeof(int16_t));
+  }
+}
+
+// Fills the margins next to a plane for the channels after it.
+#define FINISH(plane, p)                                                                                     \
+  do {                                                                                                       \
+    const ptrdiff_t s = padded_stride(p);                                                                    \
+    for (int32_t y = 0; y < (p)->height; y++) {                                                              \
+      (plane)[padded_at(p, y, -1)] = (plane)[padded_at(p, y, 0)];                                            \
+      (plane)[padded_at(p, y, (p)->width)] = (plane)[padded_at(p, y, (p)->width - 1)];                       \
+    }                                                                                                        \
+    memcpy((plane) + padded_at(p, -1, -1), (plane) + padded_at(p, 0, -1),                                    \
+           (size_t)(s - 2) * sizeof *(plane));                                                               \
+    memcpy((plane) + padded_at(p, (p)->height, -1), (plane) + padded_at(p, (p)->height - 1, -1),             \
+           (size_t)(s - 2) * sizeof *(plane));                                                               \
+  } while (0)
+
+// `magnitudes` and `samples` tell what was not written sample by sample.
+static void finish_plane(const sc_plane *p, int magnitudes, int samples) {
+  for (int32_t y = 0; y < p->height; y++) {
+    const int16_t *v = p->values + (size_t)y * (size_t)p->width;
+    if (p->magnitudes && magnitudes) {
+      uint8_t *m = p->magnitudes + padded_at(p, y, 0);
+      for (int32_t x = 0; x < p->width; x++)
+        m[x] = magnitude_of(p, p->magnitude_kind, v[x]);
+    }
+    if (p->samples && samples)
+      memcpy(p->samples + padded_at(p, y, 0), v, (size_t)p->width * sizeof *v);
+  }
+  if (p->magnitudes)
+    FINISH(p->magnitudes, p);
+  if (p->samples)
+    FINISH(p->samples, p);
+}
+
+// ---- Sums over sources
+// -------------------------------------------------------------------------------------------------------
+
+void sc_context_base_c(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
+                       int32_t count, const uint8_t *scales, int32_t scale_weight) {
+  const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
   for (int32_t y = 0; y < height; y++) {
     uint16_t *restrict out = base + (size_t)y * (size_t)width;
-    for (int k = 0; k < 9; k++) {
-      if (!weight[k])
-        continue;
-      const uint8_t *restrict m = magnitudes + (size_t)(y + MARGIN - 1 + k / 3) * ms + MARGIN - 1 + k % 3;
-      const uint16_t w = weight[k];
-      for (int32_t x = 0; x < width; x++)
-        out[x] = (uint16_t)(out[x] + w * m[x]);
+    const uint8_t *scale = scales ? scales + (size_t)y * (size_t)width : NULL;
+    for (int32_t x = 0; x < width; x++)
+      out[x] = scale ? (uint16_t)(scale_weight * scale[x]) : 0;
+    for (int32_t i = 0; i < count; i++) {
+      for (int k = 0; k < 9; k++) {
+        const uint16_t w = sources[i].weight[k];
+        if (!w)
+          continue;
+        const uint8_t *restrict m = sources[i].magnitudes + (y + MARGIN - 1 + k / 3) * s + MARGIN - 1 + k % 3;
+        for (int32_t x = 0; x < width; x++)
+          out[x] = (uint16_t)(out[x] + w * m[x]);
+      }
     }
   }
 }
 
-void sc_magnitudes_fill(const sc_plane *p) {
-  for (int32_t y = 0; y < p->height; y++) {
-    const int16_t *v = p->values + (size_t)y * (size_t)p->width;
-    uint8_t *m = magnitude_at(p, y, 0);
-    for (int32_t x = 0; x < p->width; x++)
-      m[x] = magnitude_of(p, p->magnitude_kind, v[x]);
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+// Pairs of weights at once: bytes of two planes side by side, times two weights, added up (vpmaddubsw: at most
+// 2 · 127 · 127, no saturation).
+static __attribute__((target("avx2"))) void context_base_avx2(uint16_t *base, int32_t width, int32_t height,
+                                                              const sc_context_source *sources, int32_t count,
+                                                              const uint8_t *scales, int32_t scale_weight) {
+  const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
+  const uint8_t *plane[9 * SC_CONTEXT_SOURCES + 1];
+  uint8_t weight[9 * SC_CONTEXT_SOURCES + 1];
+  int32_t taps = 0;
+  for (int32_t i = 0; i < count; i++) {
+    for (int k = 0; k < 9; k++) {
+      plane[taps] = sources[i].magnitudes + (MARGIN - 1 + k / 3) * s + MARGIN - 1 + k % 3;
+      weight[taps] = sources[i].weight[k];
+      taps += weight[taps] != 0;
+    }
+  }
+  if (taps & 1) {
+    plane[taps] = plane[taps - 1];
+    weight[taps++] = 0;
+  }
+  for (int32_t y = 0; y < height; y++) {
+    const ptrdiff_t row = y * s;
+    uint16_t *out = base + (size_t)y * (size_t)width;
+    const uint8_t *scale = scales ? scales + (size_t)y * (size_t)width : NULL;
+    for (int32_t x = 0; x < width; x += 16) {
+      // The last block overlaps the one before; planes narrower than a block are not for this function.
+      const int32_t at = x + 16 <= width ? x : width - 16;
+      __m256i sum = _mm256_setzero_si256();
+      if (scale)
+        sum = _mm256_mullo_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(scale + at))),
+                                 _mm256_set1_epi16((short)scale_weight));
+      __m256i sum1 = _mm256_setzero_si256();
+      for (int32_t i = 0; i < taps; i += 2) {
+        const __m128i a = _mm_loadu_si128((const __m128i *)(plane[i] + row + at));
+        const __m128i b = _mm_loadu_si128((const __m128i *)(plane[i + 1] + row + at));
+        const __m128i w = _mm_set1_epi16((short)(weight[i] | weight[i + 1] << 8));
+        const __m128i lo = _mm_maddubs_epi16(_mm_unpacklo_epi8(a, b), w);
+        const __m128i hi = _mm_maddubs_epi16(_mm_unpackhi_epi8(a, b), w);
+        sum1 = _mm256_add_epi16(sum1, _mm256_inserti128_si256(_mm256_castsi128_si256(lo), hi, 1));
+      }
+      _mm256_storeu_si256((__m256i *)(out + at), _mm256_add_epi16(sum, sum1));
+    }
+  }
+}
+#endif
+
+void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
+                     int32_t count, const uint8_t *scales, int32_t scale_weight) {
+  assert(count <= SC_CONTEXT_SOURCES);
+#if defined(__x86_64__)
+  if (width >= 16 && __builtin_cpu_supports("avx2")) {
+    context_base_avx2(base, width, height, sources, count, scales, scale_weight);
+    return;
+  }
+#endif
+  sc_context_base_c(base, width, height, sources, count, scales, scale_weight);
+}
+
+void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count) {
+  const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
+  for (int32_t y = 0; y < height; y++) {
+    int32_t *restrict out = base + (size_t)y * (size_t)width;
+    memset(out, 0, (size_t)width * sizeof *out);
+    for (int32_t i = 0; i < count; i++) {
+      for (int k = 0; k < 9; k++) {
+        const int32_t w = sources[i].weight[k];
+        if (!w)
+          continue;
+        const int16_t *restrict v = sources[i].samples + (y + MARGIN - 1 + k / 3) * s + MARGIN - 1 + k % 3;
+        for (int32_t x = 0; x < width; x++)
+          out[x] += w * v[x];
+      }
+    }
   }
 }
 
@@ -166,50 +314,65 @@ int sc_rans_decode_flag(sc_rans_decoder *d, int lane, uint32_t one) {
   return flag;
 }
 
-// One sample. `kind` and `contexts` are constants where this is inlined.
+// One sample. `kind`, `contexts` and `mean` are constants where this is inlined, `edge` is 0 where no margin depends
+// on the sample.
 static inline int decode_sample(sc_rans_decoder *d, const sc_plane *p, int lane, int32_t y, int32_t x,
-                                int32_t kind, int contexts) {
-  const size_t ms = magnitude_stride(p), at = (size_t)y * (size_t)p->width + (size_t)x;
-  uint8_t *m = kind ? magnitude_at(p, y, x) : NULL;
-  const sc_cdf *cdf = contexts ? context_cdf(p, m, ms, at) : p->cdfs + p->cdf_index[0];
+                                int32_t kind, int contexts, int mean, int edge) {
+  const ptrdiff_t s = padded_stride(p), padded = padded_at(p, y, x);
+  const size_t at = (size_t)y * (size_t)p->width + (size_t)x;
+  uint8_t *m = contexts ? p->magnitudes + padded : NULL;
+  int16_t *v = mean ? p->samples + padded : NULL;
+  int32_t phase = 0;
+  const int32_t offset = mean ? mean_of(p, v, s, at, &phase) : 0;
+  const sc_cdf *cdf = contexts ? context_cdf(p, m, s, at, phase) : p->cdfs + p->cdf_index[0];
   const uint32_t state = d->state[lane], slot = state & (SLOTS - 1);
   const uint32_t symbol = find_symbol(cdf, slot);
   const int32_t before = cdf->last[(int32_t)symbol - 1], last = cdf->last[symbol];
   d->state[lane] = renormalise(
       (uint32_t)(last - before) * (state >> SC_RANS_BITS) + slot - (uint32_t)(before + 1), &d->next);
-  int32_t value = cdf->minimum + (int32_t)symbol;
+  int32_t residual = cdf->minimum + (int32_t)symbol;
   int bad = 0;
   if (__builtin_expect((int32_t)symbol == cdf->symbols - 1, 0)) {
     // A copy, so that the address of the decoder proper never escapes and its states stay in registers.
     sc_rans_decoder copy = *d;
-    value = decode_escape(&copy, lane, cdf);
+    residual = decode_escape(&copy, lane, cdf);
     *d = copy;
-    bad = value != (int16_t)value;
+    bad = residual != (int16_t)residual;
   }
-  p->values[at] = (int16_t)value;
-  if (kind)
-    *m = magnitude_of(p, kind, (int16_t)value);
+  const int16_t value = (int16_t)(residual + offset);
+  p->values[at] = value;
+  if (contexts) {
+    *m = magnitude_of(p, kind, (int16_t)residual);
+    if (edge)
+      spread_magnitude(m, s, y, x, p->width);
+  }
+  if (mean) {
+    *v = value;
+    if (edge)
+      spread_sample(v, s, y, x, p->width);
+  }
   return bad;
 }
 
 static inline int decode_plane(sc_rans_decoder *restrict decoder, const sc_plane *restrict plane,
-                               int32_t kind, int contexts) {
+                               int32_t kind, int contexts, int mean) {
   const sc_plane p = *plane;
   sc_rans_decoder d = *decoder;
   int bad = 0;
+  begin_plane(&p);
   for (int32_t y = 0; y < p.height; y += SC_RANS_LANES) {
     const int32_t rows = p.height - y < SC_RANS_LANES ? p.height - y : SC_RANS_LANES;
     for (int32_t t = 0; t < p.width + 2 * (SC_RANS_LANES - 1); t++) {
-      if (rows == SC_RANS_LANES && t >= 2 * (SC_RANS_LANES - 1) && t < p.width) {
-        bad |= decode_sample(&d, &p, 0, y, t, kind, contexts);
-        bad |= decode_sample(&d, &p, 1, y + 1, t - 2, kind, contexts);
-        bad |= decode_sample(&d, &p, 2, y + 2, t - 4, kind, contexts);
-        bad |= decode_sample(&d, &p, 3, y + 3, t - 6, kind, contexts);
+      if (rows == SC_RANS_LANES && t > 2 * (SC_RANS_LANES - 1) && t < p.width - 1) {
+        bad |= decode_sample(&d, &p, 0, y, t, kind, contexts, mean, y == 0);
+        bad |= decode_sample(&d, &p, 1, y + 1, t - 2, kind, contexts, mean, 0);
+        bad |= decode_sample(&d, &p, 2, y + 2, t - 4, kind, contexts, mean, 0);
+        bad |= decode_sample(&d, &p, 3, y + 3, t - 6, kind, contexts, mean, 0);
       } else {
         for (int32_t l = 0; l < rows; l++) {
           const int32_t x = t - 2 * l;
           if (x >= 0 && x < p.width)
-            bad |= decode_sample(&d, &p, l, y + l, x, kind, contexts);
+            bad |= decode_sample(&d, &p, l, y + l, x, kind, contexts, mean, 1);
         }
       }
       // At most four samples with escapes, 4 * 4 words, are read between two checks: inside of the slack.
@@ -218,23 +381,20 @@ static inline int decode_plane(sc_rans_decoder *restrict decoder, const sc_plane
     }
   }
   *decoder = d;
+  finish_plane(&p, !contexts, !mean);
   return 0;
 }
 
 _Static_assert(SC_RANS_LANES *SC_RANS_SYMBOLS_PER_VALUE * 2 + 2 <= SC_RANS_SLACK, "reads between two checks");
 
 int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane) {
-  const int contexts = plane->level_of != NULL;
-  switch (plane->magnitude_kind) {
-  case SC_MAGNITUDE_NONE:
-    return decode_plane(decoder, plane, SC_MAGNITUDE_NONE, 0);
-  case SC_MAGNITUDE_THRESHOLD:
-    return contexts ? decode_plane(decoder, plane, SC_MAGNITUDE_THRESHOLD, 1)
-                    : decode_plane(decoder, plane, SC_MAGNITUDE_THRESHOLD, 0);
-  default:
-    return contexts ? decode_plane(decoder, plane, SC_MAGNITUDE_TABLE, 1)
-                    : decode_plane(decoder, plane, SC_MAGNITUDE_TABLE, 0);
-  }
+  if (!plane->level_of)
+    return decode_plane(decoder, plane, SC_MAGNITUDE_NONE, 0, 0);
+  if (plane->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
+    return decode_plane(decoder, plane, SC_MAGNITUDE_THRESHOLD, 1, 0);
+  if (!plane->mean_shift)
+    return decode_plane(decoder, plane, SC_MAGNITUDE_TABLE, 1, 0);
+  return decode_plane(decoder, plane, SC_MAGNITUDE_TABLE, 1, 1);
 }
 
 // ---- Encoder
@@ -270,9 +430,9 @@ static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t 
 }
 
 void sc_rans_encode_plane(sc_rans_encoder *e, const sc_plane *p) {
-  const size_t ms = magnitude_stride(p);
-  if (p->magnitude_kind)
-    sc_magnitudes_fill(p);
+  const ptrdiff_t s = padded_stride(p);
+  const int contexts = p->level_of != NULL, mean = contexts && p->mean_shift;
+  begin_plane(p);
   for (int32_t y = 0; y < p->height; y += SC_RANS_LANES) {
     for (int32_t t = 0; t < p->width + 2 * (SC_RANS_LANES - 1); t++) {
       for (int32_t l = 0; l < SC_RANS_LANES && y + l < p->height; l++) {
@@ -280,13 +440,29 @@ void sc_rans_encode_plane(sc_rans_encoder *e, const sc_plane *p) {
         if (x < 0 || x >= p->width)
           continue;
         const size_t at = (size_t)(y + l) * (size_t)p->width + (size_t)x;
-        const sc_cdf *cdf = p->level_of
-                                ? context_cdf(p, p->magnitude_kind ? magnitude_at(p, y + l, x) : NULL, ms, at)
-                                : p->cdfs + p->cdf_index[0];
-        push_value(e, l, cdf, p->values[at]);
+        const int16_t value = p->values[at];
+        if (!contexts) {
+          push_value(e, l, p->cdfs + p->cdf_index[0], value);
+          continue;
+        }
+        const ptrdiff_t padded = padded_at(p, y + l, x);
+        uint8_t *m = p->magnitudes + padded;
+        int32_t phase = 0, offset = 0;
+        if (mean) {
+          int16_t *v = p->samples + padded;
+          offset = mean_of(p, v, s, at, &phase);
+          *v = value;
+          spread_sample(v, s, y + l, x, p->width);
+        }
+        // Modulo 2^16, as the decoder adds it.
+        const int16_t residual = (int16_t)(value - offset);
+        push_value(e, l, context_cdf(p, m, s, at, phase), residual);
+        *m = magnitude_of(p, p->magnitude_kind, residual);
+        spread_magnitude(m, s, y + l, x, p->width);
       }
     }
   }
+  finish_plane(p, !contexts, !mean);
 }
 
 size_t sc_rans_payload_bound(size_t symbols) { return 4 * SC_RANS_LANES + 2 * symbols; }

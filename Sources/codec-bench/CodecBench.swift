@@ -29,6 +29,7 @@ enum CodecBench {
       InfoCommand.self,
       EvalCommand.self,
       BenchCommand.self,
+      FitCommand.self,
       BDRateCommand.self,
       PlotCommand.self,
     ]

@@ -26,7 +26,7 @@ extern "C" {
 #define SC_RANS_LANES 4
 #define SC_RANS_BITS 15
 #define SC_RANS_SLACK 128
-/// Zero columns to the left and right, and zero rows above and below a plane of magnitudes.
+/// Columns to the left and right, and rows above and below a padded plane.
 #define SC_MAGNITUDE_MARGIN 2
 
 /// A distribution over the values minimum … minimum + symbols − 2 and the escape, which is the last symbol.
@@ -40,7 +40,7 @@ typedef struct sc_cdf {
   int32_t symbols; ///< 2…256
 } sc_cdf;
 
-/// How a value is seen by the contexts of others.
+/// How a residual (a value less its predicted mean) is seen by the contexts of others.
 typedef enum sc_magnitude_kind {
   SC_MAGNITUDE_NONE = 0,
   SC_MAGNITUDE_THRESHOLD = 1,
@@ -48,29 +48,52 @@ typedef enum sc_magnitude_kind {
 } sc_magnitude_kind;
 
 /// A channel of a segment, with its contexts.
+///
+/// Padded planes are [height + 2 margins][width + 2 margins]; the coder fills them, margins too: nothing has to be
+/// zeroed. Afterwards the first margin around holds the nearest sample.
 typedef struct sc_plane {
   int32_t width, height; ///< >= 1
   int16_t *values;       ///< [height][width], written by the decoder, read by the encoder
-  /// [height + 2 margins][width + 2 margins], zeros at the margins; the coder fills the inside. NULL if the
-  /// kind is none.
-  uint8_t *magnitudes;
+  uint8_t *magnitudes;   ///< padded; NULL if the kind is none
+  int16_t *samples;      ///< padded, the values; NULL if no mean depends on them
   int32_t magnitude_kind;
-  int32_t threshold;       ///< magnitude 1 where value >= threshold
-  const uint8_t *table;    ///< [64], magnitude of |value|
+  int32_t low, high;       ///< magnitude 1 where value < low or value >= high
+  const uint8_t *table;    ///< [64], magnitude of |residual|
   const uint16_t *base;    ///< [height][width] contributions of the sources; NULL for none
-  const uint8_t *level_of; ///< [1024] level of a shifted sum; NULL if there is one level only
+  const uint8_t *level_of; ///< [1024] level of a shifted sum; NULL if there is one level only and no mean
   int32_t weight[6];       ///< left, left of left, top left, top, top right, top of top
   int32_t shift;
+  int32_t mean_shift;      ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
+  int32_t mean_weight[6];  ///< as weight, signed
+  const int32_t *mean_base; ///< [height][width] contributions of other channels; NULL for none
+  int32_t phase_bits;      ///< 0…3, at most mean_shift
   const sc_cdf *cdfs;        ///< of the rate point
-  const uint16_t *cdf_index; ///< [levels]
+  const uint16_t *cdf_index; ///< [levels << phase_bits]
 } sc_plane;
 
-/// base += the 3×3 neighbourhood of a channel's magnitudes, weighted; the model loader has proved that sums
-/// fit 16 bits.
-void sc_context_accumulate(uint16_t *base, const uint8_t *magnitudes, int32_t width, int32_t height,
-                           const uint8_t weight[9]);
-/// Fills the magnitudes of a channel whose values are known (also of one that is not active).
-void sc_magnitudes_fill(const sc_plane *plane);
+/// A channel coded before whose 3×3 neighbourhoods take part in levels.
+typedef struct sc_context_source {
+  const uint8_t *magnitudes; ///< padded
+  const uint8_t *weight;     ///< [9], at most 127
+} sc_context_source;
+
+/// A channel coded before whose 3×3 neighbourhoods take part in means.
+typedef struct sc_mean_source {
+  const int16_t *samples; ///< padded
+  const int16_t *weight;  ///< [9]
+} sc_mean_source;
+
+#define SC_CONTEXT_SOURCES 16
+
+/// base = Σ weight · magnitude over the sources, plus scale_weight · scales ([height][width], NULL for none).
+/// Magnitudes are at most 127, and the model loader has proved that sums fit 16 bits.
+void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
+                     int32_t count, const uint8_t *scales, int32_t scale_weight);
+/// The same in plain C.
+void sc_context_base_c(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
+                       int32_t count, const uint8_t *scales, int32_t scale_weight);
+/// base = Σ weight · sample over the sources; the model loader has proved that sums fit 32 bits.
+void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count);
 
 typedef struct sc_rans_decoder {
   const uint8_t *next, *end;

@@ -13,6 +13,14 @@ final class EntropyCoder {
   private let levels: AlignedBuffer<UInt8>
   private let levelTable: [Int]
   private let magnitudes: AlignedBuffer<UInt8>
+  /// Weights of all sources and means; [9] each.
+  private let sourceWeights: AlignedBuffer<UInt8>
+  private let meanWeights: AlignedBuffer<Int16>
+  private let firstSource: [Int]
+  private let firstMeanSource: [Int]
+  /// Place of a channel's padded samples, −1 for a channel that no mean depends on.
+  private let samplePlace: [Int]
+  private let samplePlanes: Int
 
   init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
     self.table = table
@@ -54,8 +62,9 @@ final class EntropyCoder {
     for channel in table.channels {
       first.append(indexCount)
       indexCount += channel.cdf.count
-      levelTable.append(channel.cdf.count > 1 ? tables : -1)
-      if channel.cdf.count > 1 { tables += 1 }
+      let hasContexts = channel.levels > 1 || channel.mean != nil
+      levelTable.append(hasContexts ? tables : -1)
+      if hasContexts { tables += 1 }
     }
     firstIndex = first
     self.levelTable = levelTable
@@ -69,42 +78,86 @@ final class EntropyCoder {
     }
     magnitudes = AlignedBuffer(count: 64, zero: 0)
     if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
+
+    var firstSource: [Int] = []
+    var firstMeanSource: [Int] = []
+    var sources = 0
+    var meanSources = 0
+    var isSampled = [Bool](repeating: false, count: table.channelCount)
+    for (c, channel) in table.channels.enumerated() {
+      firstSource.append(sources)
+      firstMeanSource.append(meanSources)
+      sources += channel.sources.count
+      guard let mean = channel.mean else { continue }
+      isSampled[c] = true
+      for source in mean.sources { isSampled[source.channel] = true }
+      meanSources += mean.sources.count
+    }
+    sourceWeights = AlignedBuffer(count: 9 * sources, zero: 0)
+    meanWeights = AlignedBuffer(count: 9 * meanSources, zero: 0)
+    for (c, channel) in table.channels.enumerated() {
+      for (i, source) in channel.sources.enumerated() {
+        for k in 0..<9 { sourceWeights.base[9 * (firstSource[c] + i) + k] = source.weights[k] }
+      }
+      guard let mean = channel.mean else { continue }
+      for (i, source) in mean.sources.enumerated() {
+        for k in 0..<9 { meanWeights.base[9 * (firstMeanSource[c] + i) + k] = Int16(source.weights[k]) }
+      }
+    }
+    self.firstSource = firstSource
+    self.firstMeanSource = firstMeanSource
+    var samplePlace: [Int] = []
+    var samplePlanes = 0
+    for sampled in isSampled {
+      samplePlace.append(sampled ? samplePlanes : -1)
+      if sampled { samplePlanes += 1 }
+    }
+    self.samplePlace = samplePlace
+    self.samplePlanes = samplePlanes
   }
 
   private var hasMagnitudes: Bool { if case .none = magnitude { false } else { true } }
 
-  private func magnitudeStride(_ width: Int) -> Int { width + 2 * Int(SC_MAGNITUDE_MARGIN) }
-  private func magnitudeSize(_ width: Int, _ height: Int) -> Int {
-    (height + 2 * Int(SC_MAGNITUDE_MARGIN)) * magnitudeStride(width)
+  private func paddedSize(_ width: Int, _ height: Int) -> Int {
+    (height + 2 * Int(SC_MAGNITUDE_MARGIN)) * (width + 2 * Int(SC_MAGNITUDE_MARGIN))
   }
 
-  /// Everything of a plane but its contexts' base.
-  private func plane(
-    channel c: Int, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
-    magnitudes planes: AlignedBuffer<UInt8>?
-  ) -> sc_plane {
+  /// Everything of a plane but what its sources contribute.
+  private func plane(channel c: Int, _ segment: Contexts) -> sc_plane {
     let contexts = table.channels[c]
+    let size = paddedSize(segment.width, segment.height)
     var plane = sc_plane()
-    plane.width = Int32(width)
-    plane.height = Int32(height)
-    plane.values = values + c * width * height
-    if let planes { plane.magnitudes = planes.base + c * magnitudeSize(width, height) }
+    plane.width = Int32(segment.width)
+    plane.height = Int32(segment.height)
+    plane.values = segment.values + c * segment.width * segment.height
+    if let planes = segment.magnitudes { plane.magnitudes = planes.base + c * size }
+    if let planes = segment.samples, samplePlace[c] >= 0 { plane.samples = planes.base + samplePlace[c] * size }
     switch magnitude {
     case .none: plane.magnitude_kind = Int32(SC_MAGNITUDE_NONE.rawValue)
     case .threshold: plane.magnitude_kind = Int32(SC_MAGNITUDE_THRESHOLD.rawValue)
     case .table: plane.magnitude_kind = Int32(SC_MAGNITUDE_TABLE.rawValue)
     }
-    plane.threshold = Int32(contexts.threshold)
+    plane.low = Int32(contexts.low)
+    plane.high = Int32(contexts.high)
     plane.table = UnsafePointer(magnitudes.base)
     plane.cdfs = UnsafePointer(cdfs.base)
     plane.cdf_index = UnsafePointer(indices.base + firstIndex[c])
-    if levelTable[c] >= 0 {
-      plane.level_of = UnsafePointer(levels.base + levelTable[c] * 1024)
+    guard levelTable[c] >= 0 else { return plane }
+    plane.level_of = UnsafePointer(levels.base + levelTable[c] * 1024)
+    if contexts.levels > 1 {
       withUnsafeMutableBytes(of: &plane.weight) { raw in
         let weight = raw.assumingMemoryBound(to: Int32.self)
         for i in 0..<6 { weight[i] = Int32(contexts.weights[i]) }
       }
       plane.shift = Int32(contexts.shift)
+    }
+    if let mean = contexts.mean {
+      withUnsafeMutableBytes(of: &plane.mean_weight) { raw in
+        let weight = raw.assumingMemoryBound(to: Int32.self)
+        for i in 0..<6 { weight[i] = Int32(mean.weights[i]) }
+      }
+      plane.mean_shift = Int32(mean.shift)
+      plane.phase_bits = Int32(mean.phaseBits)
     }
     return plane
   }
@@ -115,18 +168,23 @@ final class EntropyCoder {
     let height: Int
     /// [channels][height][width]
     let values: UnsafeMutablePointer<Int16>
+    /// Padded planes; the coder fills them.
     fileprivate let magnitudes: AlignedBuffer<UInt8>?
+    fileprivate let samples: AlignedBuffer<Int16>?
     fileprivate let base: AlignedBuffer<UInt16>
+    fileprivate let meanBase: AlignedBuffer<Int32>?
+    /// The last active channel.
     fileprivate var previous = -1
 
     fileprivate init(_ coder: EntropyCoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
       self.width = width
       self.height = height
       self.values = values
-      magnitudes =
-        coder.hasMagnitudes
-        ? AlignedBuffer(count: coder.table.channelCount * coder.magnitudeSize(width, height), zero: 0) : nil
+      let size = coder.paddedSize(width, height)
+      magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: coder.table.channelCount * size, zero: 0) : nil
+      samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size, zero: 0) : nil
       base = AlignedBuffer(count: width * height, zero: 0)
+      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: width * height, zero: 0) : nil
     }
   }
 
@@ -134,46 +192,60 @@ final class EntropyCoder {
     Contexts(self, width: width, height: height, values: values)
   }
 
-  /// Walks channels at some positions of the coding order. `code` is given each active channel's plane, with its
-  /// contexts' base, and returns whether to go on; the magnitudes of the others are filled here.
+  /// What earlier channels contribute to the sums of a plane. Channels that are not active contribute nothing.
+  private func addSources(
+    _ c: Int, _ plane: inout sc_plane, _ contexts: Contexts, active: [Bool], scales: UnsafePointer<UInt8>?
+  ) {
+    let channel = table.channels[c]
+    let width = Int32(contexts.width)
+    let height = Int32(contexts.height)
+    let size = paddedSize(contexts.width, contexts.height)
+    if channel.levels > 1, let magnitudes = contexts.magnitudes, !channel.sources.isEmpty || channel.scaleWeight > 0 {
+      withUnsafeTemporaryAllocation(of: sc_context_source.self, capacity: channel.sources.count) { sources in
+        var count = 0
+        for (i, source) in channel.sources.enumerated() {
+          let from = source.channel == ContextSource.previousActive ? contexts.previous : source.channel
+          guard from >= 0, active[from] else { continue }
+          sources[count] = sc_context_source(
+            magnitudes: magnitudes.base + from * size, weight: sourceWeights.base + 9 * (firstSource[c] + i))
+          count += 1
+        }
+        let usesScales = scales != nil && channel.scaleWeight > 0
+        sc_context_base(
+          contexts.base.base, width, height, sources.baseAddress, Int32(count),
+          usesScales ? scales! + c * contexts.width * contexts.height : nil, Int32(channel.scaleWeight))
+      }
+      plane.base = UnsafePointer(contexts.base.base)
+    }
+    guard let mean = channel.mean, !mean.sources.isEmpty, let samples = contexts.samples,
+      let base = contexts.meanBase
+    else { return }
+    withUnsafeTemporaryAllocation(of: sc_mean_source.self, capacity: mean.sources.count) { sources in
+      var count = 0
+      for (i, source) in mean.sources.enumerated() where active[source.channel] {
+        sources[count] = sc_mean_source(
+          samples: samples.base + samplePlace[source.channel] * size,
+          weight: meanWeights.base + 9 * (firstMeanSource[c] + i))
+        count += 1
+      }
+      sc_mean_base(base.base, width, height, sources.baseAddress, Int32(count))
+    }
+    plane.mean_base = UnsafePointer(base.base)
+  }
+
+  /// Walks channels at some positions of the coding order. `code` is given each active channel's plane, with what its
+  /// sources contribute, and returns whether to go on.
   ///
   /// `scales` are [channels][height][width] of the hyperprior, nil without one.
   private func forEachPlane(
     _ positions: Range<Int>, _ contexts: Contexts, active: [Bool], scales: UnsafePointer<UInt8>?,
     code: (inout sc_plane) -> Bool
   ) -> Bool {
-    let width = contexts.width
-    let height = contexts.height
-    let size = width * height
     for position in positions {
       let c = table.order[position]
-      var plane = self.plane(
-        channel: c, width: width, height: height, values: contexts.values, magnitudes: contexts.magnitudes)
-      guard active[c] else {
-        if hasMagnitudes { sc_magnitudes_fill(&plane) }
-        continue
-      }
-      let channel = table.channels[c]
-      let weight = UInt16(channel.scaleWeight)
-      if !channel.sources.isEmpty || weight > 0 {
-        let base = contexts.base.base
-        if let scales, weight > 0 {
-          let scale = scales + c * size
-          for i in 0..<size { base[i] = weight &* UInt16(scale[i]) }
-        } else {
-          base.update(repeating: 0, count: size)
-        }
-        for source in channel.sources {
-          let channel = source.channel == ContextSource.previousActive ? contexts.previous : source.channel
-          guard channel >= 0, let magnitudes = contexts.magnitudes else { continue }
-          source.weights.withUnsafeBufferPointer { weights in
-            sc_context_accumulate(
-              base, magnitudes.base + channel * magnitudeSize(width, height), Int32(width), Int32(height),
-              weights.baseAddress)
-          }
-        }
-        plane.base = UnsafePointer(base)
-      }
+      guard active[c] else { continue }
+      var plane = self.plane(channel: c, contexts)
+      addSources(c, &plane, contexts, active: active, scales: scales)
       guard code(&plane) else { return false }
       contexts.previous = c
     }

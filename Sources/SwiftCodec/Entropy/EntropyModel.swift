@@ -35,10 +35,82 @@ struct ContextSource {
   static let previousActive = 65535
 }
 
+/// The values of a channel coded before, weighted, that take part in a mean.
+struct MeanSource {
+  var channel: Int
+  /// 3×3, row by row.
+  var weights: [Int]
+}
+
+/// A linear prediction of a channel's samples.
+struct MeanPredictor {
+  /// Left, left of left, top left, top, top right, top of top.
+  var weights: [Int]
+  var sources: [MeanSource]
+  /// The weights are in units of 2^−shift.
+  var shift: Int
+  /// The fraction of the mean chooses among 2^phaseBits CDFs of a level.
+  var phaseBits: Int
+
+  /// What is taken off a sample, and the phase, of a sum of weighted values.
+  func split(_ sum: Int) -> (offset: Int, phase: Int) {
+    let t = sum + (1 << (shift - 1))
+    return (t >> shift, t >> (shift - phaseBits) & ((1 << phaseBits) - 1))
+  }
+
+  init(
+    parsing reader: inout ByteReader<ModelError>, _ position: [Int], _ channel: Int, _ place: ModelLocation
+  ) throws(ModelError) {
+    phaseBits = Int(try reader.u8())
+    guard phaseBits <= 3 else { throw .value(place, field: "phase bits", value: phaseBits, valid: 0...3) }
+    shift = Int(try reader.u8())
+    let valid = max(1, phaseBits)...15
+    guard valid ~= shift else { throw .value(place, field: "shift of the mean", value: shift, valid: valid) }
+    // The coder's sums of weighted samples are 32 bits wide.
+    var sum = 0
+    func weights(_ count: Int) throws(ModelError) -> [Int] {
+      var weights: [Int] = []
+      for _ in 0..<count {
+        let weight = Int(try reader.i16())
+        sum += abs(weight)
+        weights.append(weight)
+      }
+      guard sum <= 32767 else { throw .value(place, field: "sum of weights", value: sum, valid: 0...32767) }
+      return weights
+    }
+    self.weights = try weights(6)
+    sources = []
+    let count = Int(try reader.u8())
+    guard count <= 16 else { throw .value(place, field: "sources of the mean", value: count, valid: 0...16) }
+    for _ in 0..<count {
+      let source = Int(try reader.u16())
+      guard source < position.count, position[source] < position[channel] else {
+        throw .entropy(place, "a source of the mean is not coded before the channel")
+      }
+      sources.append(MeanSource(channel: source, weights: try weights(9)))
+    }
+  }
+
+  func serialise(_ out: inout ByteWriter) {
+    out.u8(UInt8(phaseBits))
+    out.u8(UInt8(shift))
+    for w in weights { out.i16(Int16(w)) }
+    out.u8(UInt8(sources.count))
+    for source in sources {
+      out.u16(UInt16(source.channel))
+      for w in source.weights { out.i16(Int16(w)) }
+    }
+  }
+}
+
 /// How the samples of one channel choose their CDFs.
 struct ChannelContexts {
-  var threshold = 0
-  /// Of each level; one level only means no contexts.
+  /// With magnitude rule threshold: magnitude 0 of the values from low up to, not including, high.
+  var low = 0
+  var high = 0
+  /// nil: the mean is 0.
+  var mean: MeanPredictor?
+  /// Of each level and phase of the mean, [levels][phases].
   var cdf: [Int]
   /// Left, left of left, top left, top, top right, top of top.
   var weights: [UInt8] = []
@@ -48,6 +120,8 @@ struct ChannelContexts {
   var shift = 0
   /// Of level 1 upwards, not decreasing.
   var bounds: [Int] = []
+
+  var levels: Int { bounds.count + 1 }
 }
 
 /// The entropy model of the latent at one rate point.
@@ -106,6 +180,7 @@ extension EntropyModel {
     case 2:
       let table = Array(reader.bytes[try reader.range(count: 64)])
       for i in 1..<64 where table[i] < table[i - 1] { throw .entropy(place, "the magnitude table decreases") }
+      guard table[63] <= 127 else { throw .entropy(place, "a magnitude is larger than 127") }
       magnitude = .table(table)
     default: throw .entropy(place, "unknown magnitude rule")
     }
@@ -184,10 +259,16 @@ extension EntropyModel {
     _ channel: Int, hasScales: Bool, _ place: ModelLocation
   ) throws(ModelError) -> ChannelContexts {
     var contexts = ChannelContexts(cdf: [])
-    if case .threshold = magnitude { contexts.threshold = Int(try reader.i16()) }
+    if case .threshold = magnitude {
+      contexts.low = Int(try reader.i16())
+      contexts.high = Int(try reader.i16())
+    }
     let levels = Int(try reader.u8())
     guard 1...64 ~= levels else { throw .value(place, field: "levels", value: levels, valid: 1...64) }
-    for _ in 0..<levels {
+    if case .table = magnitude, try reader.u8() != 0 {
+      contexts.mean = try MeanPredictor(parsing: &reader, position, channel, place)
+    }
+    for _ in 0..<(levels << (contexts.mean?.phaseBits ?? 0)) {
       let index = Int(try reader.u16())
       guard index < cdfCount else { throw .value(place, field: "CDF", value: index, valid: 0...(cdfCount - 1)) }
       contexts.cdf.append(index)
@@ -195,11 +276,15 @@ extension EntropyModel {
     if levels == 1 { return contexts }
     if case .none = magnitude, !hasScales { throw .entropy(place, "levels without magnitudes") }
     var sum = 0
-    for _ in 0..<6 {
-      let weight = try reader.u8()
-      sum += Int(weight)
-      contexts.weights.append(weight)
+    func weights(_ count: Int) throws(ModelError) -> [UInt8] {
+      let weights = Array(reader.bytes[try reader.range(count: count)])
+      for weight in weights where weight > 127 {
+        throw .value(place, field: "weight", value: Int(weight), valid: 0...127)
+      }
+      sum = weights.reduce(sum) { $0 + Int($1) }
+      return weights
     }
+    contexts.weights = try weights(6)
     let sources = Int(try reader.u8())
     guard sources <= 16 else { throw .value(place, field: "sources", value: sources, valid: 0...16) }
     for _ in 0..<sources {
@@ -209,9 +294,7 @@ extension EntropyModel {
           throw .entropy(place, "a source is not coded before the channel")
         }
       }
-      let weights = Array(reader.bytes[try reader.range(count: 9)])
-      sum = weights.reduce(sum) { $0 + Int($1) }
-      contexts.sources.append(ContextSource(channel: source, weights: weights))
+      contexts.sources.append(ContextSource(channel: source, weights: try weights(9)))
     }
     if hasScales { contexts.scaleWeight = Int(try reader.u8()) }
     // The coder's sums are 16 bits wide.
@@ -256,10 +339,17 @@ extension EntropyModel {
         for f in cdf.frequencies { out.u16(f) }
       }
       for channel in table.channels {
-        if case .threshold = magnitude { out.i16(Int16(channel.threshold)) }
-        out.u8(UInt8(channel.cdf.count))
+        if case .threshold = magnitude {
+          out.i16(Int16(channel.low))
+          out.i16(Int16(channel.high))
+        }
+        out.u8(UInt8(channel.levels))
+        if case .table = magnitude {
+          out.u8(channel.mean == nil ? 0 : 1)
+          channel.mean?.serialise(&out)
+        }
         for index in channel.cdf { out.u16(UInt16(index)) }
-        if channel.cdf.count == 1 { continue }
+        if channel.levels == 1 { continue }
         out.append(channel.weights)
         out.u8(UInt8(channel.sources.count))
         for source in channel.sources {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#if !hasFeature(Embedded)
+
+  extension EntropyFitter {
+    /// Ideal code length of this corpus under an entropy model fitted to another one.
+    public func bits(_ model: FittedEntropy) -> Double {
+      let table = model.table
+      let residuals = forEachChannel { c in Residuals(self, c, table.channels[c].mean) }
+      let magnitudes = forEachChannel { c -> [UInt8] in
+        var out = [UInt8](repeating: 0, count: grid.count + 1)
+        for r in coded[c] {
+          for i in r {
+            switch model.magnitude {
+            case .none: break
+            case .threshold:
+              let v = Int(corpus.values[c][i])
+              out[i] = v < table.channels[c].low || v >= table.channels[c].high ? 1 : 0
+            case .table(let t): out[i] = t[min(Int(residuals[c].values[i].magnitude), 63)]
+            }
+          }
+        }
+        return out
+      }
+      // Of the last active channel before each one.
+      var previous = [[UInt8]](repeating: [], count: channels)
+      if case .threshold = model.magnitude {
+        var last = [UInt8](repeating: 0, count: grid.count + 1)
+        for c in table.order {
+          previous[c] = last
+          for r in coded[c] { for i in r { last[i] = magnitudes[c][i] } }
+        }
+      }
+      let bits = forEachChannel { c -> Double in
+        let contexts = table.channels[c]
+        var sums = [Int](repeating: 0, count: grid.count)
+        func add(_ weight: UInt8, _ plane: [UInt8], _ at: [Int32]) {
+          guard weight > 0 else { return }
+          for i in 0..<grid.count { sums[i] += Int(weight) * Int(plane[Int(at[i])]) }
+        }
+        if !contexts.weights.isEmpty { for k in 0..<6 { add(contexts.weights[k], magnitudes[c], grid.causal[k]) } }
+        for s in contexts.sources {
+          let plane = s.channel == ContextSource.previousActive ? previous[c] : magnitudes[s.channel]
+          for k in 0..<9 { add(s.weights[k], plane, grid.around[k]) }
+        }
+        var levels = [Int](repeating: 0, count: 1024)
+        for bound in contexts.bounds { for s in bound..<1024 { levels[s] += 1 } }
+        let phases = 1 << residuals[c].phaseBits
+        let low = residuals[c].low
+        let n = residuals[c].count
+        var counts = [[Double]](repeating: [Double](repeating: 0, count: n), count: contexts.cdf.count)
+        for r in coded[c] {
+          for i in r {
+            let level = levels[min(1023, sums[i] >> contexts.shift)]
+            let phase = phases > 1 ? Int(residuals[c].phases[i]) : 0
+            counts[level * phases + phase][Int(residuals[c].values[i]) - low] += 1
+          }
+        }
+        var sum = 0.0
+        for (i, index) in contexts.cdf.enumerated() {
+          sum += table.cdfs[index].bits(Histogram(minimum: low, counts: counts[i]))
+        }
+        let active = Double(activePictures[c].count { $0 })
+        sum += active * (15 - binaryLogarithm(Double(table.active[c])))
+        sum += (Double(corpus.pictures) - active) * (15 - binaryLogarithm(Double(32768 - table.active[c])))
+        return sum
+      }
+      return bits.reduce(0, +)
+    }
+  }
+
+#endif

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#if !hasFeature(Embedded)
+
+  /// What a step of fitting leaves of the code length of the fitting set.
+  public struct FittingStep: Sendable {
+    public let name: String
+    public let bits: Double
+  }
+
+  /// An entropy model of one rate point, fitted to a corpus.
+  public struct FittedEntropy: Sendable {
+    public let kind: EntropyKind
+    public let steps: [FittingStep]
+    let magnitude: MagnitudeRule
+    let table: EntropyTable
+
+    /// Bytes that it takes of a model file.
+    public var size: Int { EntropyModel(kind: kind, magnitude: magnitude, tables: [table]).serialised().count }
+  }
+
+  /// Fits entropy models of one rate point to a corpus of latents.
+  public final class EntropyFitter {
+    let corpus: LatentCorpus
+    let threads: Int
+    let grid: CorpusGrid
+    /// Most frequent value of each channel.
+    let mode: [Int]
+    /// By channel: the pictures in which it is active.
+    let activePictures: [[Bool]]
+    /// Probability that a channel is active, in 1/2^15.
+    let activity: [Int]
+    /// By channel: the ranges of the samples that are coded.
+    let coded: [[Range<Int>]]
+    /// Lowest and highest coded value of each channel.
+    let range: [ClosedRange<Int>]
+
+    public init(_ corpus: LatentCorpus, threads: Int) {
+      precondition(corpus.pictures > 0)
+      self.corpus = corpus
+      self.threads = threads
+      let grid = CorpusGrid(corpus.sizes)
+      self.grid = grid
+      var mode: [Int] = []
+      var activePictures: [[Bool]] = []
+      var coded: [[Range<Int>]] = []
+      var range: [ClosedRange<Int>] = []
+      for values in corpus.values {
+        var low = 0
+        var high = 0
+        for v in values {
+          low = min(low, Int(v))
+          high = max(high, Int(v))
+        }
+        var counts = [Int](repeating: 0, count: high - low + 1)
+        for v in values { counts[Int(v) - low] += 1 }
+        counts[-low] -= 1
+        var best = 0
+        for i in counts.indices where counts[i] > counts[best] { best = i }
+        mode.append(best + low)
+        let m = Int16(best + low)
+        let active = corpus.sizes.indices.map { p in
+          values[grid.starts[p]..<grid.starts[p + 1]].contains { $0 != m }
+        }
+        activePictures.append(active)
+        var ranges: [Range<Int>] = []
+        for p in active.indices where active[p] {
+          let new = grid.starts[p]..<grid.starts[p + 1]
+          if let last = ranges.last, last.upperBound == new.lowerBound {
+            ranges[ranges.count - 1] = last.lowerBound..<new.upperBound
+          } else {
+            ranges.append(new)
+          }
+        }
+        coded.append(ranges)
+        range.append(low...high)
+      }
+      self.mode = mode
+      self.activePictures = activePictures
+      self.coded = coded
+      self.range = range
+      activity = activePictures.map { active in
+        let p = (Double(active.count { $0 }) + 0.5) / Double(active.count + 1)
+        return min(32767, max(1, Int(p * 32768)))
+      }
+    }
+
+    var channels: Int { corpus.channels }
+
+    public func fit(_ kind: EntropyKind) -> FittedEntropy {
+      switch kind {
+      case .static: fitStatic()
+      case .paper: fitPaper()
+      case .rich: fitRich()
+      }
+    }
+
+    /// One result for each channel, in parallel.
+    func forEachChannel<T>(_ body: (Int) -> T) -> [T] { concurrentMap(channels, body) }
+
+    func concurrentMap<T>(_ count: Int, _ body: (Int) -> T) -> [T] {
+      var results = [T?](repeating: nil, count: count)
+      results.withUnsafeMutableBufferPointer { results in
+        // Each thread writes its own elements.
+        nonisolated(unsafe) let out = results.baseAddress!
+        parallel(threads: threads, count: count) { out[$0] = body($0) }
+      }
+      return results.map { $0! }
+    }
+
+    /// Coded values of a channel.
+    func histogram(_ c: Int) -> Histogram {
+      var counts = [Double](repeating: 0, count: range[c].count)
+      corpus.values[c].withUnsafeBufferPointer { values in
+        for r in coded[c] { for i in r { counts[Int(values[i]) - range[c].lowerBound] += 1 } }
+      }
+      return Histogram(minimum: range[c].lowerBound, counts: counts)
+    }
+
+    /// Bits of the flags that tell which channels are active.
+    var activityBits: Double {
+      var bits = 0.0
+      for c in 0..<channels {
+        let active = Double(activePictures[c].count { $0 })
+        bits += active * (15 - binaryLogarithm(Double(activity[c])))
+        bits += (Double(corpus.pictures) - active) * (15 - binaryLogarithm(Double(32768 - activity[c])))
+      }
+      return bits
+    }
+
+    /// Channels by falling mean magnitude.
+    func energyOrder() -> [Int] {
+      let energy = forEachChannel { c in
+        var sum = 0
+        for v in corpus.values[c] { sum += Int(v.magnitude) }
+        return sum
+      }
+      return Array(0..<channels).sorted { (energy[$0], $1) > (energy[$1], $0) }
+    }
+
+    // MARK: One CDF a channel
+
+    /// The CDF that a channel has without contexts.
+    func unconditional(_ histogram: Histogram) -> CDF {
+      CDF(histogram, parent: CDF(minimum: 0, frequencies: [32767, 1]), strength: 1)
+    }
+
+    func fitStatic() -> FittedEntropy {
+      let cdfs = forEachChannel { c in unconditional(histogram(c)) }
+      var bits = activityBits
+      for c in 0..<channels { bits += cdfs[c].bits(histogram(c)) }
+      let all = bits - activityBits
+      let table = EntropyTable(
+        mode: mode, active: activity, order: Array(0..<channels), cdfs: cdfs,
+        channels: (0..<channels).map { ChannelContexts(cdf: [$0]) })
+      return FittedEntropy(
+        kind: .static,
+        steps: [
+          FittingStep(name: "one CDF a channel, all channels coded", bits: bitsWithoutActivity()),
+          FittingStep(name: "activity flags", bits: all + activityBits),
+        ], magnitude: .none, table: table)
+    }
+
+    /// One CDF a channel for all pictures.
+    private func bitsWithoutActivity() -> Double {
+      forEachChannel { c in
+        var counts = [Double](repeating: 0, count: range[c].count)
+        for v in corpus.values[c].dropLast() { counts[Int(v) - range[c].lowerBound] += 1 }
+        let all = Histogram(minimum: range[c].lowerBound, counts: counts)
+        return unconditional(all).bits(all)
+      }.reduce(0, +)
+    }
+  }
+
+  extension ModelFileParser {
+    /// A model file with other ENTR sections: those of the kinds given are replaced or added, the others stay.
+    static func replacing(_ models: [EntropyModel], in bytes: [UInt8]) throws(ModelError) -> [UInt8] {
+      var parser = ModelFileParser(bytes)
+      try parser.parse()
+      var all = models
+      for model in parser.entropyModels where !models.contains(where: { $0.kind == model.kind }) { all.append(model) }
+      all.sort { $0.kind.rawValue < $1.kind.rawValue }
+      var out = ByteWriter()
+      out.append(Array(bytes[0..<8]))
+      var offset = 8
+      for section in parser.sections {
+        let end = offset + 12 + section.size
+        if section.tag == "END " {
+          for model in all {
+            let payload = model.serialised()
+            let start = out.bytes.count
+            out.append(Array("ENTR".utf8))
+            out.u32(UInt32(payload.count))
+            out.append(payload)
+            out.u32(crc32c(out.bytes, in: start..<out.bytes.count))
+          }
+        }
+        if section.tag != "ENTR" { out.append(Array(bytes[offset..<end])) }
+        offset = end
+      }
+      return out.bytes
+    }
+  }
+
+  /// A model file whose entropy models are replaced by fitted ones, which must be of all its rate points in their order.
+  ///
+  /// Models of other kinds stay as they are.
+  public func modelFile(
+    _ bytes: [UInt8], replacingEntropyBy fits: [[FittedEntropy]]
+  ) throws(ModelError) -> [UInt8] {
+    var models: [EntropyModel] = []
+    for ofKind in fits {
+      guard let first = ofKind.first else { continue }
+      models.append(EntropyModel(kind: first.kind, magnitude: first.magnitude, tables: ofKind.map { $0.table }))
+    }
+    let out = try ModelFileParser.replacing(models, in: bytes)
+    _ = try Model(out)
+    return out
+  }
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import SwiftCodec
+
+enum FitCommand: Command {
+  static let name = "fit"
+  static let summary = "Fit entropy models to the latents of a folder of pictures."
+  static let operands = "--images DIR -o OUT.scm"
+  static let operandCount = 0...0
+  static let options = [
+    CodecOptions.model,
+    OptionSpec("images", value: "DIR", "PNG and PNM files; never those that results are measured on"),
+    OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
+    OptionSpec("entropy", value: "LIST", "what to fit, such as static,paper; all by default, the model's others stay"),
+    OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
+    OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
+  ]
+  static let notes = """
+    static: one CDF a channel. paper: four contexts by thresholds on left, top and the previous channel. rich: linear
+    means, and levels by weighted sums of neighbouring magnitudes, here and in earlier channels. Tables tell the bits
+    of the fitting set after each step. Pictures that were stored with losses should be reduced in size before.
+    """
+
+  static func run(_ arguments: Arguments) throws(ToolError) {
+    guard let folder = arguments.string("images"), let output = arguments.string("output") else {
+      throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
+    }
+    let modelBytes = if let file = arguments.string("model") { try readFile(file) } else { Model.embeddedBytes() }
+    let model = try parseModel(modelBytes, arguments.string("model") ?? "the default model")
+    let kinds = try entropyKinds(arguments)
+    let holdOut = try arguments.integer("hold-out", in: 2...1_000_000)
+    var execution = Execution()
+    execution.threads = try arguments.integer("threads", in: 1...1024) ?? 1
+    let files = try listFolder(folder).filter { file in
+      [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
+    }
+    guard files.count > (holdOut == nil ? 0 : 1) else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
+
+    let analyser = LatentAnalyser(model: model)
+    var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
+    for ratePoint in model.ratePoints.indices {
+      var corpus = LatentCorpus(channels: model.latentChannels(ratePoint: ratePoint))
+      var held = corpus
+      for (number, file) in files.enumerated() {
+        Progress.show("rate point \(ratePoint): \(file) (\(number + 1) of \(files.count))")
+        let picture = try readPicture("\(folder)/\(file)")
+        if let holdOut, number % holdOut == 0 {
+          analyser.add(picture, ratePoint: ratePoint, to: &held, execution: execution)
+        } else {
+          analyser.add(picture, ratePoint: ratePoint, to: &corpus, execution: execution)
+        }
+      }
+      let fitter = EntropyFitter(corpus, threads: execution.threads)
+      var rows = [["rate point \(ratePoint)", "kB", "saved", "bits/sample"]]
+      var heldRows = [["held out", "kB", "saved", "bits/sample"]]
+      for (i, kind) in kinds.enumerated() {
+        Progress.show("rate point \(ratePoint): \(kind.name)")
+        let fit = fitter.fit(kind)
+        fits[i].append(fit)
+        // The first steps are the same for all kinds.
+        append(fit.steps.dropFirst(rows.count > 1 ? 2 : 0).map { ($0.name, $0.bits) }, to: &rows, of: corpus)
+        if holdOut != nil {
+          append([("\(kind.name)", EntropyFitter(held, threads: execution.threads).bits(fit))], to: &heldRows, of: held)
+        }
+      }
+      Progress.clear()
+      try printOutput(table(rows + (holdOut == nil ? [] : heldRows)) + "\n")
+    }
+    let result: [UInt8]
+    do { result = try modelFile(modelBytes, replacingEntropyBy: fits) } catch {
+      throw .inconsistent("the fitted model is not valid: \(error.description)")
+    }
+    try writeFile(output, result)
+    let fitted = try parseModel(result, output)
+    for (kind, fit) in zip(kinds, fits) {
+      try printOutput("\(kind.name): \(fit.reduce(0) { $0 + $1.size }) bytes\n")
+    }
+    try printOutput("\(output): \(result.count) bytes, model \(hexadecimal(fitted.id))\n")
+  }
+
+  private static func entropyKinds(_ arguments: Arguments) throws(ToolError) -> [EntropyKind] {
+    let fittable: [EntropyKind] = [.static, .paper, .rich]
+    guard let list = arguments.string("entropy") else { return fittable }
+    var kinds: [EntropyKind] = []
+    for word in list.split(separator: ",") {
+      guard let kind = fittable.first(where: { "\($0.name)" == word }), !kinds.contains(kind) else {
+        throw .usage("--entropy \(list): a list of \(fittable.map { "\($0.name)" }.joined(separator: ", "))")
+      }
+      kinds.append(kind)
+    }
+    return kinds
+  }
+
+  /// A line for each step, with what it saves over the first line.
+  private static func append(_ steps: [(String, Double)], to rows: inout [[String]], of corpus: LatentCorpus) {
+    for (name, bits) in steps {
+      let first = rows.count > 1 ? Double(rows[1][1]) ?? 0 : bits / 8000
+      rows.append([
+        name, fixed(bits / 8000, 3), first > 0 ? fixed(100 * (bits / 8000 / first - 1), 2) + " %" : "",
+        fixed(bits / Double(corpus.positions * corpus.channels), 4),
+      ])
+    }
+  }
+}
