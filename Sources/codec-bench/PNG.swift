@@ -16,7 +16,7 @@ enum PNGError: Error {
   case size(chunk: String, Int)
   /// A chunk that a decoder must know, of a type that this one does not.
   case unknown(chunk: String)
-  /// Width and height are 1…65535.
+  /// Width and height are 1…65535, and there are at most 2^28 pixels.
   case dimensions(UInt32, UInt32)
   /// Colour types are 0, 2, 3, 4, 6; bit depths 1, 2, 4, 8, 16 as the colour type allows.
   case format(colorType: UInt8, depth: UInt8)
@@ -39,7 +39,7 @@ enum PNGError: Error {
     case .order(let chunk): "PNG chunk \(chunk) is out of place"
     case .size(let chunk, let size): "PNG chunk \(chunk) cannot have \(size) bytes"
     case .unknown(let chunk): "unknown critical PNG chunk \(chunk)"
-    case .dimensions(let width, let height): "a PNG picture of \(width)x\(height) is not within 1x1 to 65535x65535"
+    case .dimensions(let width, let height): "a PNG picture of \(width)x\(height) is not within 1x1 to 65535x65535 and 2^28 pixels"
     case .format(let colorType, let depth): "PNG colour type \(colorType) with \(depth) bits does not exist"
     case .method(let compression, let filter, let interlace):
       "unknown PNG compression, filter or interlace method (\(compression), \(filter), \(interlace))"

@@ -9,7 +9,7 @@ extension PNG {
   /// stretched to 0…255. Pixels with alpha are put on white. Gamma and colour profiles are not applied, and what
   /// follows IEND is ignored.
   ///
-  /// Memory: the file, its inflated rows (at most 1032 times the file) and the picture.
+  /// Memory: the file, its inflated rows (at most 1032 times the file, and at most 2^28 pixels) and the picture.
   static func read(_ bytes: [UInt8]) throws(PNGError) -> Picture {
     let file = try PNGFile(bytes)
     let size = file.passes.reduce(0) { $0 + ($1.rowBytes + 1) * $1.height }
@@ -136,7 +136,9 @@ private struct PNGFile {
     guard data.count == 13 else { throw .size(chunk: "IHDR", data.count) }
     let at = data.startIndex
     let (width, height) = (bigEndian32(data, at), bigEndian32(data, at + 4))
-    guard (1...65535).contains(width), (1...65535).contains(height) else { throw .dimensions(width, height) }
+    guard (1...65535).contains(width), (1...65535).contains(height), width * height <= 1 << 28 else {
+      throw .dimensions(width, height)
+    }
     (self.width, self.height) = (Int(width), Int(height))
     let depths: [UInt8]
     switch data[at + 9] {
