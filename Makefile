@@ -129,9 +129,9 @@ train:
 export:
 	cd Training && $(PYTHON) export.py $(ARGUMENTS)
 
-# The paper's second table on a folder of pictures: make table2 PICTURES=…
+# The second table of the paper on a folder of pictures: make table2 PICTURES=…
 table2: tool
-	$(TOOL) table2 $(PICTURES)
+	scripts/table2.sh $(TOOL) $(PICTURES) $(OUT)/table2
 
 clean:
 	rm -rf .build .build-* demo

@@ -5,7 +5,7 @@
 struct RandomGraph {
   var random: SplitMix
   var file = ModelFileWriter()
-  /// Of the latent.
+  /// Of the latent, or of the hyper-latent.
   let coarsest: Int
 
   init(seed: UInt64) {
@@ -15,13 +15,51 @@ struct RandomGraph {
     let classes = random.int(0...2)
     file.widths = (0..<file.ratePoints).map { _ in (0..<classes).map { _ in random.int(1...12) } }
     let latent = makeGraph(
-      role: 0, input: ModelFileWriter.Tensor(channels: 3, bits: 8, q: 0, level: 0),
+      role: 0, inputs: [ModelFileWriter.Tensor(channels: 3, bits: 8, q: 0, level: 0)],
       target: Target(level: coarsest, channels: random.int(1...10), anyClass: true, q: 0...0))
     var input = latent
     input.bits = 15
-    _ = makeGraph(role: 1, input: input, target: Target(level: 0, channels: 3, anyClass: false, q: 0...7))
+    _ = makeGraph(role: 1, inputs: [input], target: Target(level: 0, channels: 3, anyClass: false, q: 0...7))
     file.entropy = [
       ModelFileWriter.flatEntropy(channels: (0..<file.ratePoints).map { file.width(latent, $0) })
+    ]
+  }
+
+  /// With a hyperprior: hyper-analysis, hyper-synthesis and one to three slices.
+  init(hyperpriorSeed seed: UInt64) {
+    random = SplitMix(seed)
+    let level = random.int(1...2)
+    coarsest = level + random.int(0...2)
+    file.ratePoints = random.int(1...2)
+    file.widths = (0..<file.ratePoints).map { _ in [] }
+    let slices = (0..<random.int(1...3)).map { _ in random.int(1...4) }
+    let q = random.int(0...8)
+    let y = makeGraph(
+      role: 0, inputs: [ModelFileWriter.Tensor(channels: 3, bits: 8, q: 0, level: 0)],
+      target: Target(level: level, channels: slices.reduce(0, +), anyClass: false, q: q...q))
+    let z = makeGraph(
+      role: 2, inputs: [y],
+      target: Target(level: coarsest, channels: random.int(1...5), anyClass: false, q: 0...0))
+    var decoded = z
+    decoded.bits = 15
+    let h = makeGraph(
+      role: 3, inputs: [decoded],
+      target: Target(level: level, channels: random.int(1...6), anyClass: false, q: -3...9))
+    for (i, channels) in slices.enumerated() {
+      var before = y
+      before.bits = 15
+      before.channels = slices[..<i].reduce(0, +)
+      _ = makeGraph(
+        role: 4 + i, inputs: i == 0 ? [h] : [h, before],
+        target: Target(level: level, channels: 2 * channels, anyClass: false, q: q...q))
+    }
+    decoded = y
+    decoded.bits = 15
+    _ = makeGraph(
+      role: 1, inputs: [decoded], target: Target(level: 0, channels: 3, anyClass: false, q: 0...7))
+    let points = [Int](repeating: 0, count: file.ratePoints)
+    file.entropy = [
+      ModelFileWriter.flatEntropy(channels: points.map { _ in z.channels } + points.map { _ in y.channels })
     ]
   }
 
@@ -34,9 +72,9 @@ struct RandomGraph {
   }
 
   private mutating func makeGraph(
-    role: Int, input: ModelFileWriter.Tensor, target: Target
+    role: Int, inputs: [ModelFileWriter.Tensor], target: Target
   ) -> ModelFileWriter.Tensor {
-    var graph = ModelFileWriter.Graph(role: role, inputs: [input])
+    var graph = ModelFileWriter.Graph(role: role, inputs: inputs)
     let layers = random.int(1...10)
     var attempts = 0
     while graph.layers.count < layers, attempts < 100 {
