@@ -204,8 +204,11 @@ import Testing
     layout.reserved = 1
     #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
     layout = Self.layout(picture)
-    layout.struct_size = 8
+    layout.struct_size = 7
     #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
+    // Without the fields behind the size.
+    layout.struct_size = 8
+    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_LAYOUT)
     layout = Self.layout(picture)
     var pointer: UnsafeMutablePointer<UInt8>?
     #expect(sc_encode(encoder, nil, &layout, &pointer, &size) == SC_ERROR_ARGUMENT && pointer == nil)
@@ -229,7 +232,7 @@ import Testing
     sc_free(nil)
   }
 
-  /// A later version's larger struct is taken if its new fields are zero.
+  /// A later version's larger struct is taken if its new fields are zero, an earlier one's smaller without the fields.
   @Test func largerStructs() throws {
     let model = try Self.makeModel()
     defer { sc_model_destroy(model) }
@@ -242,6 +245,13 @@ import Testing
     var encoder: OpaquePointer?
     #expect(sc_encoder_create(model, settings, &encoder) == SC_OK)
     sc_encoder_destroy(encoder)
+    // Only size and rate point count.
+    memory.storeBytes(of: 12, as: Int.self)
+    memory.storeBytes(of: 99, toByteOffset: 12, as: UInt32.self)
+    #expect(sc_encoder_create(model, settings, &encoder) == SC_OK)
+    sc_encoder_destroy(encoder)
+    memory.storeBytes(of: 0, toByteOffset: 12, as: UInt32.self)
+    memory.storeBytes(of: size + 16, as: Int.self)
     memory.storeBytes(of: 1, toByteOffset: size + 15, as: UInt8.self)
     #expect(sc_encoder_create(model, settings, &encoder) == SC_ERROR_ARGUMENT)
   }

@@ -16,6 +16,9 @@
 // is used by one thread at a time. There is no global state. Within a call up to `threads` threads work, and
 // all of them have ended when it returns.
 //
+// Structs start with their size. A program that was built with an earlier version of this header has smaller ones:
+// what they lack counts as 0, the default.
+//
 // No function prints, exits or aborts on bad input. If memory runs out the process ends: limit what a
 // bitstream may ask for with sc_decoder_settings.max_pixels.
 #ifndef SWIFTCODEC_H

@@ -24,7 +24,7 @@ final class DecoderHandle {
     guard let bytes, let samples, layout != nil, size >= 0 else {
       throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL")
     }
-    let layout = try ValidLayout(copy(layout, default: sc_picture_layout(), "sc_picture_layout"))
+    let layout = try ValidLayout(copy(layout, zero: sc_picture_layout(), "sc_picture_layout"))
     let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
     let header = try described { () throws(DecodeError) in try BitstreamHeader(parsing: stream) }
     guard layout.width == header.width, layout.height == header.height, layout.channels == header.channels else {
@@ -77,9 +77,8 @@ extension BitstreamHeader {
 public func sc_read_header(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ header: UnsafeMutablePointer<sc_header>!
 ) -> sc_status {
-  guard let bytes, let header, size >= 0 else { return SC_ERROR_ARGUMENT }
-  do throws(CallFailure) { _ = try copy(UnsafePointer(header), default: sc_header(), "sc_header") } catch {
-    return error.status
+  guard let bytes, let header, size >= 0, header.pointee.struct_size >= MemoryLayout<sc_header>.size else {
+    return SC_ERROR_ARGUMENT
   }
   do throws(DecodeError) {
     let read = try BitstreamHeader(
@@ -105,7 +104,7 @@ public func sc_decoder_create(
   out?.pointee = nil
   guard let handle, let out else { return SC_ERROR_ARGUMENT }
   do throws(CallFailure) {
-    let settings = try copy(settings, default: sc_decoder_settings(), "sc_decoder_settings")
+    let settings = try copy(settings, zero: sc_decoder_settings(), "sc_decoder_settings")
     guard settings.reserved == 0 else { return SC_ERROR_ARGUMENT }
     out.pointee = retainedHandle(DecoderHandle(model(handle), settings))
     return SC_OK

@@ -14,7 +14,7 @@ final class EncoderHandle {
   }
 
   func configure(_ pointer: UnsafePointer<sc_encoder_settings>?) throws(CallFailure) {
-    let new = try copy(pointer, default: sc_encoder_settings(), "sc_encoder_settings")
+    let new = try copy(pointer, zero: sc_encoder_settings(), "sc_encoder_settings")
     guard new.rate_point < encoder.model.ratePoints.count else {
       let error = EncodeError.ratePoint(Int(new.rate_point), count: encoder.model.ratePoints.count)
       throw CallFailure(error.status, error.description)
@@ -41,7 +41,7 @@ final class EncoderHandle {
     _ samples: UnsafePointer<UInt8>?, _ layout: UnsafePointer<sc_picture_layout>?
   ) throws(CallFailure) -> [UInt8] {
     guard let samples, layout != nil else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
-    let layout = try ValidLayout(copy(layout, default: sc_picture_layout(), "sc_picture_layout"))
+    let layout = try ValidLayout(copy(layout, zero: sc_picture_layout(), "sc_picture_layout"))
     let row = layout.width * layout.channels
     var packed = [UInt8](repeating: 0, count: row * layout.height)
     packed.withUnsafeMutableBufferPointer { packed in

@@ -95,21 +95,24 @@ extension EntropyKind {
   }
 }
 
-/// Copies a struct of the caller that starts with its size. A larger one, of a later version, may only hold zeros
-/// where this version has nothing; a smaller one is refused.
+/// Copies a struct of the caller that starts with its size. Fields that a smaller one, of an earlier version, does not
+/// have are zero; a larger one, of a later version, may only hold zeros where this version has nothing.
 func copy<T: BitwiseCopyable>(
-  _ pointer: UnsafePointer<T>?, default value: T, _ name: StaticString
+  _ pointer: UnsafePointer<T>?, zero: T, _ name: StaticString
 ) throws(CallFailure) -> T {
-  guard let pointer else { return value }
+  guard let pointer else { return zero }
   let raw = UnsafeRawPointer(pointer)
   let size = raw.load(as: Int.self)
-  guard size >= MemoryLayout<T>.size, size <= 4096 else {
-    throw CallFailure(SC_ERROR_ARGUMENT, "the struct_size of \(name) is not known to this library")
+  guard MemoryLayout<Int>.size...4096 ~= size else {
+    throw CallFailure(SC_ERROR_ARGUMENT, "the struct_size of \(name) is not set")
   }
-  for offset in MemoryLayout<T>.size..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+  let known = min(size, MemoryLayout<T>.size)
+  for offset in known..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
     throw CallFailure(SC_ERROR_ARGUMENT, "\(name) sets a field that this library does not know")
   }
-  return pointer.pointee
+  var value = zero
+  withUnsafeMutableBytes(of: &value) { $0.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: known)) }
+  return value
 }
 
 /// The number of threads that a setting asks for.
