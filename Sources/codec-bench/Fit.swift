@@ -34,7 +34,9 @@ enum FitCommand: Command {
     let files = try listFolder(folder).filter { file in
       [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
     }
-    guard files.count > (holdOut == nil ? 0 : 1) else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
+    guard files.count > (holdOut == nil ? 0 : 1) else {
+      throw .badData(file: folder, "no PNG or PNM files in this folder")
+    }
 
     let analyser = LatentAnalyser(model: model)
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)

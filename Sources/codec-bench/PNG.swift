@@ -39,7 +39,8 @@ enum PNGError: Error {
     case .order(let chunk): "PNG chunk \(chunk) is out of place"
     case .size(let chunk, let size): "PNG chunk \(chunk) cannot have \(size) bytes"
     case .unknown(let chunk): "unknown critical PNG chunk \(chunk)"
-    case .dimensions(let width, let height): "a PNG picture of \(width)x\(height) is not within 1x1 to 65535x65535 and 2^28 pixels"
+    case .dimensions(let width, let height):
+      "a PNG picture of \(width)x\(height) is not within 1x1 to 65535x65535 and 2^28 pixels"
     case .format(let colorType, let depth): "PNG colour type \(colorType) with \(depth) bits does not exist"
     case .method(let compression, let filter, let interlace):
       "unknown PNG compression, filter or interlace method (\(compression), \(filter), \(interlace))"

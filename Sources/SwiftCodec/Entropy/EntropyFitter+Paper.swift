@@ -8,7 +8,8 @@
       var steps = fitStatic().steps
       // §3.1.5
       let spatial = forEachChannel { c in bestInterval(c) }
-      steps.append(FittingStep(name: "left and top against a threshold", bits: spatial.reduce(activityBits) { $0 + $1.bits }))
+      steps.append(
+        FittingStep(name: "left and top against a threshold", bits: spatial.reduce(activityBits) { $0 + $1.bits }))
 
       let states = forEachChannel { c in spatialStates(c, spatial[c].interval) }
       // The flag of the last active channel before the one to be coded.
@@ -57,7 +58,8 @@
         }
         contexts.append(
           ChannelContexts(
-            low: spatial[c].interval.lowerBound, high: spatial[c].interval.upperBound, cdf: indices, weights: [1, 0, 0, 1, 0, 0],
+            low: spatial[c].interval.lowerBound, high: spatial[c].interval.upperBound, cdf: indices,
+            weights: [1, 0, 0, 1, 0, 0],
             sources: [ContextSource(channel: ContextSource.previousActive, weights: [0, 0, 0, 0, 1, 0, 0, 0, 0])],
             shift: 0, bounds: [1, 2, 3]))
       }

@@ -11,14 +11,14 @@
     /// Only so many of the strongest channels take part in means.
     public var meanChannels = 64
     /// Samples of a channel that weights are fitted to.
-    public var samples = 40000
+    public var samples = 30000
     /// A CDF must save so many bits of the fitting set to be there.
-    public var bitsPerCDF = 80.0
+    public var bitsPerCDF = 200.0
     public var levels = 48
     /// log2 of the most phases of a mean.
     public var phaseBits = 2
     public var largestMagnitude = 31
-    /// Print what happens.
+    /// Sources are added in so many rounds.
     public var rounds = 4
 
     public init() {}
@@ -243,7 +243,9 @@
     /// Real weights: six causal neighbours, then 3×3 of each source.
     init(_ weights: [Double], sources: [Int], phaseBits: Int) {
       var shift = 12
-      while weights.reduce(0, { $0 + abs($1) }) * Double(1 << shift) > 32000, shift > phaseBits, shift > 1 { shift -= 1 }
+      while weights.reduce(0, { $0 + abs($1) }) * Double(1 << shift) > 32000, shift > phaseBits, shift > 1 {
+        shift -= 1
+      }
       let scale = Double(1 << shift)
       func quantised(_ w: Double) -> Int { max(-32767, min(32767, Int((w * scale).rounded()))) }
       self.weights = weights[0..<6].map(quantised)
@@ -262,8 +264,12 @@
     let pa = UnsafeRawPointer(a)
     let pb = UnsafeRawPointer(b)
     while i + 16 <= n {
-      s0 += pa.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self) * pb.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
-      s1 += pa.loadUnaligned(fromByteOffset: 4 * i + 32, as: SIMD8<Float>.self) * pb.loadUnaligned(fromByteOffset: 4 * i + 32, as: SIMD8<Float>.self)
+      s0 +=
+        pa.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
+        * pb.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
+      s1 +=
+        pa.loadUnaligned(fromByteOffset: 4 * i + 32, as: SIMD8<Float>.self)
+        * pb.loadUnaligned(fromByteOffset: 4 * i + 32, as: SIMD8<Float>.self)
       i += 16
     }
     var sum = (s0 + s1).sum()
