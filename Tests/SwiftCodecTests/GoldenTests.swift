@@ -77,10 +77,11 @@ import Testing
     return try encoder.encode(Fixtures.picture(wanted.picture), settings).bytes
   }
 
-  static var isWriting: Bool { ProcessInfo.processInfo.environment["SC_WRITE_GOLDEN"] == "1" }
+  /// "1" after a change of the encoder or of a model, "format" after one of the format.
+  static let writing = ProcessInfo.processInfo.environment["SC_WRITE_GOLDEN"] ?? ""
 
   @Test func filesDecodeToTheirHashes() throws {
-    if Self.isWriting { try Self.write() }
+    if !Self.writing.isEmpty { try Self.write() }
     let lines = try Fixtures.lines("golden/golden.txt")
     #expect(lines.count == Self.wanted.count)
     for line in lines {
@@ -135,12 +136,12 @@ import Testing
     }
   }
 
-  /// Encodes everything again. A file that the present models still decode, but to other pixels, stops it: that would
-  /// be a change of the decoder.
+  /// Encodes everything again. A file of a present model that no longer decodes to its pixels stops it: that would be a
+  /// change of the decoder or of the format.
   static func write() throws {
     for line in (try? Fixtures.lines("golden/golden.txt")) ?? [] {
       guard let bytes = try? Fixtures.bytes("golden/\(line[0])"), let header = try? BitstreamHeader(parsing: bytes),
-        header.modelID == model(line[1]).id
+        header.modelID == model(line[1]).id, writing != "format"
       else { continue }
       let picture = try Decoder(model: model(line[1])).decode(bytes)
       try #require(hexadecimal32(Fixtures.hash(picture)) == line[5], "\(line[0]): the decoder gives other pixels")
