@@ -4,12 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
-
+#define INLINE inline __attribute__((always_inline))
 #define LOW (1u << 16)
 #define SLOTS (1u << SC_RANS_BITS)
 #define MARGIN SC_MAGNITUDE_MARGIN
@@ -17,31 +12,15 @@
 // ---- Symbol search
 // ---------------------------------------------------------------------------------------------------
 
-// How many of 16 ascending numbers are smaller than slot.
-static inline uint32_t count_below16(const int16_t *last, uint32_t slot) {
-#if defined(__SSE2__)
-  const __m128i s = _mm_set1_epi16((short)slot);
-  const __m128i a = _mm_cmpgt_epi16(s, _mm_loadu_si128((const __m128i *)last));
-  const __m128i b = _mm_cmpgt_epi16(s, _mm_loadu_si128((const __m128i *)(last + 8)));
-  // Ascending: the mask is ones from bit 0 up, so its length is the first zero.
-  return (uint32_t)__builtin_ctz(~(uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b)));
-#elif defined(__ARM_NEON) && defined(__aarch64__)
-  const int16x8_t s = vdupq_n_s16((int16_t)slot);
-  const uint16x8_t n = vaddq_u16(vcltq_s16(vld1q_s16(last), s), vcltq_s16(vld1q_s16(last + 8), s));
-  return (uint32_t)(uint16_t)(0 - vaddvq_u16(n));
-#else
-  uint32_t n = 0;
-  for (int i = 0; i < 16; i++)
-    n += last[i] < (int32_t)slot;
-  return n;
-#endif
-}
-
-static inline uint32_t find_symbol(const sc_cdf *cdf, uint32_t slot) {
-  if (cdf->symbols <= 16)
-    return count_below16(cdf->last, slot);
-  const uint32_t group = count_below16(cdf->coarse, slot);
-  return 16 * group + count_below16(cdf->last + 16 * group, slot);
+// The slots around `slot`: from the returned pointer, [-1] is the last slot of the symbol before and [0] that of the
+// symbol itself, whose number is stored. The loop nearly never runs: its branch takes the comparison off the chain of
+// dependent instructions from one state to the next.
+static INLINE const int16_t *find_symbol(const sc_cdf *cdf, uint32_t slot, uint32_t *symbol) {
+  uint32_t i = cdf->start[slot >> SC_CDF_START_SHIFT];
+  while (__builtin_expect(cdf->last[i] < (int32_t)slot, 0))
+    i++;
+  *symbol = i;
+  return cdf->last + i;
 }
 
 // ---- Contexts
@@ -53,65 +32,11 @@ static inline ptrdiff_t padded_at(const sc_plane *p, int32_t y, int32_t x) {
   return (y + MARGIN) * padded_stride(p) + MARGIN + x;
 }
 
-static inline uint8_t magnitude_of(const sc_plane *p, int32_t kind, int32_t residual) {
+static INLINE uint8_t magnitude_of(const sc_plane *p, int32_t kind, int32_t residual) {
   if (kind == SC_MAGNITUDE_THRESHOLD)
     return residual < p->low || residual >= p->high;
   const int32_t a = residual < 0 ? -residual : residual;
   return p->table[a < 63 ? a : 63];
-}
-
-static inline const sc_cdf *context_cdf(const sc_plane *p, const uint8_t *m, ptrdiff_t s, size_t at,
-                                        int32_t phase) {
-  uint32_t sum = p->base ? p->base[at] : 0;
-  sum += (uint32_t)(p->weight[0] * m[-1] + p->weight[1] * m[-2]);
-  sum += (uint32_t)(p->weight[2] * m[-s - 1] + p->weight[3] * m[-s]);
-  sum += (uint32_t)(p->weight[4] * m[-s + 1] + p->weight[5] * m[-2 * s]);
-  sum >>= p->shift;
-  return p->cdfs + p->cdf_index[(p->level_of[sum < 1023 ? sum : 1023] << p->phase_bits) + phase];
-}
-
-// What is taken off the sample, and the phase. |sum| < 2^30: the weights' magnitudes sum up to at most 32767.
-static inline int32_t mean_of(const sc_plane *p, const int16_t *v, ptrdiff_t s, size_t at, int32_t *phase) {
-  int32_t sum = p->mean_base ? p->mean_base[at] : 0;
-  sum += p->mean_weight[0] * v[-1] + p->mean_weight[1] * v[-2];
-  sum += p->mean_weight[2] * v[-s - 1] + p->mean_weight[3] * v[-s];
-  sum += p->mean_weight[4] * v[-s + 1] + p->mean_weight[5] * v[-2 * s];
-  sum += 1 << (p->mean_shift - 1);
-  *phase = sum >> (p->mean_shift - p->phase_bits) & ((1 << p->phase_bits) - 1);
-  return sum >> p->mean_shift;
-}
-
-// Margins while a plane is being coded. Outside of it stands the nearest sample; where that is not coded yet, the
-// one to the left, in column 0 the one above, and 0 for the very first sample. `at` points to (y, x) of a padded
-// plane.
-#define SPREAD(at, s, y, x, width)                                                                           \
-  do {                                                                                                       \
-    if (x == 0)                                                                                              \
-      at[-1] = at[-2] = at[s - 1] = at[s - 2] = at[0];                                                       \
-    if (x == width - 1)                                                                                      \
-      at[1] = at[2] = at[0];                                                                                 \
-    if (y == 0)                                                                                              \
-      at[-s] = at[-s + 1] = at[-s + 2] = at[-2 * s] = at[-2 * s + 1] = at[0];                                \
-  } while (0)
-
-static inline void spread_magnitude(uint8_t *at, ptrdiff_t s, int32_t y, int32_t x, int32_t width) {
-  SPREAD(at, s, y, x, width);
-}
-
-static inline void spread_sample(int16_t *at, ptrdiff_t s, int32_t y, int32_t x, int32_t width) {
-  SPREAD(at, s, y, x, width);
-}
-
-// What the first sample sees.
-static void begin_plane(const sc_plane *p) {
-  const ptrdiff_t s = padded_stride(p);
-  for (int i = 0; i < 3; i++) {
-    const ptrdiff_t at = (ptrdiff_t)i * s;
-    if (p->magnitudes)
-      memset(p->magnitudes + at, 0, i < 2 ? 4 : 2);
-    if (p->samples)
-      memset(p->samples + at, 0, (i < 2 ? 4 : 2) * sizeof(int16_t));
-  }
 }
 
 // Fills the margins next to a plane for the channels after it.
@@ -275,7 +200,7 @@ int sc_rans_decoder_finish(const sc_rans_decoder *d) {
   return off ? -1 : 0;
 }
 
-static inline uint32_t renormalise(uint32_t x, const uint8_t **next) {
+static INLINE uint32_t renormalise(uint32_t x, const uint8_t **next) {
   const uint32_t filled = x << 16 | load16(*next);
   const int low = x < LOW;
   *next += 2 * low;
@@ -314,87 +239,268 @@ int sc_rans_decode_flag(sc_rans_decoder *d, int lane, uint32_t one) {
   return flag;
 }
 
-// One sample. `kind`, `contexts` and `mean` are constants where this is inlined, `edge` is 0 where no margin depends
-// on the sample.
-static inline int decode_sample(sc_rans_decoder *d, const sc_plane *p, int lane, int32_t y, int32_t x,
-                                int32_t kind, int contexts, int mean, int edge) {
-  const ptrdiff_t s = padded_stride(p), padded = padded_at(p, y, x);
-  const size_t at = (size_t)y * (size_t)p->width + (size_t)x;
-  uint8_t *m = contexts ? p->magnitudes + padded : NULL;
-  int16_t *v = mean ? p->samples + padded : NULL;
-  int32_t phase = 0;
-  const int32_t offset = mean ? mean_of(p, v, s, at, &phase) : 0;
-  const sc_cdf *cdf = contexts ? context_cdf(p, m, s, at, phase) : p->cdfs + p->cdf_index[0];
-  const uint32_t state = d->state[lane], slot = state & (SLOTS - 1);
-  const uint32_t symbol = find_symbol(cdf, slot);
-  const int32_t before = cdf->last[(int32_t)symbol - 1], last = cdf->last[symbol];
-  d->state[lane] = renormalise(
-      (uint32_t)(last - before) * (state >> SC_RANS_BITS) + slot - (uint32_t)(before + 1), &d->next);
-  int32_t residual = cdf->minimum + (int32_t)symbol;
-  int bad = 0;
-  if (__builtin_expect((int32_t)symbol == cdf->symbols - 1, 0)) {
-    // A copy, so that the address of the decoder proper never escapes and its states stay in registers.
-    sc_rans_decoder copy = *d;
-    residual = decode_escape(&copy, lane, cdf);
-    *d = copy;
-    bad = residual != (int16_t)residual;
-  }
-  const int16_t value = (int16_t)(residual + offset);
-  p->values[at] = value;
-  if (contexts) {
-    *m = magnitude_of(p, kind, (int16_t)residual);
-    if (edge)
-      spread_magnitude(m, s, y, x, p->width);
-  }
-  if (mean) {
-    *v = value;
-    if (edge)
-      spread_sample(v, s, y, x, p->width);
-  }
-  return bad;
+// ---- The walk over a plane
+// -------------------------------------------------------------------------------------------------------
+//
+// Eight rows at a time, row l two columns behind row l − 1. In step t, row l is at column t − 2 l: seen from it, the
+// sample to the left is row l of step t − 1, the one above row l − 1 of step t − 2, top left and top right row l − 1 of
+// steps t − 3 and t − 1, the one above the one above row l − 2 of step t − 4. So with the eight rows side by side in a
+// vector, the sums of a step are six products of vectors. The vectors of the last steps stay in registers.
+
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef int16_t i16x8 __attribute__((vector_size(16)));
+typedef int32_t i32x8 __attribute__((vector_size(32)));
+
+#define ROWS 8
+
+// What the last four steps gave: 1 is the last one.
+typedef struct history {
+  u16x8 m1, m2, m3, m4; // element l: row l
+  u16x8 v1, v2, v3;     // element l: row l − 1
+} history;
+
+// Element l: row l − 1; `above` is the row before the group.
+static INLINE u16x8 shifted1(u16x8 m, uint16_t above) {
+  u16x8 r = __builtin_shufflevector(m, m, 0, 0, 1, 2, 3, 4, 5, 6);
+  r[0] = above;
+  return r;
 }
 
-static inline int decode_plane(sc_rans_decoder *restrict decoder, const sc_plane *restrict plane,
-                               int32_t kind, int contexts, int mean) {
+// Element l: row l − 2.
+static INLINE u16x8 shifted2(u16x8 m, uint16_t above2, uint16_t above1) {
+  u16x8 r = __builtin_shufflevector(m, m, 0, 1, 0, 1, 2, 3, 4, 5);
+  r[0] = above2;
+  r[1] = above1;
+  return r;
+}
+
+static INLINE void advance(history *h, u16x8 m, uint16_t above) {
+  h->m4 = h->m3;
+  h->m3 = h->m2;
+  h->m2 = h->m1;
+  h->m1 = m;
+  h->v3 = h->v2;
+  h->v2 = h->v1;
+  h->v1 = shifted1(m, above);
+}
+
+static INLINE u16x8 splat(int32_t w) {
+  const uint16_t v = (uint16_t)w;
+  return (u16x8){v, v, v, v, v, v, v, v};
+}
+
+static INLINE i32x8 widened(u16x8 v) { return __builtin_convertvector((i16x8)v, i32x8); }
+
+// Columns of the rows above the group, for the vectors of step t. The row before the first is row 0 moved right by two
+// columns, the one before that by four: what step t itself gave.
+typedef struct above {
+  const uint8_t *m1, *m2; // row − 1, row − 2; NULL for the first group
+  const int16_t *v1, *v2;
+  int32_t last; // column
+} above;
+
+static INLINE int32_t at_most(int32_t x, int32_t last) { return x < last ? x : last; }
+
+typedef struct coder {
+  sc_rans_decoder d;
+  sc_rans_encoder *e;
+  int bad;
+} coder;
+
+static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t value);
+
+static INLINE int32_t decode_residual(coder *c, const sc_cdf *cdf, int lane) {
+  const uint32_t state = c->d.state[lane], slot = state & (SLOTS - 1);
+  uint32_t symbol;
+  const int16_t *at = find_symbol(cdf, slot, &symbol);
+  const int32_t before = at[-1], last = at[0];
+  c->d.state[lane] = renormalise(
+      (uint32_t)(last - before) * (state >> SC_RANS_BITS) + slot - (uint32_t)(before + 1), &c->d.next);
+  int32_t residual = cdf->minimum + (int32_t)symbol;
+  if (__builtin_expect((int32_t)symbol == cdf->symbols - 1, 0)) {
+    // A copy, so that the address of the decoder proper never escapes and its states stay in registers.
+    sc_rans_decoder copy = c->d;
+    residual = decode_escape(&copy, lane, cdf);
+    c->d = copy;
+    c->bad |= residual != (int16_t)residual;
+  }
+  return residual;
+}
+
+// One sample. Everything up to `l` is a constant where this is inlined.
+static INLINE void code_sample(coder *c, const sc_plane *p, int encode, int32_t kind, int contexts, int mean,
+                               int l, size_t at, ptrdiff_t padded, uint32_t step, int32_t offset, int32_t phase,
+                               u16x8 *m, u16x8 *v) {
+  const sc_cdf *cdf = p->cdfs + p->cdf_index[contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0];
+  int32_t residual;
+  int16_t value;
+  if (encode) {
+    value = p->values[at];
+    residual = (int16_t)(value - offset); // modulo 2^16, as the decoder adds it
+    push_value(c->e, l % SC_RANS_LANES, cdf, residual);
+  } else {
+    residual = decode_residual(c, cdf, l % SC_RANS_LANES);
+    value = (int16_t)(residual + offset);
+    p->values[at] = value;
+  }
+  if (contexts) {
+    const uint8_t magnitude = magnitude_of(p, kind, (int16_t)residual);
+    p->magnitudes[padded] = magnitude;
+    (*m)[l] = magnitude;
+  }
+  if (mean) {
+    p->samples[padded] = value;
+    (*v)[l] = (uint16_t)value;
+  }
+}
+
+static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_t kind, int contexts, int mean) {
   const sc_plane p = *plane;
-  sc_rans_decoder d = *decoder;
-  int bad = 0;
-  begin_plane(&p);
-  for (int32_t y = 0; y < p.height; y += SC_RANS_LANES) {
-    const int32_t rows = p.height - y < SC_RANS_LANES ? p.height - y : SC_RANS_LANES;
-    for (int32_t t = 0; t < p.width + 2 * (SC_RANS_LANES - 1); t++) {
-      if (rows == SC_RANS_LANES && t > 2 * (SC_RANS_LANES - 1) && t < p.width - 1) {
-        bad |= decode_sample(&d, &p, 0, y, t, kind, contexts, mean, y == 0);
-        bad |= decode_sample(&d, &p, 1, y + 1, t - 2, kind, contexts, mean, 0);
-        bad |= decode_sample(&d, &p, 2, y + 2, t - 4, kind, contexts, mean, 0);
-        bad |= decode_sample(&d, &p, 3, y + 3, t - 6, kind, contexts, mean, 0);
+  const int32_t width = p.width;
+  const ptrdiff_t stride = padded_stride(&p);
+  const u16x8 w0 = splat(p.weight[0]), w1 = splat(p.weight[1]), w2 = splat(p.weight[2]), w3 = splat(p.weight[3]),
+              w4 = splat(p.weight[4]), w5 = splat(p.weight[5]);
+  const int32_t half = mean ? 1 << (p.mean_shift - 1) : 0, phase_mask = (1 << p.phase_bits) - 1;
+  for (int32_t y = 0; y < p.height; y += ROWS) {
+    const int32_t rows = at_most(p.height - y, ROWS);
+    const size_t first = (size_t)y * (size_t)width;
+    const ptrdiff_t padded = padded_at(&p, y, 0);
+    history m = {0}, v = {0};
+    above up = {.last = width - 1};
+    if (y > 0 && contexts) {
+      up.m1 = p.magnitudes + padded - stride;
+      up.m2 = up.m1 - stride;
+      // Steps −4 … −1: left of column 0 stands column 0 of the row above.
+      m.m1[0] = m.m2[0] = m.m3[0] = m.m4[0] = up.m1[0];
+      m.v1[0] = up.m1[at_most(1, up.last)];
+      m.v2[0] = up.m1[0];
+      m.v3[0] = up.m2[0];
+    }
+    if (y > 0 && mean) {
+      up.v1 = p.samples + padded - stride;
+      up.v2 = up.v1 - stride;
+      v.m1[0] = v.m2[0] = v.m3[0] = v.m4[0] = (uint16_t)up.v1[0];
+      v.v1[0] = (uint16_t)up.v1[at_most(1, up.last)];
+      v.v2[0] = (uint16_t)up.v1[0];
+      v.v3[0] = (uint16_t)up.v2[0];
+    }
+    const int32_t steps = width + 2 * (rows - 1);
+    for (int32_t t = 0; t < steps; t++) {
+      // Rows that are inside of the plane in this step.
+      const int32_t low = t < width ? 0 : (t - width) / 2 + 1, high = at_most(t / 2 + 1, rows);
+      u16x8 step = {0}, phase = {0}, offset = {0};
+      if (contexts) {
+        u16x8 sum = {0};
+        if (p.base) {
+#define BASE(l) sum[l] = l >= low && l < high ? p.base[first + (size_t)(t + l * (width - 2))] : 0
+          if (low == 0 && high == ROWS) {
+            const uint16_t *b = p.base + first + (size_t)t;
+            const ptrdiff_t s = width - 2;
+            sum = (u16x8){b[0], b[s], b[2 * s], b[3 * s], b[4 * s], b[5 * s], b[6 * s], b[7 * s]};
+          } else {
+            BASE(0);
+            BASE(1);
+            BASE(2);
+            BASE(3);
+            BASE(4);
+            BASE(5);
+            BASE(6);
+            BASE(7);
+          }
+        }
+        // Steps t − 4 + 4 and t − 4 + 2 of the rows above.
+        const uint16_t a2 = up.m2 ? up.m2[at_most(t, up.last)] : m.m4[0];
+        const uint16_t a1 = up.m1 ? up.m1[at_most(t > 2 ? t - 2 : 0, up.last)] : m.m4[0];
+        sum += w5 * shifted2(m.m4, a2, a1) + w1 * m.m2 + w2 * m.v3 + w3 * m.v2 + w4 * m.v1 + w0 * m.m1;
+        sum >>= splat(p.shift);
+        const u16x8 most = splat(1023);
+        step = (u16x8)(sum > most);
+        step = (most & step) | (sum & ~step);
+      }
+      if (mean) {
+        i32x8 sum = {0};
+        if (p.mean_base) {
+#define MEAN_BASE(l) sum[l] = l >= low && l < high ? p.mean_base[first + (size_t)(t + l * (width - 2))] : 0
+          MEAN_BASE(0);
+          MEAN_BASE(1);
+          MEAN_BASE(2);
+          MEAN_BASE(3);
+          MEAN_BASE(4);
+          MEAN_BASE(5);
+          MEAN_BASE(6);
+          MEAN_BASE(7);
+        }
+        const uint16_t a2 = up.v2 ? (uint16_t)up.v2[at_most(t, up.last)] : v.m4[0];
+        const uint16_t a1 = up.v1 ? (uint16_t)up.v1[at_most(t > 2 ? t - 2 : 0, up.last)] : v.m4[0];
+        sum += p.mean_weight[5] * widened(shifted2(v.m4, a2, a1)) + p.mean_weight[1] * widened(v.m2) +
+               p.mean_weight[2] * widened(v.v3) + p.mean_weight[3] * widened(v.v2) + p.mean_weight[4] * widened(v.v1) +
+               p.mean_weight[0] * widened(v.m1) + half;
+        offset = __builtin_convertvector(sum >> p.mean_shift, u16x8);
+        phase = __builtin_convertvector(sum >> (p.mean_shift - p.phase_bits) & phase_mask, u16x8);
+      }
+      // What is outside keeps the value of the step before: to the right of a row stands its last sample.
+      u16x8 next = m.m1, next_value = v.m1;
+#define SAMPLE(l)                                                                                            \
+  code_sample(c, &p, encode, kind, contexts, mean, l, first + (size_t)(t + l * (width - 2)),                 \
+              padded + t + l * (stride - 2), step[l], (int16_t)offset[l], phase[l], &next, &next_value)
+#define SAMPLE_INSIDE(l)                                                                                     \
+  if (l >= low && l < high)                                                                                  \
+  SAMPLE(l)
+      if (!encode && low == 0 && high == ROWS) {
+        SAMPLE(0);
+        SAMPLE(1);
+        SAMPLE(2);
+        SAMPLE(3);
+        SAMPLE(4);
+        SAMPLE(5);
+        SAMPLE(6);
+        SAMPLE(7);
       } else {
-        for (int32_t l = 0; l < rows; l++) {
-          const int32_t x = t - 2 * l;
-          if (x >= 0 && x < p.width)
-            bad |= decode_sample(&d, &p, l, y + l, x, kind, contexts, mean, 1);
+        SAMPLE_INSIDE(0);
+        SAMPLE_INSIDE(1);
+        SAMPLE_INSIDE(2);
+        SAMPLE_INSIDE(3);
+        SAMPLE_INSIDE(4);
+        SAMPLE_INSIDE(5);
+        SAMPLE_INSIDE(6);
+        SAMPLE_INSIDE(7);
+        // Left of the row that starts next stands the first sample of the row above it.
+        if (t % 2 == 0 && t < 2 * (ROWS - 1)) {
+          const u16x8 one = (u16x8){0, 1, 2, 3, 4, 5, 6, 7} == splat(t / 2 + 1);
+          next = (next & ~one) | (shifted1(next, 0) & one);
+          next_value = (next_value & ~one) | (shifted1(next_value, 0) & one);
         }
       }
-      // At most four samples with escapes, 4 * 4 words, are read between two checks: inside of the slack.
-      if (__builtin_expect(d.next > d.end || bad, 0))
+      if (contexts)
+        advance(&m, next, up.m1 ? up.m1[at_most(t + 2, up.last)] : next[0]);
+      if (mean)
+        advance(&v, next_value, up.v1 ? (uint16_t)up.v1[at_most(t + 2, up.last)] : next_value[0]);
+      // At most eight samples with escapes, 8 * 4 words, are read between two checks: inside of the slack.
+      if (!encode && __builtin_expect(c->d.next > c->d.end || c->bad, 0))
         return -1;
     }
   }
-  *decoder = d;
   finish_plane(&p, !contexts, !mean);
   return 0;
 }
 
-_Static_assert(SC_RANS_LANES *SC_RANS_SYMBOLS_PER_VALUE * 2 + 2 <= SC_RANS_SLACK, "reads between two checks");
+_Static_assert(ROWS *SC_RANS_SYMBOLS_PER_VALUE * 2 + 2 <= SC_RANS_SLACK, "reads between two checks");
+
+static INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode) {
+  if (!p->level_of)
+    return code_plane(c, p, encode, SC_MAGNITUDE_NONE, 0, 0);
+  if (p->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
+    return code_plane(c, p, encode, SC_MAGNITUDE_THRESHOLD, 1, 0);
+  if (!p->mean_shift)
+    return code_plane(c, p, encode, SC_MAGNITUDE_TABLE, 1, 0);
+  return code_plane(c, p, encode, SC_MAGNITUDE_TABLE, 1, 1);
+}
 
 int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane) {
-  if (!plane->level_of)
-    return decode_plane(decoder, plane, SC_MAGNITUDE_NONE, 0, 0);
-  if (plane->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
-    return decode_plane(decoder, plane, SC_MAGNITUDE_THRESHOLD, 1, 0);
-  if (!plane->mean_shift)
-    return decode_plane(decoder, plane, SC_MAGNITUDE_TABLE, 1, 0);
-  return decode_plane(decoder, plane, SC_MAGNITUDE_TABLE, 1, 1);
+  coder c = {.d = *decoder};
+  const int result = code_plane_of_kind(&c, plane, 0);
+  *decoder = c.d;
+  return result;
 }
 
 // ---- Encoder
@@ -429,40 +535,9 @@ static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t 
   }
 }
 
-void sc_rans_encode_plane(sc_rans_encoder *e, const sc_plane *p) {
-  const ptrdiff_t s = padded_stride(p);
-  const int contexts = p->level_of != NULL, mean = contexts && p->mean_shift;
-  begin_plane(p);
-  for (int32_t y = 0; y < p->height; y += SC_RANS_LANES) {
-    for (int32_t t = 0; t < p->width + 2 * (SC_RANS_LANES - 1); t++) {
-      for (int32_t l = 0; l < SC_RANS_LANES && y + l < p->height; l++) {
-        const int32_t x = t - 2 * l;
-        if (x < 0 || x >= p->width)
-          continue;
-        const size_t at = (size_t)(y + l) * (size_t)p->width + (size_t)x;
-        const int16_t value = p->values[at];
-        if (!contexts) {
-          push_value(e, l, p->cdfs + p->cdf_index[0], value);
-          continue;
-        }
-        const ptrdiff_t padded = padded_at(p, y + l, x);
-        uint8_t *m = p->magnitudes + padded;
-        int32_t phase = 0, offset = 0;
-        if (mean) {
-          int16_t *v = p->samples + padded;
-          offset = mean_of(p, v, s, at, &phase);
-          *v = value;
-          spread_sample(v, s, y + l, x, p->width);
-        }
-        // Modulo 2^16, as the decoder adds it.
-        const int16_t residual = (int16_t)(value - offset);
-        push_value(e, l, context_cdf(p, m, s, at, phase), residual);
-        *m = magnitude_of(p, p->magnitude_kind, residual);
-        spread_magnitude(m, s, y + l, x, p->width);
-      }
-    }
-  }
-  finish_plane(p, !contexts, !mean);
+void sc_rans_encode_plane(sc_rans_encoder *e, const sc_plane *plane) {
+  coder c = {.e = e};
+  code_plane_of_kind(&c, plane, 1);
 }
 
 size_t sc_rans_payload_bound(size_t symbols) { return 4 * SC_RANS_LANES + 2 * symbols; }

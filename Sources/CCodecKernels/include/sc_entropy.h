@@ -3,10 +3,9 @@
 // READ ME FIRST
 // - rANS is a stack: the encoder codes symbols in reverse, and writes its words from the end of the payload
 // to the start.
-// - Four lanes share one stream of 16-bit little-endian words. Lane l codes row l of a group of four rows,
-// and runs two
-//   columns behind lane l − 1: so a sample's top-right neighbour is always known, and four dependent chains
-//   overlap.
+// - Four lanes share one stream of 16-bit little-endian words. Eight rows are coded side by side, row l on lane
+//   l mod 4 and two columns behind row l − 1: so a sample's top-right neighbour is always known, and eight dependent
+//   chains overlap.
 // - The decoder reads up to SC_RANS_SLACK bytes past the end of the payload before it notices: the buffer
 // must have them.
 //
@@ -31,14 +30,15 @@ extern "C" {
 
 /// A distribution over the values minimum … minimum + symbols − 2 and the escape, which is the last symbol.
 typedef struct sc_cdf {
-  /// last[i] is the last slot of symbol i, last[-1] = −1; padded with 32767 to a multiple of 16 symbols. From
-  /// last[-1] to the end the array is readable.
-  const int16_t *last;
-  /// coarse[g] = last[16 g + 15], padded with 32767.
-  int16_t coarse[16];
+  const int16_t *last;  ///< last[i] is the last slot of symbol i, last[-1] = −1
+  /// start[j] is the symbol of slot j << SC_CDF_START_SHIFT.
+  const uint8_t *start;
   int32_t minimum;
   int32_t symbols; ///< 2…256
+  int64_t unused;
 } sc_cdf;
+#define SC_CDF_START_SHIFT 7
+#define SC_CDF_STARTS 256
 
 /// How a residual (a value less its predicted mean) is seen by the contexts of others.
 typedef enum sc_magnitude_kind {

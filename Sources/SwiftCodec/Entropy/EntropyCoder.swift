@@ -6,6 +6,7 @@ final class EntropyCoder {
   let table: EntropyTable
   let magnitude: MagnitudeRule
   private let last: AlignedBuffer<Int16>
+  private let starts: AlignedBuffer<UInt8>
   private let cdfs: AlignedBuffer<sc_cdf>
   private let indices: AlignedBuffer<UInt16>
   private let firstIndex: [Int]
@@ -25,14 +26,15 @@ final class EntropyCoder {
   init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
     self.table = table
     self.magnitude = magnitude
-    // Before each CDF stands its last[−1] = −1; it is padded to whole groups of 16 symbols.
+    // Before each CDF stands its last[−1] = −1.
     var offsets: [Int] = []
-    var size = 16
+    var size = 1
     for cdf in table.cdfs {
       offsets.append(size)
-      size += (cdf.frequencies.count + 15) / 16 * 16 + 16
+      size += cdf.frequencies.count + 1
     }
     last = AlignedBuffer(count: size, zero: 32767)
+    starts = AlignedBuffer(count: table.cdfs.count * Int(SC_CDF_STARTS), zero: 0)
     cdfs = AlignedBuffer(count: table.cdfs.count, zero: sc_cdf())
     for (i, cdf) in table.cdfs.enumerated() {
       let base = last.base + offsets[i]
@@ -46,11 +48,12 @@ final class EntropyCoder {
       entry.last = UnsafePointer(base)
       entry.minimum = Int32(cdf.minimum)
       entry.symbols = Int32(cdf.frequencies.count)
-      withUnsafeMutableBytes(of: &entry.coarse) { raw in
-        let coarse = raw.assumingMemoryBound(to: Int16.self)
-        for group in 0..<16 {
-          coarse[group] = 16 * group + 15 < cdf.frequencies.count ? base[16 * group + 15] : 32767
-        }
+      let start = starts.base + i * Int(SC_CDF_STARTS)
+      entry.start = UnsafePointer(start)
+      var symbol = 0
+      for j in 0..<Int(SC_CDF_STARTS) {
+        while Int(base[symbol]) < j << Int(SC_CDF_START_SHIFT) { symbol += 1 }
+        start[j] = UInt8(symbol)
       }
       cdfs.base[i] = entry
     }

@@ -51,10 +51,7 @@
     }
   }
 
-  /// Neighbours of every sample of a corpus, by index.
-  ///
-  /// Outside of the picture stands the nearest sample; where that is not coded yet, the one to the left, in column 0
-  /// the one above, and for the very first sample the zero behind the last.
+  /// Neighbours of every sample of a corpus, by index; the zero behind the last sample for those that do not exist.
   struct CorpusGrid {
     let count: Int
     /// The first sample of each picture, and `count`.
@@ -76,17 +73,15 @@
               let to = start + y * size.width + x
               let ny = y + dy
               let nx = x + dx
-              if ny >= 0, ny < size.height, nx >= 0, nx < size.width {
-                out[to] = Int32(start + ny * size.width + nx)
+              if isOwn {
+                // As the coder sees it: FORMAT.md §1.6.
+                let from =
+                  ny < 0
+                  ? (y: 0, x: nx + 2 * ny) : nx < 0 ? (y: ny - 1, x: 0) : (y: ny, x: min(nx, size.width - 1))
+                if from.y >= 0, from.x >= 0 { out[to] = Int32(start + from.y * size.width + from.x) }
               } else {
                 let cy = min(max(ny, 0), size.height - 1)
-                let cx = min(max(nx, 0), size.width - 1)
-                var at = cy * size.width + cx
-                let own = y * size.width + x
-                if isOwn, at >= own {
-                  at = x > 0 ? own - 1 : y > 0 ? own - size.width : -1
-                }
-                if at >= 0 { out[to] = Int32(start + at) }
+                out[to] = Int32(start + cy * size.width + min(max(nx, 0), size.width - 1))
               }
             }
           }
