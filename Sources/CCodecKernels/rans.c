@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <string.h>
 
+// Vectors wider than the registers pass between inlined functions only: no ABI is concerned.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 #define INLINE inline __attribute__((always_inline))
 #define LOW (1u << 16)
 #define SLOTS (1u << SC_RANS_BITS)
@@ -156,7 +159,8 @@ void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_con
   sc_context_base_c(base, width, height, sources, count, scales, scale_weight);
 }
 
-void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count) {
+void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
+                  int32_t count) {
   const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
   for (int32_t y = 0; y < height; y++) {
     int32_t *restrict out = base + (size_t)y * (size_t)width;
@@ -329,9 +333,10 @@ static INLINE int32_t decode_residual(coder *c, const sc_cdf *cdf, int lane) {
 
 // One sample. Everything up to `l` is a constant where this is inlined.
 static INLINE void code_sample(coder *c, const sc_plane *p, int encode, int32_t kind, int contexts, int mean,
-                               int l, size_t at, ptrdiff_t padded, uint32_t step, int32_t offset, int32_t phase,
-                               u16x8 *m, u16x8 *v) {
-  const sc_cdf *cdf = p->cdfs + p->cdf_index[contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0];
+                               int l, size_t at, ptrdiff_t padded, uint32_t step, int32_t offset,
+                               int32_t phase, u16x8 *m, u16x8 *v) {
+  const sc_cdf *cdf =
+      p->cdfs + p->cdf_index[contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0];
   int32_t residual;
   int16_t value;
   if (encode) {
@@ -354,12 +359,13 @@ static INLINE void code_sample(coder *c, const sc_plane *p, int encode, int32_t 
   }
 }
 
-static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_t kind, int contexts, int mean) {
+static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_t kind, int contexts,
+                             int mean) {
   const sc_plane p = *plane;
   const int32_t width = p.width;
   const ptrdiff_t stride = padded_stride(&p);
-  const u16x8 w0 = splat(p.weight[0]), w1 = splat(p.weight[1]), w2 = splat(p.weight[2]), w3 = splat(p.weight[3]),
-              w4 = splat(p.weight[4]), w5 = splat(p.weight[5]);
+  const u16x8 w0 = splat(p.weight[0]), w1 = splat(p.weight[1]), w2 = splat(p.weight[2]),
+              w3 = splat(p.weight[3]), w4 = splat(p.weight[4]), w5 = splat(p.weight[5]);
   const int32_t half = mean ? 1 << (p.mean_shift - 1) : 0, phase_mask = (1 << p.phase_bits) - 1;
   for (int32_t y = 0; y < p.height; y += ROWS) {
     const int32_t rows = at_most(p.height - y, ROWS);
@@ -433,8 +439,8 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
         const uint16_t a2 = up.v2 ? (uint16_t)up.v2[at_most(t, up.last)] : v.m4[0];
         const uint16_t a1 = up.v1 ? (uint16_t)up.v1[at_most(t > 2 ? t - 2 : 0, up.last)] : v.m4[0];
         sum += p.mean_weight[5] * widened(shifted2(v.m4, a2, a1)) + p.mean_weight[1] * widened(v.m2) +
-               p.mean_weight[2] * widened(v.v3) + p.mean_weight[3] * widened(v.v2) + p.mean_weight[4] * widened(v.v1) +
-               p.mean_weight[0] * widened(v.m1) + half;
+               p.mean_weight[2] * widened(v.v3) + p.mean_weight[3] * widened(v.v2) +
+               p.mean_weight[4] * widened(v.v1) + p.mean_weight[0] * widened(v.m1) + half;
         offset = __builtin_convertvector(sum >> p.mean_shift, u16x8);
         phase = __builtin_convertvector(sum >> (p.mean_shift - p.phase_bits) & phase_mask, u16x8);
       }
