@@ -21,7 +21,8 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .ratePoint: SC_ERROR_RATE_POINT
-    case .entropyModel: SC_ERROR_ENTROPY
+    case .entropyModel, .rdoqWithHyperprior: SC_ERROR_ENTROPY
+    case .lambda: SC_ERROR_ARGUMENT
     }
   }
 }

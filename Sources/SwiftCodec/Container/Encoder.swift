@@ -6,12 +6,18 @@ public enum EncodeError: Error, Equatable {
   case ratePoint(Int, count: Int)
   /// The model has no such entropy model, or none at all.
   case entropyModel(EntropyKind?)
+  /// Rate-distortion optimised quantisation does not know hyperpriors yet.
+  case rdoqWithHyperprior
+  /// The trade-off is a finite number > 0.
+  case lambda(Double)
 
   public var description: String {
     switch self {
     case .ratePoint(let k, let count): "rate point \(k) where the model has 0…\(count - 1)"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
+    case .rdoqWithHyperprior: "no rate-distortion optimised quantisation for a model with a hyperprior"
+    case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
     }
   }
 }
@@ -25,6 +31,12 @@ public struct EncoderSettings: Sendable {
   /// Whether to decode the result, which gives the distortion.
   public var measuresDistortion = true
   public var execution = Execution()
+  /// The search for a cheaper latent; it does not change how the bitstream is decoded.
+  public var rdoq = RDOQ.off
+  /// The trade-off of that search, as RatePoint.lambda; nil for the rate point's.
+  public var lambda: Double?
+  /// Called after every pass of that search, on the thread that encodes.
+  public var progress: (@Sendable (RDOQPass) -> Void)?
 
   public init(ratePoint: Int) { self.ratePoint = ratePoint }
 }
@@ -40,11 +52,15 @@ public struct Encoded: Sendable {
   public let squaredError: UInt64?
   /// PSNR of the reconstruction over all samples.
   public let psnr: Double?
+  /// What rate-distortion optimised quantisation did, if it was asked for.
+  public let rdoq: RDOQReport?
 }
 
 /// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Encoder {
   private var prepared: PreparedModel
+  /// The last one used.
+  private var search: (program: RDOQProgram, kind: EntropyKind, ratePoint: Int, cpu: CPU)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
@@ -58,10 +74,13 @@ public final class Encoder {
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
       let codec = prepared.segmentCodec(kind, ratePoint: k, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
+    if settings.rdoq != .off, model.hyperprior != nil { throw .rdoqWithHyperprior }
+    if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
     let latent = prepared.program(.analysis, ratePoint: k, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: k), execution)
+    let report = settings.rdoq == .off ? nil : optimise(latent, picture, kind, settings)
 
     let header = BitstreamHeader(
       modelID: model.id, ratePoint: k, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
@@ -69,7 +88,7 @@ public final class Encoder {
     let (bytes, bits) = serialise(
       latent, prepared.hyperLatent(of: latent, ratePoint: k, execution), header, codec, execution)
     guard settings.measuresDistortion else {
-      return Encoded(bytes: bytes, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil)
+      return Encoded(bytes: bytes, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil, rdoq: report)
     }
     var decoded = picture
     decoded.samples.withUnsafeMutableBufferPointer { out in
@@ -81,7 +100,24 @@ public final class Encoder {
     let error = decoded.squaredError(to: picture)
     return Encoded(
       bytes: bytes, idealBits: bits, reconstruction: decoded, squaredError: error,
-      psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count))
+      psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count), rdoq: report)
+  }
+
+  private func optimise(
+    _ latent: Latent, _ picture: Picture, _ kind: EntropyKind, _ settings: EncoderSettings
+  ) -> RDOQReport? {
+    let k = settings.ratePoint
+    let cpu = settings.execution.cpu
+    guard let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
+    if search == nil || search!.kind != kind || search!.ratePoint != k || search!.cpu != cpu {
+      let synthesis = prepared.program(.synthesis, ratePoint: k, cpu: cpu)
+      let program = RDOQProgram(model, synthesis, ratePoint: k, entropy.tables[k], entropy.magnitude)
+      search = (program, kind, k, cpu)
+    }
+    return search!.program.optimise(
+      latent, of: picture, lambda: settings.lambda ?? Double(model.ratePoints[k].lambda),
+      settings.rdoq.effort(macPerPixel: model.decoderMACPerPixel(ratePoint: k)), settings.execution,
+      progress: settings.progress)
   }
 
   /// Codes all segments. With a hyperprior, the latent becomes what the decoder gets.

@@ -10,6 +10,8 @@ final class NetworkRunner {
   typealias Source = (_ input: Int, _ row: Int, _ out: UnsafeMutablePointer<Int16>) -> Void
   /// Takes row `row` of the output.
   typealias Sink = (_ row: Int, _ samples: UnsafePointer<Int16>) -> Void
+  /// Sees row `row` of any layer's output when it is computed.
+  typealias Tap = (_ tensor: Int, _ row: Int, _ samples: UnsafePointer<Int16>) -> Void
 
   private struct Ring {
     let width: Int
@@ -107,7 +109,7 @@ final class NetworkRunner {
   }
 
   /// `profile`, if given, has an element for each layer, to which the nanoseconds spent in it are added.
-  func run(source: Source, sink: Sink, profile: UnsafeMutablePointer<UInt64>? = nil) {
+  func run(source: Source, sink: Sink, tap: Tap? = nil, profile: UnsafeMutablePointer<UInt64>? = nil) {
     NetworkRunner.forEachStripe(program, heights, firstRows, band, stripeRows) { produced, needed in
       for input in 0..<program.inputCount where produced[input] <= needed[input] {
         for y in produced[input]...needed[input] {
@@ -120,6 +122,7 @@ final class NetworkRunner {
         for y in produced[layer.output]...needed[layer.output] {
           compute(layer, y)
           finish(layer.output, y)
+          tap?(layer.output, y, UnsafePointer(rings[layer.output].row(y)))
         }
         if let profile { profile[i] += sc_thread_clock_ns() - start }
       }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Rate-distortion optimised quantisation: the hot loops of the encoder's search. Plain C; sums of floating-point
+// numbers have one order, so that every machine makes the same choices.
+#ifndef SC_RDOQ_H
+#define SC_RDOQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- Gradient ------------------------------------------------------------------------------------------------------
+
+/// Gradients lie in [-SC_GRADIENT_LIMIT, SC_GRADIENT_LIMIT].
+#define SC_GRADIENT_LIMIT 8191
+
+/// out[i] = 0 where in[i] <= 0 or in[i] >= hi; 1 elsewhere. With leaky, 2 where in[i] < 0.
+void sc_gradient_mask(const int16_t *in, size_t count, int32_t hi, int32_t leaky, uint8_t *out);
+/// gradient[i] becomes 0 where mask[i] is 0 and is divided by 2^leaky, rounded, where it is 2.
+void sc_gradient_apply_mask(int16_t *gradient, const uint8_t *mask, size_t count, int32_t leaky);
+/// out[x * out_step + c * out_channel] += (in[x * in_step + c * in_channel] * factor[c] + 2^15) >> 16, clamped.
+/// 0 <= |factor| < 2^31
+void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
+                            ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels, const int32_t *factor,
+                            size_t pixels);
+/// Errors of a row of the decoded picture. in: [width][3] of a synthesis with exponent q; source: `channels` (1 or 3)
+/// samples a pixel. Adds the squares of each cell of 2^level columns to cells. out[x][3] gets error * 2^scale as far as
+/// the sample is not clamped, clamped to the limit; NULL if it is not wanted.
+void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width, int32_t level,
+                  uint64_t *cells, int16_t *out, int32_t scale);
+/// The same with random signs instead of errors: bit x + channel of a hash of `seed`.
+void sc_probe_row(const int16_t *in, int32_t q, int32_t channels, size_t width, int16_t *out, int32_t scale,
+                  uint64_t seed);
+
+// ---- Rate ----------------------------------------------------------------------------------------------------------
+
+typedef struct sc_rate_cdf {
+  const double *bits; ///< [symbols], of the escape too
+  int32_t minimum, symbols;
+} sc_rate_cdf;
+
+/// A channel that sees another one: its weights of the 3×3 neighbourhood there, row by row.
+typedef struct sc_rate_link {
+  int32_t channel;
+  int32_t weight[9];
+} sc_rate_link;
+
+/// A place whose k-th neighbour is the place that this is listed for.
+typedef struct sc_rate_neighbour {
+  int32_t place, k;
+} sc_rate_neighbour;
+
+typedef struct sc_rate_channel {
+  int16_t *values;         ///< [places]
+  uint8_t *magnitudes;     ///< [places]; NULL if the kind is none
+  int32_t *sums;           ///< [places] sums of weighted magnitudes; NULL if there is one level only
+  int32_t *means;          ///< [places] sums of weighted values, 2^(mean_shift - 1) included; NULL without a mean
+  const uint8_t *level_of; ///< [1024]; NULL if there is one level only
+  const uint16_t *cdf;     ///< [levels << phase_bits]
+  const sc_rate_link *links, *mean_links; ///< active channels that see this one
+  int32_t link_count, mean_link_count;
+  int32_t low, high, shift, mean_shift, phase_bits;
+  int32_t weight[6], mean_weight[6]; ///< left, left of that, top left, top, top right, top of top
+} sc_rate_channel;
+
+/// A segment and its entropy model. A place is row * width + column.
+typedef struct sc_rate {
+  int32_t places, channel_count;
+  int32_t magnitude_kind;
+  const uint8_t *table;                      ///< [64]
+  const int32_t *causal_start, *box_start;   ///< [places + 1]
+  const sc_rate_neighbour *causal, *box;     ///< places that see a place: as a causal neighbour, in their 3×3
+  const sc_rate_cdf *cdfs;
+  sc_rate_channel *channels;
+  int32_t *sum_change, *mean_change; ///< [channels][places] of zeros; NULL if the kind is none
+  uint8_t *touched;                  ///< [channels][places] of zeros; NULL if the kind is none
+  int32_t *list;                     ///< [list_size]
+  int32_t list_size;
+} sc_rate;
+
+/// Bits of a residual under a CDF.
+double sc_rate_bits(const sc_rate_cdf *cdf, int32_t residual);
+/// Fills magnitudes, sums and means from the values. `active` is a flag for each channel.
+void sc_rate_fill(const sc_rate *rate, const uint8_t *active);
+/// Bits of all samples of a channel.
+double sc_rate_channel_bits(const sc_rate *rate, int32_t channel);
+/// Bits of the sample itself if it becomes `value`, less those that it has.
+double sc_rate_own_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value);
+/// What the bits of all samples change by if it becomes `value`. Sets it, with all that follows, if `commit`.
+double sc_rate_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value, int commit);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

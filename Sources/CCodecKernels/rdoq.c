@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "sc_rdoq.h"
+
+#include <string.h>
+
+#include "sc_entropy.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+#define LIMIT SC_GRADIENT_LIMIT
+
+static inline int16_t limit(int64_t v) { return (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v); }
+
+// ---- Gradient ------------------------------------------------------------------------------------------------------
+
+void sc_gradient_mask(const int16_t *restrict in, size_t count, int32_t hi, int32_t leaky, uint8_t *restrict out) {
+  const int16_t top = (int16_t)hi;
+  if (leaky)
+    for (size_t i = 0; i < count; i++)
+      out[i] = in[i] < 0 ? 2 : in[i] < top;
+  else
+    for (size_t i = 0; i < count; i++)
+      out[i] = (uint8_t)(in[i] > 0 & in[i] < top);
+}
+
+void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict mask, size_t count, int32_t leaky) {
+  if (leaky) {
+    const int32_t half = 1 << (leaky - 1);
+    for (size_t i = 0; i < count; i++)
+      gradient[i] = mask[i] == 2 ? (int16_t)((gradient[i] + half) >> leaky) : mask[i] ? gradient[i] : 0;
+  } else {
+    for (size_t i = 0; i < count; i++)
+      gradient[i] = (int16_t)(gradient[i] & -(int16_t)mask[i]);
+  }
+}
+
+void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
+                            ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels, const int32_t *factor,
+                            size_t pixels) {
+  for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
+    for (int32_t c = 0; c < channels; c++) {
+      const int64_t v = in[c * in_channel] * (int64_t)factor[c] + 32768;
+      out[c * out_channel] = limit(out[c * out_channel] + (v >> 16));
+    }
+}
+
+static inline int32_t sample_of(int32_t v, int32_t q) { return 128 + (v >> q); }
+static inline int32_t clamp255(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
+static const int32_t luma[3] = {77, 150, 29};
+
+void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width, int32_t level,
+                  uint64_t *cells, int16_t *out, int32_t scale) {
+  for (size_t first = 0; first < width; first += (size_t)1 << level) {
+    const size_t end = first + ((size_t)1 << level), last = end < width ? end : width;
+    uint64_t sum = 0;
+    for (size_t x = first; x < last; x++) {
+      int32_t s[3], error[3];
+      for (int c = 0; c < 3; c++)
+        s[c] = sample_of(in[3 * x + (size_t)c], q);
+      if (channels == 1) {
+        int32_t grey = 128;
+        for (int c = 0; c < 3; c++)
+          grey += luma[c] * clamp255(s[c]);
+        const int32_t e = (grey >> 8) - source[x];
+        sum += (uint64_t)(e * e);
+        for (int c = 0; c < 3; c++)
+          error[c] = (e * luma[c] * (1 << scale)) >> 8;
+      } else {
+        for (int c = 0; c < 3; c++) {
+          const int32_t e = clamp255(s[c]) - source[3 * x + (size_t)c];
+          sum += (uint64_t)(e * e);
+          error[c] = e * (1 << scale);
+        }
+      }
+      if (out)
+        for (int c = 0; c < 3; c++)
+          out[3 * x + (size_t)c] = s[c] == clamp255(s[c]) ? limit(error[c]) : 0;
+    }
+    cells[first >> level] += sum;
+  }
+}
+
+static inline uint64_t mix(uint64_t h) {
+  h ^= h >> 31;
+  h *= UINT64_C(0x9E3779B97F4A7C15);
+  h ^= h >> 29;
+  h *= UINT64_C(0xBF58476D1CE4E5B9);
+  return h ^ h >> 32;
+}
+
+void sc_probe_row(const int16_t *in, int32_t q, int32_t channels, size_t width, int16_t *out, int32_t scale,
+                  uint64_t seed) {
+  const int32_t one = 1 << scale;
+  for (size_t x = 0; x < width; x++) {
+    const uint64_t random = mix(seed + x * UINT64_C(0xD1B54A32D192ED03));
+    for (size_t c = 0; c < 3; c++) {
+      const int32_t s = sample_of(in[3 * x + c], q);
+      const int32_t v = channels == 1 ? (one * luma[c]) >> 8 : one;
+      const int sign = random >> (channels == 1 ? 20 : 20 + c) & 1;
+      out[3 * x + c] = s == clamp255(s) ? limit(sign ? v : -v) : 0;
+    }
+  }
+}
+
+// ---- Rate ----------------------------------------------------------------------------------------------------------
+
+double sc_rate_bits(const sc_rate_cdf *cdf, int32_t residual) {
+  const int32_t i = residual - cdf->minimum, escape = cdf->symbols - 1;
+  if (i >= 0 && i < escape)
+    return cdf->bits[i];
+  const uint32_t rest = i < 0 ? (uint32_t)(2 * (-1 - i) + 1) : (uint32_t)(2 * (i - escape));
+  const int length = rest ? 32 - __builtin_clz(rest) : 0;
+  return cdf->bits[escape] + 5 + (length > 1 ? length - 1 : 0);
+}
+
+static inline int32_t residual_of(const sc_rate_channel *c, int32_t value, int32_t mean) {
+  return c->means ? (int16_t)(value - (mean >> c->mean_shift)) : value;
+}
+
+static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t residual) {
+  if (r->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
+    return value < c->low || value >= c->high;
+  const int32_t a = residual < 0 ? -residual : residual;
+  return r->table[a < 63 ? a : 63];
+}
+
+// Bits of a sample with the sums of its contexts.
+static inline double sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum, int32_t mean) {
+  int32_t index = 0;
+  if (c->sums) {
+    const int32_t s = sum >> c->shift;
+    index = c->level_of[s < 1023 ? s : 1023];
+  }
+  if (c->means)
+    index = (index << c->phase_bits) | (mean >> (c->mean_shift - c->phase_bits) & ((1 << c->phase_bits) - 1));
+  return sc_rate_bits(r->cdfs + c->cdf[index], residual_of(c, value, mean));
+}
+
+#define SUM(c, p) ((c)->sums ? (c)->sums[p] : 0)
+#define MEAN(c, p) ((c)->means ? (c)->means[p] : 0)
+
+void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
+  if (r->magnitude_kind == SC_MAGNITUDE_NONE)
+    return;
+  const int32_t n = r->places;
+  for (int32_t i = 0; i < r->channel_count; i++) {
+    const sc_rate_channel *c = r->channels + i;
+    for (int32_t p = 0; p < n && c->means; p++)
+      c->means[p] = 1 << (c->mean_shift - 1);
+    if (c->sums)
+      memset(c->sums, 0, (size_t)n * sizeof *c->sums);
+  }
+  for (int32_t i = 0; i < r->channel_count; i++) {
+    const sc_rate_channel *c = r->channels + i;
+    for (int32_t p = 0; active[i] && p < n; p++) {
+      if (c->means)
+        for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
+          c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * c->values[p];
+      for (int32_t l = 0; l < c->mean_link_count && c->values[p]; l++)
+        for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
+          r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
+              c->mean_links[l].weight[r->box[j].k] * c->values[p];
+    }
+  }
+  for (int32_t i = 0; i < r->channel_count; i++) {
+    const sc_rate_channel *c = r->channels + i;
+    for (int32_t p = 0; active[i] && p < n; p++) {
+      const int32_t m = magnitude_of(r, c, c->values[p], residual_of(c, c->values[p], MEAN(c, p)));
+      c->magnitudes[p] = (uint8_t)m;
+      if (!m)
+        continue;
+      if (c->sums)
+        for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
+          c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * m;
+      for (int32_t l = 0; l < c->link_count; l++)
+        for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
+          r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * m;
+    }
+  }
+}
+
+double sc_rate_channel_bits(const sc_rate *r, int32_t channel) {
+  const sc_rate_channel *c = r->channels + channel;
+  double bits = 0;
+  for (int32_t p = 0; p < r->places; p++)
+    bits += sample_bits(r, c, c->values[p], SUM(c, p), MEAN(c, p));
+  return bits;
+}
+
+double sc_rate_own_change(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
+  const sc_rate_channel *c = r->channels + channel;
+  const int32_t sum = SUM(c, place), mean = MEAN(c, place);
+  return sample_bits(r, c, value, sum, mean) - sample_bits(r, c, c->values[place], sum, mean);
+}
+
+static inline int32_t touch(const sc_rate *r, int32_t channel, int32_t place, int32_t count) {
+  const int32_t at = channel * r->places + place;
+  if (r->touched[at] || count == r->list_size)
+    return count;
+  r->touched[at] = 1;
+  r->list[count] = at;
+  return count + 1;
+}
+
+double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t value, int commit) {
+  const sc_rate_channel *changed = r->channels + channel;
+  if (r->magnitude_kind == SC_MAGNITUDE_NONE) {
+    const double bits = sc_rate_own_change(r, channel, place, value);
+    if (commit)
+      changed->values[place] = (int16_t)value;
+    return bits;
+  }
+  const int32_t n = r->places, home = channel * n + place, difference = value - changed->values[place];
+  int32_t count = touch(r, channel, place, 0);
+  // The means that see it,
+  if (changed->means)
+    for (int32_t j = r->causal_start[place]; j < r->causal_start[place + 1]; j++) {
+      const sc_rate_neighbour at = r->causal[j];
+      if (!changed->mean_weight[at.k])
+        continue;
+      r->mean_change[channel * n + at.place] += changed->mean_weight[at.k] * difference;
+      count = touch(r, channel, at.place, count);
+    }
+  for (int32_t l = 0; l < changed->mean_link_count; l++)
+    for (int32_t j = r->box_start[place]; j < r->box_start[place + 1]; j++) {
+      const sc_rate_link *link = changed->mean_links + l;
+      const sc_rate_neighbour at = r->box[j];
+      if (!link->weight[at.k])
+        continue;
+      r->mean_change[link->channel * n + at.place] += link->weight[at.k] * difference;
+      count = touch(r, link->channel, at.place, count);
+    }
+  // then the levels that see residuals.
+  const int32_t residuals = count;
+  for (int32_t i = 0; i < residuals; i++) {
+    const int32_t at = r->list[i], ci = at / n, p = at % n;
+    const sc_rate_channel *c = r->channels + ci;
+    const int32_t v = at == home ? value : c->values[p];
+    const int32_t m = magnitude_of(r, c, v, residual_of(c, v, MEAN(c, p) + r->mean_change[at]));
+    const int32_t moved = m - c->magnitudes[p];
+    if (!moved)
+      continue;
+    if (commit)
+      c->magnitudes[p] = (uint8_t)m;
+    if (c->sums)
+      for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++) {
+        const sc_rate_neighbour to = r->causal[j];
+        if (!c->weight[to.k])
+          continue;
+        r->sum_change[ci * n + to.place] += c->weight[to.k] * moved;
+        count = touch(r, ci, to.place, count);
+      }
+    for (int32_t l = 0; l < c->link_count; l++)
+      for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++) {
+        const sc_rate_link *link = c->links + l;
+        const sc_rate_neighbour to = r->box[j];
+        if (!link->weight[to.k])
+          continue;
+        r->sum_change[link->channel * n + to.place] += link->weight[to.k] * moved;
+        count = touch(r, link->channel, to.place, count);
+      }
+  }
+  double bits = 0;
+  for (int32_t i = 0; i < count; i++) {
+    const int32_t at = r->list[i], p = at % n;
+    const sc_rate_channel *c = r->channels + at / n;
+    const int32_t sum = SUM(c, p), mean = MEAN(c, p);
+    const int32_t new_sum = sum + r->sum_change[at], new_mean = mean + r->mean_change[at];
+    const int32_t v = at == home ? value : c->values[p];
+    if (at == home || new_sum != sum || new_mean != mean)
+      bits += sample_bits(r, c, v, new_sum, new_mean) - sample_bits(r, c, c->values[p], sum, mean);
+    if (commit) {
+      if (c->sums)
+        c->sums[p] = new_sum;
+      if (c->means)
+        c->means[p] = new_mean;
+    }
+    r->sum_change[at] = 0;
+    r->mean_change[at] = 0;
+    r->touched[at] = 0;
+  }
+  if (commit)
+    changed->values[place] = (int16_t)value;
+  return bits;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Rate-distortion optimised quantisation: the encoder searches for a latent that costs less, bits and errors together.
+/// The decoder does not know of it.
+public enum RDOQ: UInt8, CaseIterable, Sendable {
+  case off
+  /// A few passes with a gradient.
+  case fast
+  /// Passes with a gradient until they no longer help, then candidates measured by decoding.
+  case full
+
+  public var name: StaticString {
+    switch self {
+    case .off: "off"
+    case .fast: "fast"
+    case .full: "full"
+    }
+  }
+}
+
+/// What a pass of the search came to.
+public struct RDOQPass: Sendable {
+  public enum Kind: Sendable {
+    /// The latent as the analysis network gives it.
+    case start
+    case gradient
+    case exact
+  }
+  public let kind: Kind
+  /// Bits + λ · squared error / channels of the latent that the pass made.
+  public let tried: Double
+  /// The least so far, whose latent is kept: never rises.
+  public let cost: Double
+  /// Of the latent that the pass made.
+  public let bits: Double
+  public let squaredError: UInt64
+  /// Values that the pass changed.
+  public let changes: Int
+}
+
+/// What the search did.
+public struct RDOQReport: Sendable {
+  public let lambda: Double
+  public let passes: [RDOQPass]
+  /// Values that differ from those of the analysis network.
+  public let changedValues: Int
+
+  public var initialCost: Double { passes.first?.cost ?? 0 }
+  public var finalCost: Double { passes.last?.cost ?? 0 }
+}
+
+extension RDOQ {
+  /// Passes cost as much as decoding once or twice: a network of fewer products a pixel gets more of them.
+  func effort(macPerPixel: Double) -> RDOQEffort {
+    let cheap = min(8, max(1, 37000 / max(1, macPerPixel)))
+    switch self {
+    case .off: return RDOQEffort(gradientPasses: 0, exactPasses: 0)
+    case .fast:
+      return RDOQEffort(
+        gradientPasses: Int(6 * cheap), exactPasses: 0, changesPerPlace: cheap < 1.2 ? 4 : cheap < 3 ? 2 : 1)
+    case .full:
+      return RDOQEffort(
+        gradientPasses: Int(40 * min(cheap, 3)), exactPasses: Int(90 * min(cheap, 4)),
+        changesPerPlace: cheap < 1.2 ? 3 : cheap < 3 ? 2 : 1)
+    }
+  }
+}
+
+/// What RDOQ prepares once per rate point and entropy model.
+struct RDOQProgram {
+  let adjoint: AdjointProgram
+  let tables: RateTables
+
+  init(_ model: Model, _ synthesis: NetworkProgram, ratePoint: Int, _ table: EntropyTable, _ magnitude: MagnitudeRule) {
+    adjoint = AdjointProgram(model.synthesis, synthesis, of: model, ratePoint: ratePoint)
+    tables = RateTables(table, magnitude)
+  }
+
+  /// Changes the latent in place.
+  func optimise(
+    _ latent: Latent, of picture: Picture, lambda: Double, _ effort: RDOQEffort, _ execution: Execution,
+    progress: ((RDOQPass) -> Void)?
+  ) -> RDOQReport {
+    let start = latent.segments.map { segment in Array(UnsafeBufferPointer(start: segment.base, count: segment.count)) }
+    let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
+    let optimiser = RDOQOptimiser(
+      meter, tables, latent, weight: lambda / Double(picture.channels), effort, execution, progress: progress)
+    optimiser.run()
+    var changed = 0
+    for (segment, old) in zip(latent.segments, start) {
+      for i in old.indices where segment.base[i] != old[i] { changed += 1 }
+    }
+    return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: changed)
+  }
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// Code lengths of an entropy model at one rate point. Immutable after `init`.
+final class RateTables {
+  let table: EntropyTable
+  let magnitude: MagnitudeRule
+  fileprivate let cdfs: AlignedBuffer<sc_rate_cdf>
+  fileprivate let indices: AlignedBuffer<UInt16>
+  fileprivate let firstIndex: [Int]
+  fileprivate let levels: [AlignedBuffer<UInt8>?]
+  fileprivate let magnitudes: AlignedBuffer<UInt8>
+  private let bits: AlignedBuffer<Double>
+  /// Bits of a channel's activation flag: [channel][not active, active].
+  let flagBits: [[Double]]
+
+  init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
+    self.table = table
+    self.magnitude = magnitude
+    // −log2(f / 2^15) of every frequency is needed often.
+    let bits = AlignedBuffer<Double>(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: 0)
+    let cdfs = AlignedBuffer<sc_rate_cdf>(count: table.cdfs.count, zero: sc_rate_cdf())
+    var at = 0
+    for (i, cdf) in table.cdfs.enumerated() {
+      cdfs.base[i] = sc_rate_cdf(
+        bits: UnsafePointer(bits.base + at), minimum: Int32(cdf.minimum), symbols: Int32(cdf.frequencies.count))
+      for f in cdf.frequencies {
+        bits.base[at] = RateTables.bits(Int(f))
+        at += 1
+      }
+    }
+    self.bits = bits
+    self.cdfs = cdfs
+    flagBits = table.active.map { [RateTables.bits(32768 - $0), RateTables.bits($0)] }
+    var first: [Int] = []
+    var all: [UInt16] = []
+    for channel in table.channels {
+      first.append(all.count)
+      all += channel.cdf.map { UInt16($0) }
+    }
+    firstIndex = first
+    indices = AlignedBuffer(count: all.count, zero: 0)
+    for (i, index) in all.enumerated() { indices.base[i] = index }
+    levels = table.channels.map { channel in
+      guard channel.levels > 1 else { return nil }
+      let out = AlignedBuffer<UInt8>(count: 1024, zero: 0)
+      for bound in channel.bounds { for sum in bound..<1024 { out.base[sum] += 1 } }
+      return out
+    }
+    magnitudes = AlignedBuffer(count: 64, zero: 0)
+    if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
+  }
+
+  private static func bits(_ frequency: Int) -> Double { 15 - binaryLogarithm(Double(frequency)) }
+}
+
+/// Who sees whom: the neighbourhoods of FORMAT.md §1.6, turned round.
+final class RateGeometry {
+  let width: Int
+  let height: Int
+  fileprivate let causalStart: AlignedBuffer<Int32>
+  fileprivate let boxStart: AlignedBuffer<Int32>
+  fileprivate let causal: AlignedBuffer<sc_rate_neighbour>
+  fileprivate let box: AlignedBuffer<sc_rate_neighbour>
+
+  init(width: Int, height: Int) {
+    self.width = width
+    self.height = height
+    let places = width * height
+    let causalOffsets = [(0, -1), (0, -2), (-1, -1), (-1, 0), (-1, 1), (-2, 0)]
+    // A neighbour in the same channel; −1 for a 0.
+    func causalPlace(_ y: Int, _ x: Int) -> Int {
+      if y < 0 { return x + 2 * y >= 0 ? min(x + 2 * y, width - 1) : -1 }
+      if x < 0 { return y > 0 ? causalPlace(y - 1, 0) : -1 }
+      return y * width + min(x, width - 1)
+    }
+    func invert(_ count: Int, _ neighbour: (Int, Int, Int) -> Int)
+      -> (AlignedBuffer<Int32>, AlignedBuffer<sc_rate_neighbour>)
+    {
+      let start = AlignedBuffer<Int32>(count: places + 1, zero: 0)
+      func forEach(_ body: (_ from: Int, _ k: Int, _ to: Int) -> Void) {
+        for y in 0..<height {
+          for x in 0..<width {
+            for k in 0..<count {
+              let from = neighbour(y, x, k)
+              if from >= 0 { body(from, k, y * width + x) }
+            }
+          }
+        }
+      }
+      forEach { from, _, _ in start.base[from + 1] += 1 }
+      for p in 0..<places { start.base[p + 1] += start.base[p] }
+      let list = AlignedBuffer<sc_rate_neighbour>(count: Int(start.base[places]), zero: sc_rate_neighbour())
+      var next = (0..<places).map { Int(start.base[$0]) }
+      forEach { from, k, to in
+        list.base[next[from]] = sc_rate_neighbour(place: Int32(to), k: Int32(k))
+        next[from] += 1
+      }
+      return (start, list)
+    }
+    (causalStart, causal) = invert(6) { y, x, k in causalPlace(y + causalOffsets[k].0, x + causalOffsets[k].1) }
+    (boxStart, box) = invert(9) { y, x, k in
+      min(max(y + k / 3 - 1, 0), height - 1) * width + min(max(x + k % 3 - 1, 0), width - 1)
+    }
+  }
+}
+
+/// The code length of a segment of a latent, kept exactly while values change.
+///
+/// Works on the latent in place. A channel is active while a value of it differs from the mode; one that is not active
+/// must stay so.
+final class SegmentRate {
+  let tables: RateTables
+  let width: Int
+  let height: Int
+  let values: UnsafeMutablePointer<Int16>
+  private let geometry: RateGeometry
+  private let magnitudes: AlignedBuffer<UInt8>?
+  private let sums: AlignedBuffer<Int32>?
+  private let means: AlignedBuffer<Int32>?
+  private let changes: AlignedBuffer<Int32>?
+  private let touched: AlignedBuffer<UInt8>?
+  private let list: AlignedBuffer<Int32>
+  private let channels: AlignedBuffer<sc_rate_channel>
+  private var links = AlignedBuffer<sc_rate_link>(count: 0, zero: sc_rate_link())
+  private var rate = sc_rate()
+  private(set) var active: [Bool]
+  /// Values of each channel that are not the mode.
+  private(set) var moved: [Int]
+
+  var channelCount: Int { tables.table.channelCount }
+  private var size: Int { width * height }
+
+  init(_ tables: RateTables, _ geometry: RateGeometry, values: UnsafeMutablePointer<Int16>) {
+    self.tables = tables
+    self.geometry = geometry
+    width = geometry.width
+    height = geometry.height
+    self.values = values
+    let count = tables.table.channelCount
+    let places = geometry.width * geometry.height
+    var kind = SC_MAGNITUDE_NONE
+    switch tables.magnitude {
+    case .none: break
+    case .threshold: kind = SC_MAGNITUDE_THRESHOLD
+    case .table: kind = SC_MAGNITUDE_TABLE
+    }
+    let hasContexts = kind != SC_MAGNITUDE_NONE
+    let hasMeans = tables.table.channels.contains { $0.mean != nil }
+    magnitudes = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
+    sums = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
+    means = hasMeans ? AlignedBuffer(count: count * places, zero: 0) : nil
+    changes = hasContexts ? AlignedBuffer(count: 2 * count * places, zero: 0) : nil
+    touched = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
+    list = AlignedBuffer(count: hasContexts ? count * places : 0, zero: 0)
+    channels = AlignedBuffer(count: count, zero: sc_rate_channel())
+    active = [Bool](repeating: false, count: count)
+    moved = [Int](repeating: 0, count: count)
+    rate.places = Int32(places)
+    rate.channel_count = Int32(count)
+    rate.magnitude_kind = Int32(kind.rawValue)
+    rate.table = UnsafePointer(tables.magnitudes.base)
+    rate.causal_start = UnsafePointer(geometry.causalStart.base)
+    rate.box_start = UnsafePointer(geometry.boxStart.base)
+    rate.causal = UnsafePointer(geometry.causal.base)
+    rate.box = UnsafePointer(geometry.box.base)
+    rate.cdfs = UnsafePointer(tables.cdfs.base)
+    rate.channels = channels.base
+    if let changes, let touched {
+      rate.sum_change = changes.base
+      rate.mean_change = changes.base + count * places
+      rate.touched = touched.base
+    }
+    rate.list = list.base
+    rate.list_size = Int32(list.count)
+    for c in 0..<count {
+      let contexts = tables.table.channels[c]
+      var channel = sc_rate_channel()
+      channel.values = values + c * places
+      channel.cdf = UnsafePointer(tables.indices.base + tables.firstIndex[c])
+      channel.low = Int32(contexts.low)
+      channel.high = Int32(contexts.high)
+      if let magnitudes { channel.magnitudes = magnitudes.base + c * places }
+      if let levels = tables.levels[c], let sums {
+        channel.level_of = UnsafePointer(levels.base)
+        channel.sums = sums.base + c * places
+        channel.shift = Int32(contexts.shift)
+        withUnsafeMutableBytes(of: &channel.weight) { raw in
+          let weight = raw.assumingMemoryBound(to: Int32.self)
+          for i in 0..<6 { weight[i] = Int32(contexts.weights[i]) }
+        }
+      }
+      if let mean = contexts.mean, let means {
+        channel.means = means.base + c * places
+        channel.mean_shift = Int32(mean.shift)
+        channel.phase_bits = Int32(mean.phaseBits)
+        withUnsafeMutableBytes(of: &channel.mean_weight) { raw in
+          let weight = raw.assumingMemoryBound(to: Int32.self)
+          for i in 0..<6 { weight[i] = Int32(mean.weights[i]) }
+        }
+      }
+      channels.base[c] = channel
+    }
+    refresh()
+  }
+
+  /// Starts anew from the values.
+  func refresh() {
+    for c in 0..<channelCount {
+      let mode = Int16(tables.table.mode[c])
+      var count = 0
+      for i in 0..<size where values[c * size + i] != mode { count += 1 }
+      moved[c] = count
+      active[c] = count > 0
+    }
+    fill()
+  }
+
+  private func fill() {
+    link()
+    active.map { $0 ? 1 : 0 }.withUnsafeBufferPointer { sc_rate_fill(&rate, $0.baseAddress) }
+  }
+
+  /// Lists for every channel the active ones that see it.
+  private func link() {
+    var levels = [[sc_rate_link]](repeating: [], count: channelCount)
+    var means = levels
+    func add(_ weights: [Int], of source: Int, to c: Int, _ lists: inout [[sc_rate_link]]) {
+      guard source >= 0, active[source] else { return }
+      var link = sc_rate_link()
+      link.channel = Int32(c)
+      // The same source may be named twice.
+      let known = lists[source].firstIndex { $0.channel == link.channel }
+      if let known { link = lists[source][known] }
+      withUnsafeMutableBytes(of: &link.weight) { raw in
+        let weight = raw.assumingMemoryBound(to: Int32.self)
+        for k in 0..<9 { weight[k] += Int32(weights[k]) }
+      }
+      if let known { lists[source][known] = link } else { lists[source].append(link) }
+    }
+    var previous = -1
+    for c in tables.table.order where active[c] {
+      let contexts = tables.table.channels[c]
+      if channels.base[c].sums != nil {
+        for source in contexts.sources {
+          add(
+            source.weights.map { Int($0) },
+            of: source.channel == ContextSource.previousActive ? previous : source.channel, to: c, &levels)
+        }
+      }
+      if let mean = contexts.mean, channels.base[c].means != nil {
+        for source in mean.sources { add(source.weights, of: source.channel, to: c, &means) }
+      }
+      previous = c
+    }
+    links = AlignedBuffer(
+      count: levels.reduce(0) { $0 + $1.count } + means.reduce(0) { $0 + $1.count }, zero: sc_rate_link())
+    var at = 0
+    for c in 0..<channelCount {
+      channels.base[c].links = UnsafePointer(links.base + at)
+      channels.base[c].link_count = Int32(levels[c].count)
+      for link in levels[c] {
+        links.base[at] = link
+        at += 1
+      }
+      channels.base[c].mean_links = UnsafePointer(links.base + at)
+      channels.base[c].mean_link_count = Int32(means[c].count)
+      for link in means[c] {
+        links.base[at] = link
+        at += 1
+      }
+    }
+  }
+
+  /// Bits of the segment, summed anew.
+  var bits: Double {
+    var sum = 0.0
+    for c in 0..<channelCount {
+      sum += tables.flagBits[c][active[c] ? 1 : 0]
+      if active[c] { sum += sc_rate_channel_bits(&rate, Int32(c)) }
+    }
+    return sum
+  }
+
+  func value(_ c: Int, _ y: Int, _ x: Int) -> Int { Int(values[c * size + y * width + x]) }
+
+  /// Bits of the sample itself after a change, less those before; its channel is active.
+  func ownChange(_ c: Int, _ y: Int, _ x: Int, to value: Int) -> Double {
+    sc_rate_own_change(&rate, Int32(c), Int32(y * width + x), Int32(value))
+  }
+
+  /// What a change of a value changes the segment's bits by; its channel is active. Exact, but for the last value of a
+  /// channel that leaves the mode: there, what other channels lose as their source is not counted.
+  func change(_ c: Int, _ y: Int, _ x: Int, to value: Int) -> Double {
+    if moved[c] == 1, value == tables.table.mode[c] {
+      return tables.flagBits[c][0] - tables.flagBits[c][1] - sc_rate_channel_bits(&rate, Int32(c))
+    }
+    return sc_rate_change(&rate, Int32(c), Int32(y * width + x), Int32(value), 0)
+  }
+
+  func apply(_ c: Int, _ y: Int, _ x: Int, to value: Int) {
+    let mode = tables.table.mode[c]
+    moved[c] += (value != mode ? 1 : 0) - (self.value(c, y, x) != mode ? 1 : 0)
+    _ = sc_rate_change(&rate, Int32(c), Int32(y * width + x), Int32(value), 1)
+    if moved[c] == 0 {
+      active[c] = false
+      fill()
+    }
+  }
+}
