@@ -379,6 +379,7 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
       // Steps −4 … −1: left of column 0 stands column 0 of the row above.
       m.m1[0] = m.m2[0] = m.m3[0] = m.m4[0] = up.m1[0];
       m.v1[0] = up.m1[at_most(1, up.last)];
+      m.v1[1] = up.m1[0];
       m.v2[0] = up.m1[0];
       m.v3[0] = up.m2[0];
     }
@@ -387,6 +388,7 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
       up.v2 = up.v1 - stride;
       v.m1[0] = v.m2[0] = v.m3[0] = v.m4[0] = (uint16_t)up.v1[0];
       v.v1[0] = (uint16_t)up.v1[at_most(1, up.last)];
+      v.v1[1] = (uint16_t)up.v1[0];
       v.v2[0] = (uint16_t)up.v1[0];
       v.v3[0] = (uint16_t)up.v2[0];
     }

@@ -132,13 +132,18 @@
       corpus.values[c].withUnsafeBufferPointer { values in
         for r in coded[c] {
           for i in r {
-            let a = interval.contains(Int(values[Int(grid.causal[0][i])])) ? 0 : 1
-            let b = interval.contains(Int(values[Int(grid.causal[3][i])])) ? 0 : 1
+            let a = counts(values, grid.causal[0][i], interval)
+            let b = counts(values, grid.causal[3][i], interval)
             states.append(UInt16((a + b) * n + Int(values[i]) - low))
           }
         }
       }
       return states
+    }
+
+    /// Whether a neighbour counts; one that does not exist does not.
+    private func counts(_ values: UnsafeBufferPointer<Int16>, _ at: Int32, _ interval: Range<Int>) -> Int {
+      at == grid.count || interval.contains(Int(values[Int(at)])) ? 0 : 1
     }
 
     private func contextHistograms(_ states: [UInt16], _ c: Int, _ previous: [UInt8]) -> [Histogram] {

@@ -57,50 +57,6 @@ struct MeanPredictor {
     let t = sum + (1 << (shift - 1))
     return (t >> shift, t >> (shift - phaseBits) & ((1 << phaseBits) - 1))
   }
-
-  init(
-    parsing reader: inout ByteReader<ModelError>, _ position: [Int], _ channel: Int, _ place: ModelLocation
-  ) throws(ModelError) {
-    phaseBits = Int(try reader.u8())
-    guard phaseBits <= 3 else { throw .value(place, field: "phase bits", value: phaseBits, valid: 0...3) }
-    shift = Int(try reader.u8())
-    let valid = max(1, phaseBits)...15
-    guard valid ~= shift else { throw .value(place, field: "shift of the mean", value: shift, valid: valid) }
-    // The coder's sums of weighted samples are 32 bits wide.
-    var sum = 0
-    func weights(_ count: Int) throws(ModelError) -> [Int] {
-      var weights: [Int] = []
-      for _ in 0..<count {
-        let weight = Int(try reader.i16())
-        sum += abs(weight)
-        weights.append(weight)
-      }
-      guard sum <= 32767 else { throw .value(place, field: "sum of weights", value: sum, valid: 0...32767) }
-      return weights
-    }
-    self.weights = try weights(6)
-    sources = []
-    let count = Int(try reader.u8())
-    guard count <= 16 else { throw .value(place, field: "sources of the mean", value: count, valid: 0...16) }
-    for _ in 0..<count {
-      let source = Int(try reader.u16())
-      guard source < position.count, position[source] < position[channel] else {
-        throw .entropy(place, "a source of the mean is not coded before the channel")
-      }
-      sources.append(MeanSource(channel: source, weights: try weights(9)))
-    }
-  }
-
-  func serialise(_ out: inout ByteWriter) {
-    out.u8(UInt8(phaseBits))
-    out.u8(UInt8(shift))
-    for w in weights { out.i16(Int16(w)) }
-    out.u8(UInt8(sources.count))
-    for source in sources {
-      out.u16(UInt16(source.channel))
-      for w in source.weights { out.i16(Int16(w)) }
-    }
-  }
 }
 
 /// How the samples of one channel choose their CDFs.
@@ -163,6 +119,52 @@ struct EntropyModel {
   var hyperTables: [EntropyTable] = []
   /// Of the latent at each rate point.
   var tables: [EntropyTable]
+}
+
+extension MeanPredictor {
+  init(
+    parsing reader: inout ByteReader<ModelError>, _ position: [Int], _ channel: Int, _ place: ModelLocation
+  ) throws(ModelError) {
+    phaseBits = Int(try reader.u8())
+    guard phaseBits <= 3 else { throw .value(place, field: "phase bits", value: phaseBits, valid: 0...3) }
+    shift = Int(try reader.u8())
+    let valid = max(1, phaseBits)...15
+    guard valid ~= shift else { throw .value(place, field: "shift of the mean", value: shift, valid: valid) }
+    // The coder's sums of weighted samples are 32 bits wide.
+    var sum = 0
+    func weights(_ count: Int) throws(ModelError) -> [Int] {
+      var weights: [Int] = []
+      for _ in 0..<count {
+        let weight = Int(try reader.i16())
+        sum += abs(weight)
+        weights.append(weight)
+      }
+      guard sum <= 32767 else { throw .value(place, field: "sum of weights", value: sum, valid: 0...32767) }
+      return weights
+    }
+    self.weights = try weights(6)
+    sources = []
+    let count = Int(try reader.u8())
+    guard count <= 16 else { throw .value(place, field: "sources of the mean", value: count, valid: 0...16) }
+    for _ in 0..<count {
+      let source = Int(try reader.u16())
+      guard source < position.count, position[source] < position[channel] else {
+        throw .entropy(place, "a source of the mean is not coded before the channel")
+      }
+      sources.append(MeanSource(channel: source, weights: try weights(9)))
+    }
+  }
+
+  func serialise(_ out: inout ByteWriter) {
+    out.u8(UInt8(phaseBits))
+    out.u8(UInt8(shift))
+    for w in weights { out.i16(Int16(w)) }
+    out.u8(UInt8(sources.count))
+    for source in sources {
+      out.u16(UInt16(source.channel))
+      for w in source.weights { out.i16(Int16(w)) }
+    }
+  }
 }
 
 extension EntropyModel {
