@@ -13,7 +13,9 @@ enum CodecOptions {
   private static let entropyNames = EntropyKind.allCases.map { "\($0.name)" }.joined(separator: ", ")
   /// What changes the bitstream besides the rate point.
   static let encoderOptions = [
-    OptionSpec("entropy", value: "E", "\(entropyNames); the default is the model's best")
+    OptionSpec("entropy", value: "E", "\(entropyNames); the default is the model's best"),
+    OptionSpec("rdoq", value: "EFFORT", "search for a cheaper latent: off (the default), fast or full"),
+    OptionSpec("lambda", value: "L", "the trade-off of that search; the rate point's by default"),
   ]
 
   static func execution(_ arguments: Arguments) throws(ToolError) -> Execution {
@@ -34,6 +36,8 @@ enum CodecOptions {
     var settings = EncoderSettings(ratePoint: 0)
     settings.entropy = try entropyKind(arguments, of: model)
     settings.execution = try execution(arguments)
+    settings.rdoq = try arguments.choice("rdoq", ["off": .off, "fast": .fast, "full": .full]) ?? .off
+    settings.lambda = try arguments.number("lambda", above: 0)
     return settings
   }
 

@@ -24,6 +24,9 @@ enum EncodeCommand: Command {
     let model = try loadModel(arguments)
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
     settings.ratePoint = try ratePoint(arguments, of: model)
+    settings.progress = { pass in
+      Progress.show("\(input): \(fixed(pass.bits, 0)) bits, cost \(fixed(pass.cost, 0)), \(pass.changes) changes")
+    }
     let encoded: Encoded
     let seconds: Double
     do {
@@ -33,6 +36,7 @@ enum EncodeCommand: Command {
     } catch {
       throw .badData(file: input, error.description)
     }
+    Progress.clear()
     try writeFile(output, encoded.bytes)
     let bits = Double(8 * encoded.bytes.count) / Double(picture.width * picture.height)
     var line = "\(input): \(picture.width)x\(picture.height), rate point \(settings.ratePoint), "

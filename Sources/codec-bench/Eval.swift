@@ -19,7 +19,7 @@ enum EvalCommand: Command {
     Measured are real bitstreams and the pictures decoded from them. PSNR of RGB is over all samples; of luma and YUV
     4:2:0 (weighted 6:1:1) in BT.709, full range, unrounded, chroma as means of 2x2; MS-SSIM is the mean over the
     channels, with fewer scales where a side is 160 or less. Means over pictures are of bit/pixel and of dB.
-    Exit code 70 if a decoded picture has another PSNR than its encoder reported.
+    Exit code 70 if a decoded picture has another PSNR than its encoder reported, or if a pass of RDOQ made the cost rise.
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
@@ -37,7 +37,8 @@ enum EvalCommand: Command {
       try arguments.integers("rate-points", in: model.ratePoints.indices) ?? Array(model.ratePoints.indices)
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
     let entropy = settings.entropy
-    let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name))" } ?? "")
+    let search = settings.rdoq == .off ? "" : ", RDOQ \(settings.rdoq.name)"
+    let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name)\(search))" } ?? "")
 
     var results: [Result] = []
     var contradictions: [String] = []
@@ -53,6 +54,9 @@ enum EvalCommand: Command {
         if let reported, reported != result.quality.psnrRGB {
           contradictions.append("\(file), rate point \(ratePoint): \(reported) dB reported")
         }
+        if let costs = result.rdoq?.passes.map(\.cost), zip(costs, costs.dropFirst()).contains(where: { $0 < $1 }) {
+          contradictions.append("\(file), rate point \(ratePoint): the cost rose from pass to pass")
+        }
       }
     }
     Progress.clear()
@@ -60,7 +64,8 @@ enum EvalCommand: Command {
     let means = ratePoints.map { point in Mean(results.filter { $0.ratePoint == point }, model) }
     let json: JSON = [
       "codec": .string(codec), "model": .string(model.name), "model_id": .string(hexadecimal(model.id)),
-      "entropy": entropy.map { .string("\($0.name)") } ?? .null, "threads": JSON(settings.execution.threads),
+      "entropy": entropy.map { .string("\($0.name)") } ?? .null, "rdoq": .string("\(settings.rdoq.name)"),
+      "threads": JSON(settings.execution.threads),
       "cpu": .string(settings.execution.cpu.name), "rate_points": .array(means.map(\.json)),
       "pictures": .array(results.map { $0.json(model) }),
     ]
@@ -101,7 +106,7 @@ enum EvalCommand: Command {
     let result = Result(
       name: file, ratePoint: settings.ratePoint, width: picture.width, height: picture.height,
       bytes: encoded.bytes.count, quality: Quality(of: decoded, against: picture), idealBits: encoded.idealBits,
-      encodeSeconds: times.encode, decodeSeconds: times.decode)
+      rdoq: encoded.rdoq, encodeSeconds: times.encode, decodeSeconds: times.decode)
     return (result, encoded.psnr)
   }
 }
@@ -115,6 +120,7 @@ private struct Result {
   let bytes: Int
   let quality: Quality
   let idealBits: Double
+  let rdoq: RDOQReport?
   let encodeSeconds: Double
   let decodeSeconds: Double
 
@@ -130,6 +136,8 @@ private struct Result {
       "decode_seconds": .number(decodeSeconds),
       "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: ratePoint)),
       "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: ratePoint)),
+      "rdoq_cost_before": rdoq.map { .number($0.initialCost) } ?? .null,
+      "rdoq_cost_after": rdoq.map { .number($0.finalCost) } ?? .null,
     ]
     return members.map { JSON.Member(name: $0.key, value: $0.value) }
   }
@@ -139,6 +147,7 @@ private struct Result {
   static let columns = [
     "picture", "rate_point", "lambda", "width", "height", "bytes", "bpp", "psnr_rgb", "psnr_y", "psnr_yuv",
     "ms_ssim_rgb", "ideal_bits", "encode_seconds", "decode_seconds", "decoder_mac_per_pixel", "encoder_mac_per_pixel",
+    "rdoq_cost_before", "rdoq_cost_after",
   ]
 
   /// In the order of `columns`; a quality that is not finite is an empty cell.
