@@ -122,17 +122,26 @@ golden:
 fuzz:
 	scripts/fuzz.sh "$(SWIFT)" .build-fuzz $(FUZZ_SECONDS)
 
-# ---- Training (Python) ---------------------------------------------------------------------------------------------
+# ---- Training and evaluation ------------------------------------------------------------------------------------------
 
+# A short training run and its log's curve: make train DATA=folder-of-pictures MINUTES=2 NETWORK=flagship
+NETWORK ?= base
+MINUTES ?= 2
+DATA ?= Fixtures/pictures
+CHECKPOINT ?= $(OUT)/$(NETWORK).pt
 train:
-	cd Training && $(PYTHON) train.py $(ARGUMENTS)
+	mkdir -p $(OUT)
+	$(PYTHON) Training/train.py $(NETWORK) $(CHECKPOINT) --data $(DATA) --minutes $(MINUTES) $(ARGUMENTS)
 
-export:
-	cd Training && $(PYTHON) export.py $(ARGUMENTS)
+# A model file from a checkpoint, with entropy models fitted on the same pictures (PNG or PNM for the latter)
+MODEL ?= $(OUT)/$(NETWORK).scm
+export: tool
+	$(PYTHON) Training/export.py $(NETWORK) $(CHECKPOINT) --data $(DATA) -o $(MODEL).float.scm $(ARGUMENTS)
+	$(TOOL) fit --model $(MODEL).float.scm --images $(DATA) -o $(MODEL)
 
-# The second table of the paper on a folder of pictures: make table2 PICTURES=…
+# The paper's second table on a folder of pictures: make table2 PICTURES=…
 table2: tool
-	scripts/table2.sh $(TOOL) $(PICTURES) $(OUT)/table2
+	scripts/table2.sh $(TOOL) "$(PICTURES)" $(OUT)/table2
 
 clean:
 	rm -rf .build .build-* demo
