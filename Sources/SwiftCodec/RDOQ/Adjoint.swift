@@ -123,7 +123,11 @@ final class AdjointProgram {
     let exponent = Double(1 << forward.tensors[output].q)
     for t in scales.indices {
       scales[t] = power[t].map { $0 > 0 ? 1 / $0.squareRoot() : 1 }
-      if t == output { scales[t] = scales[t].map { _ in exponent } } else { scales[t] = scales[t].map { $0 * exponent } }
+      if t == output {
+        scales[t] = scales[t].map { _ in exponent }
+      } else {
+        scales[t] = scales[t].map { $0 * exponent }
+      }
     }
   }
 

@@ -100,7 +100,9 @@ final class RDOQOptimiser {
       if last || worse == effort.patience { break }
       learn(steps)
       // Many changes at once help while there is much to gain, and disturb each other later.
-      if worse > 0 || (i + 1) * effort.changesPerPlace >= effort.gradientPasses * (effort.changesPerPlace + 1 - perPlace) {
+      if worse > 0
+        || (i + 1) * effort.changesPerPlace >= effort.gradientPasses * (effort.changesPerPlace + 1 - perPlace)
+      {
         perPlace = max(1, perPlace - 1)
       }
       steps = sweep(perPlace)
