@@ -13,7 +13,8 @@ static inline int16_t limit(int64_t v) { return (int16_t)(v < -LIMIT ? -LIMIT : 
 
 // ---- Gradient ------------------------------------------------------------------------------------------------------
 
-void sc_gradient_mask(const int16_t *restrict in, size_t count, int32_t hi, int32_t leaky, uint8_t *restrict out) {
+void sc_gradient_mask(const int16_t *restrict in, size_t count, int32_t hi, int32_t leaky,
+                      uint8_t *restrict out) {
   const int16_t top = (int16_t)hi;
   if (leaky)
     for (size_t i = 0; i < count; i++)
@@ -23,7 +24,8 @@ void sc_gradient_mask(const int16_t *restrict in, size_t count, int32_t hi, int3
       out[i] = (uint8_t)(in[i] > 0 & in[i] < top);
 }
 
-void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict mask, size_t count, int32_t leaky) {
+void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict mask, size_t count,
+                            int32_t leaky) {
   if (leaky) {
     const int32_t half = 1 << (leaky - 1);
     for (size_t i = 0; i < count; i++)
@@ -35,8 +37,8 @@ void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict 
 }
 
 void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
-                            ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels, const int32_t *factor,
-                            size_t pixels) {
+                            ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels,
+                            const int32_t *factor, size_t pixels) {
   for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
     for (int32_t c = 0; c < channels; c++) {
       const int64_t v = in[c * in_channel] * (int64_t)factor[c] + 32768;
@@ -48,8 +50,8 @@ static inline int32_t sample_of(int32_t v, int32_t q) { return 128 + (v >> q); }
 static inline int32_t clamp255(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
 static const int32_t luma[3] = {77, 150, 29};
 
-void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width, int32_t level,
-                  uint64_t *cells, int16_t *out, int32_t scale) {
+void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width,
+                  int32_t level, uint64_t *cells, int16_t *out, int32_t scale) {
   for (size_t first = 0; first < width; first += (size_t)1 << level) {
     const size_t end = first + ((size_t)1 << level), last = end < width ? end : width;
     uint64_t sum = 0;
@@ -117,7 +119,8 @@ static inline int32_t residual_of(const sc_rate_channel *c, int32_t value, int32
   return c->means ? (int16_t)(value - (mean >> c->mean_shift)) : value;
 }
 
-static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t residual) {
+static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, int32_t value,
+                                   int32_t residual) {
   if (r->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
     return value < c->low || value >= c->high;
   const int32_t a = residual < 0 ? -residual : residual;
@@ -125,7 +128,8 @@ static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, i
 }
 
 // Bits of a sample with the sums of its contexts.
-static inline double sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum, int32_t mean) {
+static inline double sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum,
+                                 int32_t mean) {
   int32_t index = 0;
   if (c->sums) {
     const int32_t s = sum >> c->shift;

@@ -24,13 +24,13 @@ void sc_gradient_apply_mask(int16_t *gradient, const uint8_t *mask, size_t count
 /// out[x * out_step + c * out_channel] += (in[x * in_step + c * in_channel] * factor[c] + 2^15) >> 16, clamped.
 /// 0 <= |factor| < 2^31
 void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
-                            ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels, const int32_t *factor,
-                            size_t pixels);
+                            ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels,
+                            const int32_t *factor, size_t pixels);
 /// Errors of a row of the decoded picture. in: [width][3] of a synthesis with exponent q; source: `channels` (1 or 3)
 /// samples a pixel. Adds the squares of each cell of 2^level columns to cells. out[x][3] gets error * 2^scale as far as
 /// the sample is not clamped, clamped to the limit; NULL if it is not wanted.
-void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width, int32_t level,
-                  uint64_t *cells, int16_t *out, int32_t scale);
+void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width,
+                  int32_t level, uint64_t *cells, int16_t *out, int32_t scale);
 /// The same with random signs instead of errors: bit x + channel of a hash of `seed`.
 void sc_probe_row(const int16_t *in, int32_t q, int32_t channels, size_t width, int16_t *out, int32_t scale,
                   uint64_t seed);
@@ -54,12 +54,12 @@ typedef struct sc_rate_neighbour {
 } sc_rate_neighbour;
 
 typedef struct sc_rate_channel {
-  int16_t *values;         ///< [places]
-  uint8_t *magnitudes;     ///< [places]; NULL if the kind is none
-  int32_t *sums;           ///< [places] sums of weighted magnitudes; NULL if there is one level only
-  int32_t *means;          ///< [places] sums of weighted values, 2^(mean_shift - 1) included; NULL without a mean
-  const uint8_t *level_of; ///< [1024]; NULL if there is one level only
-  const uint16_t *cdf;     ///< [levels << phase_bits]
+  int16_t *values;     ///< [places]
+  uint8_t *magnitudes; ///< [places]; NULL if the kind is none
+  int32_t *sums;       ///< [places] sums of weighted magnitudes; NULL if there is one level only
+  int32_t *means;      ///< [places] sums of weighted values, 2^(mean_shift - 1) included; NULL without a mean
+  const uint8_t *level_of;                ///< [1024]; NULL if there is one level only
+  const uint16_t *cdf;                    ///< [levels << phase_bits]
   const sc_rate_link *links, *mean_links; ///< active channels that see this one
   int32_t link_count, mean_link_count;
   int32_t low, high, shift, mean_shift, phase_bits;
@@ -70,9 +70,9 @@ typedef struct sc_rate_channel {
 typedef struct sc_rate {
   int32_t places, channel_count;
   int32_t magnitude_kind;
-  const uint8_t *table;                      ///< [64]
-  const int32_t *causal_start, *box_start;   ///< [places + 1]
-  const sc_rate_neighbour *causal, *box;     ///< places that see a place: as a causal neighbour, in their 3×3
+  const uint8_t *table;                    ///< [64]
+  const int32_t *causal_start, *box_start; ///< [places + 1]
+  const sc_rate_neighbour *causal, *box;   ///< places that see a place: as a causal neighbour, in their 3×3
   const sc_rate_cdf *cdfs;
   sc_rate_channel *channels;
   int32_t *sum_change, *mean_change; ///< [channels][places] of zeros; NULL if the kind is none
