@@ -123,15 +123,11 @@ final class AdjointProgram {
     let exponent = Double(1 << forward.tensors[output].q)
     for t in scales.indices {
       scales[t] = power[t].map { $0 > 0 ? 1 / $0.squareRoot() : 1 }
-<<<<<<< HEAD
-      if t == output { scales[t] = scales[t].map { _ in exponent } } else { scales[t] = scales[t].map { $0 * exponent } }
-=======
       if t == output {
         scales[t] = scales[t].map { _ in exponent }
       } else {
         scales[t] = scales[t].map { $0 * exponent }
       }
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
     }
   }
 

@@ -79,13 +79,9 @@ final class DistortionMeter {
   /// Fills `cells` alone.
   func measure(_ latent: Latent) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
-<<<<<<< HEAD
-    for band in bands { forward(latent, output: (band.lowerBound << level)..<(band.upperBound << level), own: band, nil) }
-=======
     for band in bands {
       forward(latent, output: (band.lowerBound << level)..<(band.upperBound << level), own: band, nil)
     }
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
   }
 
   /// Fills `cells` and `gradient`. Each of the probes is an adjoint pass of random signs instead of errors: `probe` gets
@@ -393,12 +389,8 @@ final class DistortionMeter {
         for i in 0..<phase.rows {
           let at = conv.down * row + phase.firstRow + i
           scratch.pointers.base[i] =
-<<<<<<< HEAD
-            from.rows.contains(at) ? UnsafePointer(from.row(at) + firstColumn * from.channels) : UnsafePointer(zeros.base)
-=======
             from.rows.contains(at)
             ? UnsafePointer(from.row(at) + firstColumn * from.channels) : UnsafePointer(zeros.base)
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
         }
         let step = conv.down * from.channels
         switch phase.product {

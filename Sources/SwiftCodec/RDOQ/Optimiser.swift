@@ -18,15 +18,9 @@ struct RDOQEffort {
   /// Distance between candidates that are measured at the same time, in places of the latent.
   var spacing = 3
   /// Exact passes between two gradients.
-<<<<<<< HEAD
   var refresh = 36
   /// Bits by which a candidate may look worse and still be measured.
   var slack: Float = 4
-=======
-  var refresh = 18
-  /// Bits by which a candidate may look worse and still be measured.
-  var slack: Float = 1
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
 }
 
 /// Lowers bits + weight · squared error of a quantised latent by steps of ±1 of its values.
@@ -106,13 +100,9 @@ final class RDOQOptimiser {
       if last || worse == effort.patience { break }
       learn(steps)
       // Many changes at once help while there is much to gain, and disturb each other later.
-<<<<<<< HEAD
-      if worse > 0 || (i + 1) * effort.changesPerPlace >= effort.gradientPasses * (effort.changesPerPlace + 1 - perPlace) {
-=======
       if worse > 0
         || (i + 1) * effort.changesPerPlace >= effort.gradientPasses * (effort.changesPerPlace + 1 - perPlace)
       {
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
         perPlace = max(1, perPlace - 1)
       }
       steps = sweep(perPlace)
@@ -292,11 +282,7 @@ final class RDOQOptimiser {
         restore()
         meter.differentiate(latent)
       }
-<<<<<<< HEAD
       barren = before - bestCost < 1e-4 * bestCost ? barren + 1 : 0
-=======
-      barren = before - bestCost < 2e-4 * bestCost ? barren + 1 : 0
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
       queue = [[Candidate]](repeating: [], count: width * height)
       for (i, segment) in segments.enumerated() {
         let rows = latent.layout.rows(segment: i)

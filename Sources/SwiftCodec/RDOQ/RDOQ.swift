@@ -57,18 +57,11 @@ extension RDOQ {
     case .off: return RDOQEffort(gradientPasses: 0, exactPasses: 0)
     case .fast:
       return RDOQEffort(
-<<<<<<< HEAD
         gradientPasses: Int(6 * min(cheap, 5)), exactPasses: 0, probes: 1,
         changesPerPlace: cheap < 1.2 ? 6 : cheap < 3 ? 3 : 1)
     case .full:
       return RDOQEffort(
         gradientPasses: Int(40 * min(cheap, 3)), exactPasses: Int(90 * cheap),
-=======
-        gradientPasses: Int(6 * cheap), exactPasses: 0, changesPerPlace: cheap < 1.2 ? 4 : cheap < 3 ? 2 : 1)
-    case .full:
-      return RDOQEffort(
-        gradientPasses: Int(40 * min(cheap, 3)), exactPasses: Int(90 * min(cheap, 4)),
->>>>>>> 7ce062fad383127ab76b88c1f096a7143cf9424e
         changesPerPlace: cheap < 1.2 ? 3 : cheap < 3 ? 2 : 1)
     }
   }
