@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Foundation
+import Testing
+
+@testable import SwiftCodec
+
+/// The encoder's search: its gradient, its rate, and that what it reports is what a decoder gives.
+@Suite struct RDOQTests {
+  static func encoded(
+    _ picture: Picture, _ model: Model, _ ratePoint: Int, _ rdoq: RDOQ, threads: Int = 1, segmentRows: Int = 64
+  ) throws -> Encoded {
+    let encoder = Encoder(model: model)
+    encoder.segmentRows = segmentRows
+    var settings = EncoderSettings(ratePoint: ratePoint)
+    settings.rdoq = rdoq
+    settings.execution.threads = threads
+    return try encoder.encode(picture, settings)
+  }
+
+  static func check(_ picture: Picture, _ model: Model, _ ratePoint: Int, _ rdoq: RDOQ) throws {
+    let plain = try encoded(picture, model, ratePoint, .off)
+    let result = try encoded(picture, model, ratePoint, rdoq)
+    #expect(plain.rdoq == nil)
+    let report = try #require(result.rdoq)
+    for (a, b) in zip(report.passes, report.passes.dropFirst()) { #expect(b.cost <= a.cost) }
+    // The costs reported are those of the bitstreams.
+    let weight = report.lambda / Double(picture.channels)
+    let before = plain.idealBits + weight * Double(try #require(plain.squaredError))
+    let after = result.idealBits + weight * Double(try #require(result.squaredError))
+    #expect(abs(report.initialCost - before) <= 1e-9 * before)
+    #expect(abs(report.finalCost - after) <= 1e-9 * before)
+    #expect(after <= before)
+    let decoded = try decode(result.bytes, model: model)
+    #expect(decoded == result.reconstruction)
+    #expect(decoded.squaredError(to: picture) == result.squaredError)
+    #expect(Double(8 * result.bytes.count) < result.idealBits * 1.005 + 600)
+  }
+
+  @Test func costNeverRises() throws {
+    var random = SplitMix(11)
+    for (width, height, channels) in [(1, 1, 3), (1, 70, 1), (37, 29, 3), (64, 48, 3), (90, 17, 1)] {
+      let picture =
+        channels == 3 && width > 1
+        ? Fixtures.formulaPicture(width: width, height: height)
+        : Fixtures.randomPicture(width, height, channels, &random)
+      for k in Fixtures.tiny.ratePoints.indices {
+        for rdoq in [RDOQ.fast, .full] { try Self.check(picture, Fixtures.tiny, k, rdoq) }
+      }
+      if width > 37 { continue }
+      for k in Fixtures.embedded.ratePoints.indices { try Self.check(picture, Fixtures.embedded, k, .fast) }
+      if width == 37 { try Self.check(picture, Fixtures.embedded, 2, .full) }
+    }
+  }
+
+  @Test func threadsAndBandsGiveTheSameBytes() throws {
+    let picture = Fixtures.formulaPicture(width: 83, height: 301)
+    for (model, k) in [(Fixtures.embedded, 1), (Fixtures.tiny, 2)] {
+      let one = try Self.encoded(picture, model, k, .fast, segmentRows: 8)
+      for threads in [2, 3] {
+        let several = try Self.encoded(picture, model, k, .fast, threads: threads, segmentRows: 8)
+        #expect(several.bytes == one.bytes)
+      }
+    }
+  }
+
+  @Test func lambdaIsATradeOff() throws {
+    let picture = Fixtures.formulaPicture(width: 80, height: 64)
+    let encoder = Encoder(model: Fixtures.embedded)
+    var settings = EncoderSettings(ratePoint: 3)
+    settings.rdoq = .fast
+    var bits: [Double] = []
+    for lambda in [0.002, 0.013, 0.08] {
+      settings.lambda = lambda
+      let result = try encoder.encode(picture, settings)
+      #expect(result.rdoq?.lambda == lambda)
+      bits.append(result.idealBits)
+    }
+    #expect(bits[0] < bits[1] && bits[1] < bits[2])
+    for lambda in [0, -1, .infinity, .nan] {
+      settings.lambda = lambda
+      #expect(throws: EncodeError.self) { try encoder.encode(picture, settings) }
+    }
+  }
+
+  /// Correlation of the gradient with differences of the squared error, over values of the latent at random.
+  static func gradientCorrelation(_ model: Model, _ picture: Picture, _ ratePoint: Int, step: Int) -> Double {
+    var prepared = PreparedModel(model)
+    let execution = Execution()
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
+    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
+      .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
+    let program = prepared.program(.synthesis, ratePoint: ratePoint, cpu: execution.cpu)
+    let adjoint = AdjointProgram(model.synthesis, program, of: model, ratePoint: ratePoint)
+    let meter = DistortionMeter(program, adjoint, picture, layout, execution)
+    meter.differentiate(latent)
+    let n = latent.channels
+    var random = SplitMix(5)
+    var (ab, aa, bb) = (0.0, 0.0, 0.0)
+    for i in 0..<150 {
+      let c = random.below(n)
+      // Borders are half of them.
+      let y = i % 4 == 0 ? (i % 8 == 0 ? 0 : layout.height - 1) : random.below(layout.height)
+      let x = i % 4 == 1 ? (i % 8 == 1 ? 0 : layout.width - 1) : random.below(layout.width)
+      let at = latent.segments[0].base + (c * layout.height + y) * layout.width + x
+      at.pointee += Int16(step)
+      meter.measure(latent)
+      let above = Double(meter.squaredError)
+      at.pointee -= Int16(2 * step)
+      meter.measure(latent)
+      let below = Double(meter.squaredError)
+      at.pointee += Int16(step)
+      let expected = (above - below) / Double(4 * step)
+      let gradient = Double(meter.gradient.base[(y * layout.width + x) * n + c])
+      ab += expected * gradient
+      aa += gradient * gradient
+      bb += expected * expected
+    }
+    let slope = ab / aa
+    #expect(0.7...1.4 ~= slope)
+    return ab / (aa * bb).squareRoot()
+  }
+
+  @Test func gradientIsThatOfTheDecoder() {
+    var random = SplitMix(3)
+    var samples: [UInt8] = []
+    for i in 0..<(76 * 60 * 3) { samples.append(UInt8(100 + (i / 180) % 50 + random.below(20))) }
+    let picture = Picture(unchecked: 76, 60, 3, samples)
+    // Every operation, borders of both kinds; and the network that it is for.
+    for k in Fixtures.tiny.ratePoints.indices {
+      #expect(Self.gradientCorrelation(Fixtures.tiny, picture, k, step: 1) > 0.9)
+    }
+    for k in [0, 3] { #expect(Self.gradientCorrelation(Fixtures.embedded, picture, k, step: 1) > 0.8) }
+  }
+
+  @Test func rateIsThatOfTheCoder() {
+    var random = SplitMix(21)
+    for (width, height) in [(1, 1), (1, 9), (2, 3), (7, 1), (13, 10)] {
+      for rule in EntropyTests.rules(&random) {
+        let table = EntropyTests.randomTable(rule, channels: 6, &random)
+        let coder = EntropyCoder(table, rule)
+        let size = width * height
+        var values = EntropyTests.randomValues(table, size, &random)
+        values.withUnsafeMutableBufferPointer { buffer in
+          let base = buffer.baseAddress!
+          func coded() -> Double { coder.encode(width: width, height: height, values: base).bits }
+          let rate = SegmentRate(
+            RateTables(table, rule), RateGeometry(width: width, height: height), values: base)
+          #expect(abs(rate.bits - coded()) < 1e-6)
+          var bits = rate.bits
+          for _ in 0..<60 {
+            let c = random.below(6)
+            let (y, x) = (random.below(height), random.below(width))
+            let value = rate.value(c, y, x) + (random.below(2) == 0 ? 1 : -1)
+            guard rate.active[c], -32768...32767 ~= value else { continue }
+            let last = rate.moved[c] == 1 && value == table.mode[c]
+            let change = rate.change(c, y, x, to: value)
+            #expect(abs(rate.bits - bits) < 1e-6, "asking changes nothing")
+            rate.apply(c, y, x, to: value)
+            if !last { #expect(abs(rate.bits - bits - change) < 1e-6) }
+            bits = rate.bits
+            #expect(abs(bits - coded()) < 1e-6)
+          }
+        }
+      }
+    }
+  }
+}
