@@ -15,15 +15,13 @@
 // ---- Symbol search
 // ---------------------------------------------------------------------------------------------------
 
-// The slots around `slot`: from the returned pointer, [-1] is the last slot of the symbol before and [0] that of the
-// symbol itself, whose number is stored. The loop nearly never runs: its branch takes the comparison off the chain of
-// dependent instructions from one state to the next.
-static INLINE const int16_t *find_symbol(const sc_cdf *cdf, uint32_t slot, uint32_t *symbol) {
-  uint32_t i = cdf->start[slot >> SC_CDF_START_SHIFT];
-  while (__builtin_expect(cdf->last[i] < (int32_t)slot, 0))
-    i++;
-  *symbol = i;
-  return cdf->last + i;
+// The symbol of a slot. The loop nearly never runs: its branch takes the comparison off the chain of dependent
+// instructions from one state to the next.
+static INLINE const sc_symbol *find_symbol(const sc_cdf *cdf, uint32_t slot) {
+  const sc_symbol *s = cdf->symbol + cdf->start[slot >> SC_CDF_START_SHIFT];
+  while (__builtin_expect(s->last < slot, 0))
+    s++;
+  return s;
 }
 
 // ---- Contexts
@@ -159,8 +157,8 @@ void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_con
   sc_context_base_c(base, width, height, sources, count, scales, scale_weight);
 }
 
-void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
-                  int32_t count) {
+static INLINE void mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
+                             int32_t count) {
   const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
   for (int32_t y = 0; y < height; y++) {
     int32_t *restrict out = base + (size_t)y * (size_t)width;
@@ -176,6 +174,24 @@ void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_so
       }
     }
   }
+}
+
+#if defined(__x86_64__)
+static __attribute__((target("avx2"))) void mean_base_avx2(int32_t *base, int32_t width, int32_t height,
+                                                           const sc_mean_source *sources, int32_t count) {
+  mean_base(base, width, height, sources, count);
+}
+#endif
+
+void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
+                  int32_t count) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) {
+    mean_base_avx2(base, width, height, sources, count);
+    return;
+  }
+#endif
+  mean_base(base, width, height, sources, count);
 }
 
 // ---- Decoder
@@ -313,22 +329,24 @@ typedef struct coder {
 
 static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t value);
 
-static INLINE int32_t decode_residual(coder *c, const sc_cdf *cdf, int lane) {
+// The symbol of a sample; its value and magnitude are those of the residual, `escaped` for an escape.
+static INLINE sc_symbol decode_symbol(coder *c, const sc_plane *p, const sc_cdf *cdf, int lane) {
   const uint32_t state = c->d.state[lane], slot = state & (SLOTS - 1);
-  uint32_t symbol;
-  const int16_t *at = find_symbol(cdf, slot, &symbol);
-  const int32_t before = at[-1], last = at[0];
-  c->d.state[lane] = renormalise(
-      (uint32_t)(last - before) * (state >> SC_RANS_BITS) + slot - (uint32_t)(before + 1), &c->d.next);
-  int32_t residual = cdf->minimum + (int32_t)symbol;
-  if (__builtin_expect((int32_t)symbol == cdf->symbols - 1, 0)) {
+  sc_symbol s = *find_symbol(cdf, slot);
+  // Frequency · (state >> 15) + slot − first slot of the symbol.
+  const uint32_t f = s.frequency;
+  c->d.state[lane] = renormalise(f * (state >> SC_RANS_BITS) + slot + f - s.last - 1, &c->d.next);
+  if (__builtin_expect(s.is_escape, 0)) {
     // A copy, so that the address of the decoder proper never escapes and its states stay in registers.
     sc_rans_decoder copy = c->d;
-    residual = decode_escape(&copy, lane, cdf);
+    const int32_t residual = decode_escape(&copy, lane, cdf);
     c->d = copy;
     c->bad |= residual != (int16_t)residual;
+    s.value = (int16_t)residual;
+    if (p->magnitude_kind == SC_MAGNITUDE_TABLE)
+      s.magnitude = magnitude_of(p, SC_MAGNITUDE_TABLE, s.value);
   }
-  return residual;
+  return s;
 }
 
 // One sample. Everything up to `l` is a constant where this is inlined.
@@ -337,19 +355,21 @@ static INLINE void code_sample(coder *c, const sc_plane *p, int encode, int32_t 
                                int32_t phase, u16x8 *m, u16x8 *v) {
   const sc_cdf *cdf =
       p->cdfs + p->cdf_index[contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0];
-  int32_t residual;
   int16_t value;
+  uint8_t magnitude = 0;
   if (encode) {
     value = p->values[at];
-    residual = (int16_t)(value - offset); // modulo 2^16, as the decoder adds it
+    const int16_t residual = (int16_t)(value - offset); // modulo 2^16, as the decoder adds it
     push_value(c->e, l % SC_RANS_LANES, cdf, residual);
+    if (contexts)
+      magnitude = magnitude_of(p, kind, residual);
   } else {
-    residual = decode_residual(c, cdf, l % SC_RANS_LANES);
-    value = (int16_t)(residual + offset);
+    const sc_symbol s = decode_symbol(c, p, cdf, l % SC_RANS_LANES);
+    value = (int16_t)(s.value + offset);
+    magnitude = kind == SC_MAGNITUDE_THRESHOLD ? magnitude_of(p, kind, value) : s.magnitude;
     p->values[at] = value;
   }
   if (contexts) {
-    const uint8_t magnitude = magnitude_of(p, kind, (int16_t)residual);
     p->magnitudes[padded] = magnitude;
     (*m)[l] = magnitude;
   }
@@ -396,25 +416,15 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
     for (int32_t t = 0; t < steps; t++) {
       // Rows that are inside of the plane in this step.
       const int32_t low = t < width ? 0 : (t - width) / 2 + 1, high = at_most(t / 2 + 1, rows);
+      const int full = low == 0 && high == ROWS;
       u16x8 step = {0}, phase = {0}, offset = {0};
       if (contexts) {
         u16x8 sum = {0};
         if (p.base) {
-#define BASE(l) sum[l] = l >= low && l < high ? p.base[first + (size_t)(t + l * (width - 2))] : 0
-          if (low == 0 && high == ROWS) {
-            const uint16_t *b = p.base + first + (size_t)t;
-            const ptrdiff_t s = width - 2;
-            sum = (u16x8){b[0], b[s], b[2 * s], b[3 * s], b[4 * s], b[5 * s], b[6 * s], b[7 * s]};
-          } else {
-            BASE(0);
-            BASE(1);
-            BASE(2);
-            BASE(3);
-            BASE(4);
-            BASE(5);
-            BASE(6);
-            BASE(7);
-          }
+          // Also what lies outside of the plane: see SC_BASE_BEFORE.
+          const uint16_t *b = p.base + (ptrdiff_t)first + t;
+          const ptrdiff_t s = width - 2;
+          sum = (u16x8){b[0], b[s], b[2 * s], b[3 * s], b[4 * s], b[5 * s], b[6 * s], b[7 * s]};
         }
         // Steps t − 4 + 4 and t − 4 + 2 of the rows above.
         const uint16_t a2 = up.m2 ? up.m2[at_most(t, up.last)] : m.m4[0];
@@ -428,15 +438,9 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
       if (mean) {
         i32x8 sum = {0};
         if (p.mean_base) {
-#define MEAN_BASE(l) sum[l] = l >= low && l < high ? p.mean_base[first + (size_t)(t + l * (width - 2))] : 0
-          MEAN_BASE(0);
-          MEAN_BASE(1);
-          MEAN_BASE(2);
-          MEAN_BASE(3);
-          MEAN_BASE(4);
-          MEAN_BASE(5);
-          MEAN_BASE(6);
-          MEAN_BASE(7);
+          const int32_t *b = p.mean_base + (ptrdiff_t)first + t;
+          const ptrdiff_t s = width - 2;
+          sum = (i32x8){b[0], b[s], b[2 * s], b[3 * s], b[4 * s], b[5 * s], b[6 * s], b[7 * s]};
         }
         const uint16_t a2 = up.v2 ? (uint16_t)up.v2[at_most(t, up.last)] : v.m4[0];
         const uint16_t a1 = up.v1 ? (uint16_t)up.v1[at_most(t > 2 ? t - 2 : 0, up.last)] : v.m4[0];
@@ -454,7 +458,7 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
 #define SAMPLE_INSIDE(l)                                                                                     \
   if (l >= low && l < high)                                                                                  \
   SAMPLE(l)
-      if (!encode && low == 0 && high == ROWS) {
+      if (!encode && full) {
         SAMPLE(0);
         SAMPLE(1);
         SAMPLE(2);
@@ -504,11 +508,30 @@ static INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode) {
   return code_plane(c, p, encode, SC_MAGNITUDE_TABLE, 1, 1);
 }
 
-int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane) {
+static int decode_plane_c(sc_rans_decoder *decoder, const sc_plane *plane) {
   coder c = {.d = *decoder};
   const int result = code_plane_of_kind(&c, plane, 0);
   *decoder = c.d;
   return result;
+}
+
+#if defined(__x86_64__)
+// The same source for a processor with three-operand instructions and wider vectors.
+static __attribute__((target("avx2,bmi,bmi2"))) int decode_plane_avx2(sc_rans_decoder *decoder,
+                                                                      const sc_plane *plane) {
+  coder c = {.d = *decoder};
+  const int result = code_plane_of_kind(&c, plane, 0);
+  *decoder = c.d;
+  return result;
+}
+#endif
+
+int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+    return decode_plane_avx2(decoder, plane);
+#endif
+  return decode_plane_c(decoder, plane);
 }
 
 // ---- Encoder
@@ -530,7 +553,8 @@ static void push_bits(sc_rans_encoder *e, int lane, uint32_t value, int bits) {
 static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t value) {
   const int32_t i = value - cdf->minimum, escape = cdf->symbols - 1;
   const int32_t symbol = i >= 0 && i < escape ? i : escape;
-  push(e, lane, (uint32_t)(cdf->last[symbol - 1] + 1), (uint32_t)(cdf->last[symbol] - cdf->last[symbol - 1]));
+  push(e, lane, (uint32_t)(cdf->symbol[symbol].last + 1 - cdf->symbol[symbol].frequency),
+       cdf->symbol[symbol].frequency);
   if (symbol < escape)
     return;
   const uint32_t rest = i < 0 ? (uint32_t)(2 * (-1 - i) + 1) : (uint32_t)(2 * (i - escape));

@@ -28,9 +28,18 @@ extern "C" {
 /// Columns to the left and right, and rows above and below a padded plane.
 #define SC_MAGNITUDE_MARGIN 2
 
+/// A symbol as the decoder needs it, in one word.
+typedef struct sc_symbol {
+  uint16_t frequency;
+  uint16_t last; ///< its last slot
+  int16_t value;
+  uint8_t magnitude; ///< of the value, with the magnitude rule table
+  uint8_t is_escape;
+} sc_symbol;
+
 /// A distribution over the values minimum … minimum + symbols − 2 and the escape, which is the last symbol.
 typedef struct sc_cdf {
-  const int16_t *last; ///< last[i] is the last slot of symbol i, last[-1] = −1
+  const sc_symbol *symbol;
   /// start[j] is the symbol of slot j << SC_CDF_START_SHIFT.
   const uint8_t *start;
   int32_t minimum;
@@ -84,6 +93,10 @@ typedef struct sc_mean_source {
 } sc_mean_source;
 
 #define SC_CONTEXT_SOURCES 16
+/// `base` and `mean_base` of a plane are readable, not read meaningfully, from SC_BASE_BEFORE elements before them to
+/// 8 width + SC_BASE_AFTER elements past their end.
+#define SC_BASE_BEFORE 8
+#define SC_BASE_AFTER 16
 
 /// base = Σ weight · magnitude over the sources, plus scale_weight · scales ([height][width], NULL for none).
 /// Magnitudes are at most 127, and the model loader has proved that sums fit 16 bits.

@@ -5,7 +5,7 @@ internal import CCodecKernels
 final class EntropyCoder {
   let table: EntropyTable
   let magnitude: MagnitudeRule
-  private let last: AlignedBuffer<Int16>
+  private let symbols: AlignedBuffer<sc_symbol>
   private let starts: AlignedBuffer<UInt8>
   private let cdfs: AlignedBuffer<sc_cdf>
   private let indices: AlignedBuffer<UInt16>
@@ -26,35 +26,36 @@ final class EntropyCoder {
   init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
     self.table = table
     self.magnitude = magnitude
-    // Before each CDF stands its last[−1] = −1.
-    var offsets: [Int] = []
-    var size = 1
-    for cdf in table.cdfs {
-      offsets.append(size)
-      size += cdf.frequencies.count + 1
-    }
-    last = AlignedBuffer(count: size, zero: 32767)
+    symbols = AlignedBuffer(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: sc_symbol())
     starts = AlignedBuffer(count: table.cdfs.count * Int(SC_CDF_STARTS), zero: 0)
     cdfs = AlignedBuffer(count: table.cdfs.count, zero: sc_cdf())
+    var offset = 0
     for (i, cdf) in table.cdfs.enumerated() {
-      let base = last.base + offsets[i]
-      base[-1] = -1
-      var sum = -1
+      let symbol = symbols.base + offset
+      offset += cdf.frequencies.count
+      var last = -1
       for (j, f) in cdf.frequencies.enumerated() {
-        sum += Int(f)
-        base[j] = Int16(sum)
+        last += Int(f)
+        symbol[j].frequency = f
+        symbol[j].last = UInt16(last)
+        guard j < cdf.frequencies.count - 1 else {
+          symbol[j].is_escape = 1
+          break
+        }
+        symbol[j].value = Int16(cdf.minimum + j)
+        if case .table(let values) = magnitude { symbol[j].magnitude = values[min(abs(cdf.minimum + j), 63)] }
+      }
+      let start = starts.base + i * Int(SC_CDF_STARTS)
+      var at = 0
+      for j in 0..<Int(SC_CDF_STARTS) {
+        while Int(symbol[at].last) < j << Int(SC_CDF_START_SHIFT) { at += 1 }
+        start[j] = UInt8(at)
       }
       var entry = sc_cdf()
-      entry.last = UnsafePointer(base)
+      entry.symbol = UnsafePointer(symbol)
+      entry.start = UnsafePointer(start)
       entry.minimum = Int32(cdf.minimum)
       entry.symbols = Int32(cdf.frequencies.count)
-      let start = starts.base + i * Int(SC_CDF_STARTS)
-      entry.start = UnsafePointer(start)
-      var symbol = 0
-      for j in 0..<Int(SC_CDF_STARTS) {
-        while Int(base[symbol]) < j << Int(SC_CDF_START_SHIFT) { symbol += 1 }
-        start[j] = UInt8(symbol)
-      }
       cdfs.base[i] = entry
     }
 
@@ -184,10 +185,12 @@ final class EntropyCoder {
       self.height = height
       self.values = values
       let size = coder.paddedSize(width, height)
+      // The coder reads outside of these two planes.
+      let slack = Int(SC_BASE_BEFORE) + 8 * width + Int(SC_BASE_AFTER)
       magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: coder.table.channelCount * size, zero: 0) : nil
       samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size, zero: 0) : nil
-      base = AlignedBuffer(count: width * height, zero: 0)
-      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: width * height, zero: 0) : nil
+      base = AlignedBuffer(count: width * height + slack, zero: 0)
+      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: width * height + slack, zero: 0) : nil
     }
   }
 
@@ -215,10 +218,10 @@ final class EntropyCoder {
         }
         let usesScales = scales != nil && channel.scaleWeight > 0
         sc_context_base(
-          contexts.base.base, width, height, sources.baseAddress, Int32(count),
+          contexts.base.base + Int(SC_BASE_BEFORE), width, height, sources.baseAddress, Int32(count),
           usesScales ? scales! + c * contexts.width * contexts.height : nil, Int32(channel.scaleWeight))
       }
-      plane.base = UnsafePointer(contexts.base.base)
+      plane.base = UnsafePointer(contexts.base.base + Int(SC_BASE_BEFORE))
     }
     guard let mean = channel.mean, !mean.sources.isEmpty, let samples = contexts.samples,
       let base = contexts.meanBase
@@ -231,9 +234,9 @@ final class EntropyCoder {
           weight: meanWeights.base + 9 * (firstMeanSource[c] + i))
         count += 1
       }
-      sc_mean_base(base.base, width, height, sources.baseAddress, Int32(count))
+      sc_mean_base(base.base + Int(SC_BASE_BEFORE), width, height, sources.baseAddress, Int32(count))
     }
-    plane.mean_base = UnsafePointer(base.base)
+    plane.mean_base = UnsafePointer(base.base + Int(SC_BASE_BEFORE))
   }
 
   /// Walks channels at some positions of the coding order. `code` is given each active channel's plane, with what its
