@@ -116,7 +116,9 @@ public final class Encoder {
     }
     return search!.program.optimise(
       latent, of: picture, lambda: settings.lambda ?? Double(model.ratePoints[k].lambda),
-      settings.rdoq.effort(macPerPixel: model.decoderMACPerPixel(ratePoint: k)), settings.execution,
+      settings.rdoq.effort(
+        macPerPixel: model.decoderMACPerPixel(ratePoint: k),
+        hasContexts: entropy.tables[k].channels.contains { $0.cdf.count > 1 }), settings.execution,
       progress: settings.progress)
   }
 

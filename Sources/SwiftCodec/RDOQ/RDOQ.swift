@@ -51,17 +51,18 @@ public struct RDOQReport: Sendable {
 
 extension RDOQ {
   /// Passes cost as much as decoding once or twice: a network of fewer products a pixel gets more of them.
-  func effort(macPerPixel: Double) -> RDOQEffort {
-    let cheap = min(8, max(1, 37000 / max(1, macPerPixel)))
+  /// Exact rates with contexts take about as long as 4000 products a pixel.
+  func effort(macPerPixel: Double, hasContexts: Bool) -> RDOQEffort {
+    let cheap = min(8, 37000 / max(1, macPerPixel + (hasContexts ? 4000 : 0)))
     switch self {
     case .off: return RDOQEffort(gradientPasses: 0, exactPasses: 0)
     case .fast:
       return RDOQEffort(
-        gradientPasses: Int(6 * min(cheap, 5)), exactPasses: 0, probes: 1,
+        gradientPasses: max(4, Int(6 * min(cheap, 5))), exactPasses: 0, probes: 1,
         changesPerPlace: cheap < 1.2 ? 6 : cheap < 3 ? 3 : 1)
     case .full:
       return RDOQEffort(
-        gradientPasses: Int(40 * min(cheap, 3)), exactPasses: Int(90 * cheap),
+        gradientPasses: max(20, Int(40 * min(cheap, 3))), exactPasses: max(20, Int(90 * cheap)),
         changesPerPlace: cheap < 1.2 ? 3 : cheap < 3 ? 2 : 1)
     }
   }
