@@ -1,6 +1,6 @@
 """Checkpoint to model file: calibrates exponents on training pictures, quantises, writes entropy tables.
 
-python export.py base CKPT --data DIR_OF_TRAINING_PICTURES -o model.scm [--check DIR_OF_TEST_PICTURES]
+python export.py base|flagship CKPT --data DIR_OF_TRAINING_PICTURES -o model.scm [--check DIR_OF_TEST_PICTURES]
 """
 import argparse
 
@@ -12,29 +12,95 @@ import check_int16
 import integer
 from data import list_pictures, read_picture
 from graph import ALL, Graph, cdf, entropy_point, write_model
-from integer import ANALYSIS, RELU, SYNTHESIS
-from networks import load
+from integer import ANALYSIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, RELU, REPLICATE, SLICE, STATIC, SYNTHESIS, ZERO
+from networks import NETWORKS, load
 
-HIDDEN, LATENT = 0, 1       # width classes
+HIDDEN, LATENT = 0, 1       # width classes of the base network
+Q = 5                       # of the flagship's latent: in int16 it reaches from −1024 to 1024
+SCALE_LOW, SCALE_HIGH, LEVELS = -2.3, 5.0, 64   # logarithms of the scales 0 and 255, below the first all mass is on zero; CDFs for them
 
+
+# ---- graphs ---------------------------------------------------------------------------------------------------------
 
 def base_graphs(net):
-    classes = [net.hidden, net.latent]
-    g = Graph(ANALYSIS, classes)
+    classes, points = [net.hidden, net.latent], len(net.lambdas)
+    g = Graph(ANALYSIS, points, classes)
     x = g.input(3, ALL, 8, 0, 0)
     for i, c in enumerate(net.ga):
         weight = c.weight / 510 if i == 0 else c.weight         # the input is 2 · sample − 255 = 510 (x − 0.5)
         x = g.conv(f'ga.{i}', x, weight, c.bias, LATENT if i == 3 else HIDDEN, stride=2, activation=0 if i == 3 else RELU)
     g.gain('gain', x, net.gain.exp(), q=0, bits=15)
 
-    s = Graph(SYNTHESIS, classes)
+    s = Graph(SYNTHESIS, points, classes)
     x = s.input(net.latent[-1], LATENT, 15, 0, 4)
     x = s.gain('igain', x, net.igain.exp())
     for i, c in enumerate(net.gs[:3]):
         x = s.transposed(f'gs.{i}', x, c.weight, c.bias, HIDDEN, activation=RELU)
     s.transposed('gs.3', x, net.gs[3].weight * 255, net.gs[3].bias * 255, q=6, bits=15)    # grey levels; saturates far outside of 0…255
-    return g, s
+    return [g, s]
 
+
+def flagship_graphs(net):
+    """Analysis, synthesis, hyper-analysis, hyper-synthesis and slices, whose input h gets its exponent in calibration."""
+    points, m = len(net.lambdas), net.M // net.S
+    gain, igain = net.gain.exp(), net.igain.exp()
+
+    def add_block(g, name, x, block, border=ZERO):
+        y = g.depthwise(f'{name}.dw', x, block.dw.weight, block.dw.bias, border=border)
+        y = g.conv(f'{name}.c1', y, block.c1.weight, block.c1.bias, activation=RELU, rate=(block.act.a, block.act.b))
+        return g.add(f'{name}.add', x, g.conv(f'{name}.c2', y, block.c2.weight, block.c2.bias))
+
+    a = Graph(ANALYSIS, points)
+    x = a.unshuffle('unshuffle', a.input(3, ALL, 8, 0, 0), 8)
+    x = a.conv('whiten', x, net.whiten / 510, torch.zeros(net.C))
+    for i, block in enumerate(net.e1):
+        x = add_block(a, f'e1.{i}', x, block)
+    x = a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2)
+    for i, block in enumerate(net.e2):
+        x = add_block(a, f'e2.{i}', x, block)
+    a.gain('gain', x, gain, q=Q, bits=15)
+
+    s = Graph(SYNTHESIS, points)
+    x = s.gain('igain', s.input(net.M, ALL, 15, Q, 4), igain)
+    for i, block in enumerate(net.d2):
+        x = add_block(s, f'd2.{i}', x, block)
+    x = s.transposed('d_up', x, net.d_up.weight, net.d_up.bias)
+    for i, block in enumerate(net.d1):
+        x = add_block(s, f'd1.{i}', x, block)
+    colour = 255 * net.colour[:, :, 0, 0]
+    x = s.conv('d_out', x, (colour @ net.d_out.weight[:, :, 0, 0])[:, :, None, None], colour @ net.d_out.bias, q=6, bits=15)
+    s.shuffle('shuffle', x, 8)
+
+    # The network sees z and |z| of the latent without its gain: the sum and difference of ReLUs of z and −z.
+    ha = Graph(HYPER_ANALYSIS, points)
+    y = ha.input(net.M, ALL, 15, Q, 4)
+    x = ha.concat('concat', [ha.gain('positive', y, igain, activation=RELU), ha.gain('negative', y, -igain, activation=RELU)])
+    plain, magnitude = net.ha[0].weight.split(net.M, 1)
+    x = ha.conv('ha.0', x, torch.cat([magnitude + plain, magnitude - plain], 1), net.ha[0].bias, activation=RELU)
+    x = ha.conv('ha.1', x, net.ha[1].weight, net.ha[1].bias, stride=2, border=REPLICATE, activation=RELU)
+    ha.conv('ha.2', x, net.ha[2].weight * 4, net.ha[2].bias * 4, stride=2, border=REPLICATE, q=0, bits=15)
+
+    hs = Graph(HYPER_SYNTHESIS, points)
+    x = hs.conv('hs.0', hs.input(net.Z, ALL, 15, 0, 6), net.hs[0].weight / 4, net.hs[0].bias, border=REPLICATE, activation=RELU)
+    x = hs.conv('hs.1', hs.shuffle('shuffle.0', x, 2), net.hs[1].weight, net.hs[1].bias, border=REPLICATE)
+    add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE)
+
+    slices, step = [], (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** Q       # a scale is an integer as it stands, whatever the exponent
+    for i, part in enumerate(net.slices):
+        g, c = Graph(SLICE + i, points), slice(i * m, (i + 1) * m)
+        x = g.input(net.hb.dw.out_channels, ALL, None, None, 4)
+        if i:
+            known = g.input(i * m, ALL, 15, Q, 4)
+            x = g.concat('concat', [x, g.gain('igain', known, igain[:, :i * m])])
+        x = g.conv('c1', x, part.c1.weight, part.c1.bias, activation=RELU)
+        x = g.depthwise('dw', x, part.dw.weight, part.dw.bias, border=REPLICATE, activation=RELU, rate=(part.act.a, part.act.b))
+        g.conv('c2', x, part.c2.weight, part.c2.bias, q=Q, bits=15, rate=(
+            torch.cat([gain[:, c], torch.full((points, m), 2 / step)], 1), torch.cat([torch.zeros(points, m), (net.base[:, c] - SCALE_LOW) / step], 1)))
+        slices.append(g)
+    return [a, s, ha, hs, *slices]
+
+
+# ---- calibration ----------------------------------------------------------------------------------------------------
 
 def crops(folder, count, size=512):
     """The middle of pictures spread over the folder, uint8 [H, W, 3]."""
@@ -48,12 +114,35 @@ def crops(folder, count, size=512):
 @torch.no_grad()
 def observe(graphs, pictures):
     """Runs the float graphs on pictures at every rate point to learn the peaks of their tensors."""
-    analysis, synthesis = graphs
+    analysis, synthesis, *entropy = graphs
+    level = (entropy[0] if entropy else analysis).tensors[-1].level
     for picture in pictures:
-        x = integer.picture_input(picture, analysis.tensors[-1].level).float()
+        x = integer.picture_input(picture, level).float()
         for k in range(analysis.points):
-            synthesis.run([analysis.run([x], k).round()], k)
+            y = analysis.run([x], k)
+            if not entropy:
+                synthesis.run([y.round()], k)
+                continue
+            ha, hs, *slices = entropy
+            h, known = hs.run([ha.run([y], k).round()], k), y[:0]
+            for g in slices:
+                mean = g.run([h, known][:g.inputs], k)[:g.tensors[-1].channels // 2]
+                known = torch.cat([known, (y[len(known):len(known) + len(mean)] - mean).round() + mean])
+            synthesis.run([known], k)
 
+
+def calibrate(graphs, headroom):
+    """Chooses scales and exponents of all graphs."""
+    for g in graphs:
+        g.equalise()
+        if g.role >= SLICE:
+            g.tensors[0].q, g.tensors[0].bits = h.q, h.bits
+        g.calibrate(headroom)
+        if g.role == HYPER_SYNTHESIS:
+            h = g.tensors[-1]
+
+
+# ---- entropy tables -------------------------------------------------------------------------------------------------
 
 @torch.no_grad()
 def mixture_cdfs(density, k, channels, reach=2047):
@@ -66,46 +155,72 @@ def mixture_cdfs(density, k, channels, reach=2047):
     return [cdf(row, -reach) for row in p]
 
 
+def gaussian_cdfs(reach=2047):
+    """(CDFs, first scales of their levels but the first) of rounded normal variables of mean zero; the coder's scales are 0…255."""
+    edge, width = torch.arange(-reach, reach + 2, dtype=torch.float64) - 0.5, 256 // LEVELS
+    middle = SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * (width * np.arange(LEVELS) + (width - 1) / 2)
+    return [cdf(torch.special.ndtr(edge / s).diff().numpy(), -reach) for s in np.exp(middle)], list(range(width, 256, width))
+
+
 def modes(cdfs):
     return [minimum + int(f[:-1].argmax()) for minimum, f in cdfs]
 
 
-def export_base(net, pictures, path, bits, headroom):
+# ---- model files ----------------------------------------------------------------------------------------------------
+
+def export(network, net, pictures, path, headroom):
     """Writes the model twice: the activity of channels is counted with the integer network of the first."""
-    graphs = base_graphs(net)
+    points = range(len(net.lambdas))
+    if network == 'base':
+        graphs = base_graphs(net)
+        tables = [[mixture_cdfs(net.by, k, net.latent[k])] for k in points]
+        text = 'Low-complexity auto-encoder (5x5 stride-2 convolutions, ReLU), slimmable, factorised density.'
+    else:
+        graphs, (differences, bounds) = flagship_graphs(net), gaussian_cdfs()
+        tables = [[mixture_cdfs(net.bz, k, net.Z), differences] for k in points]
+        text = 'Depthwise-separable residual blocks on a linear trunk, mean-scale hyperprior with channel slices.'
     observe(graphs, pictures)
-    for g in graphs:
-        g.calibrate(bits, headroom)
-    tables = [mixture_cdfs(net.by, k, net.latent[k]) for k in range(len(net.lambdas))]
-    active = [np.full(m, 0.5) for m in net.latent]
-    text = 'Low-complexity auto-encoder (5x5 stride-2 convolutions, ReLU), slimmable, factorised density.'
+    calibrate(graphs, headroom)
 
-    def write():
-        points = [entropy_point(modes(t), a, t) for t, a in zip(tables, active)]
-        write_model(path, 'base', text, net.lambdas, graphs, [(0, points, None)])
+    def write(activity):
+        """`activity` is [rate point][table][channel]."""
+        entropy = [entropy_point(modes(t[0]), a[0], t[0]) for t, a in zip(tables, activity)]
+        if network == 'flagship':
+            entropy += [entropy_point([0] * net.M, a[1], t[1], bounds) for t, a in zip(tables, activity)]
+        write_model(path, network, text, net.lambdas, graphs, [(STATIC, entropy)])
 
-    write()
+    def coded(k, picture):
+        """Whether the channels of each table move in a picture."""
+        latent = integer.analyse(model, picture, k)
+        if network == 'base':
+            return [moves(latent, modes(tables[k][0]))]
+        z = model.run(HYPER_ANALYSIS, k, latent)
+        return [moves(z, modes(tables[k][0])), moves(integer.code_slices(model, latent, z, k)[1], [0] * net.M)]
+
+    write([[[0.5] * net.Z, [0.5] * net.M] if network == 'flagship' else [[0.5] * net.latent[k]] for k in points])
     model = integer.read_model(path)
-    for k, table in enumerate(tables):
-        mode = torch.tensor(modes(table))[:, None, None]
-        moved = [(integer.analyse(model, p, k) != mode).flatten(1).any(1).numpy() for p in pictures]
-        active[k] = (np.sum(moved, 0) + 0.5) / (len(moved) + 1)
-    write()
+    counts = [[np.sum(c, 0) for c in zip(*(coded(k, p) for p in pictures))] for k in points]
+    write([[(c + 0.5) / (len(pictures) + 1) for c in row] for row in counts])
+    for g in graphs:
+        print(f'role {g.role}: {g.macs(0):.0f} to {g.macs(points[-1]):.0f} MAC/pixel')
+
+
+def moves(latent, mode):
+    return (latent != torch.tensor(mode)[:, None, None]).flatten(1).any(1).numpy()
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument('network', choices=['base'])
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('network', choices=NETWORKS)
     a.add_argument('checkpoint')
     a.add_argument('--data', required=True)
     a.add_argument('-o', required=True, dest='out')
     a.add_argument('--check', help='folder of test pictures')
     a.add_argument('--pictures', type=int, default=24, help='for calibration')
-    a.add_argument('--bits', type=int, default=13, help='of activations between convolutions')
     a.add_argument('--headroom', type=float, default=1.5, help='over the largest activation seen')
     a = a.parse_args()
     net = load(a.checkpoint, a.network)
-    export_base(net, list(crops(a.data, a.pictures)), a.out, a.bits, a.headroom)
+    export(a.network, net, list(crops(a.data, a.pictures)), a.out, a.headroom)
     if a.check:
         check_int16.report(integer.read_model(a.out), net, a.check)
 

@@ -38,19 +38,21 @@ def tiny_graphs(rng):
     def gains(n, low, high):
         return torch.tensor(np.outer([1, 2, 4], rng.uniform(low, high, n)))
 
-    g = Graph(ANALYSIS, CLASSES)
+    g = Graph(ANALYSIS, len(LAMBDAS), CLASSES)
     picture = g.input(3, ALL, 8, 0, 0)
     u = g.unshuffle('unshuffle', picture, 2)
     u = g.conv('point', u, weight(8, 12, 1, 1) / 255, bias(8), HIDDEN)
     x = g.conv('down5', picture, weight(8, 3, 5, 5) / 255, bias(8), HIDDEN, stride=2, activation=RELU)
     d = g.depthwise('depthwise3', x, weight(8, 1, 3, 3), bias(8), border=REPLICATE, activation=LEAKY, slope=3)
-    x = g.add('add', u, d, activation=LEAKY, slope=2)
+    x = g.add('add', u, d, activation=RELU)
+    x = g.conv('wide', x, weight(7, 8, 1, 1), bias(7))
+    d = g.conv('wide3', d, weight(9, 8, 3, 1), bias(9), activation=RELU)
     x = g.concat('concat', [x, d])
     x = g.conv('down4', x, weight(12, 16, 4, 4), bias(12), LATENT, stride=2, border=REPLICATE)
     x = g.conv('even2x3', x, weight(12, 12, 2, 3), bias(12), LATENT)
     g.gain('gain', x, gains(12, 3, 9), q=0, bits=15)
 
-    s = Graph(SYNTHESIS, CLASSES)
+    s = Graph(SYNTHESIS, len(LAMBDAS), CLASSES)
     y = s.input(12, LATENT, 15, 0, 2)
     x = s.gain('igain', y, 1 / gains(12, 3, 9), activation=LEAKY, slope=1)
     a = s.transposed('up5', x, weight(12, 8, 5, 5) * 2, bias(8), HIDDEN, activation=RELU)
@@ -58,6 +60,8 @@ def tiny_graphs(rng):
     c = s.transposed('up3', x, weight(12, 16, 3, 3) * 2, bias(16), border=REPLICATE)
     x = s.add('add', a, b, activation=RELU)
     x = s.depthwise('depthwise5', x, weight(8, 1, 5, 5), bias(8))
+    x = s.conv('flat', x, weight(8, 8, 1, 1), bias(8))
+    a = s.conv('flat2', a, weight(8, 8, 1, 2), bias(8))
     x = s.concat('concat', [x, c, a])
     x = s.conv('mix', x, weight(8, 32, 3, 1), bias(8), HIDDEN, border=ZERO, activation=LEAKY, slope=2)
     d = s.conv('down', x, weight(16, 8, 3, 3), bias(16), stride=2)
@@ -96,7 +100,7 @@ def main():
     pictures = [formula_picture(52, 44), rng.integers(0, 256, (24, 32, 3)).astype(np.uint8)]
     export.observe(graphs, pictures)
     for g in graphs:
-        g.calibrate(bits=12, headroom=1.5)
+        g.calibrate(headroom=1.5, bits=12)
     points = []
     for k, m in enumerate(CLASSES[LATENT]):
         latent = torch.cat([graphs[0].run([integer.picture_input(p, 2).float()], k).round().flatten(1) for p in pictures], 1).numpy()
@@ -105,7 +109,7 @@ def main():
         cdfs = [cdf(row / row.sum(), -300) for row in p]
         points.append(entropy_point(export.modes(cdfs), rng.uniform(0.2, 0.999, m), cdfs))
     path = MODELS / 'tiny.scm'
-    write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(0, points, None)])
+    write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(integer.STATIC, points)])
     for model, size in ((path, (37, 29)), (BASE, (64, 48))):
         (MODELS / (model.stem + '.txt')).write_text(expectations(model, *size))
 

@@ -20,7 +20,7 @@ class Tensor:
     level: int
     q: int = None
     bits: int = None
-    peak: float = 0.0       # largest magnitude seen in calibration
+    peaks: np.ndarray = None        # largest magnitude seen in each channel
 
 
 @dataclass
@@ -40,10 +40,10 @@ class Layer:
 
 
 class Graph:
-    """One network: `classes` is [class][rate point], the widths. The methods that add a layer return its tensor's number."""
+    """One network: `points` rate points, `classes` [class][rate point], the widths. The methods that add a layer return its tensor's number."""
 
-    def __init__(self, role, classes):
-        self.role, self.classes, self.points = role, classes, len(classes[0])
+    def __init__(self, role, points, classes=()):
+        self.role, self.points, self.classes = role, points, classes
         self.tensors, self.layers, self.inputs = [], [], 0
 
     def input(self, channels, width_class, bits, q, level):
@@ -56,7 +56,7 @@ class Graph:
 
     def add_layer(self, layer, channels, width_class, widths, level, q=None, bits=None):
         self.layers.append(layer)
-        self.tensors.append(Tensor(channels, width_class, widths, level, q, bits))
+        self.tensors.append(Tensor(channels, width_class, widths, level, q, bits, np.zeros(channels)))
         return len(self.tensors) - 1
 
     def conv(self, name, x, weight, bias, width_class=ALL, stride=1, border=ZERO, activation=NONE, slope=0, op=CONV, rate=None, q=None, bits=None):
@@ -120,7 +120,8 @@ class Graph:
                 y = (shuffle if layer.op == SHUFFLE else unshuffle)(x[0], layer.factor)
             if layer.activation:
                 y = torch.where(y < 0, y * (2.0 ** -layer.slope if layer.activation == LEAKY else 0.0), y)
-            self.tensors[len(values)].peak = max(self.tensors[len(values)].peak, y.abs().max().item())
+            peaks = self.tensors[len(values)].peaks
+            peaks[:width] = np.maximum(peaks[:width], y.abs().amax((1, 2)).numpy())
             values.append(y)
         return values[-1]
 
@@ -136,31 +137,70 @@ class Graph:
 
     # ---- integers
 
-    def calibrate(self, bits, headroom):
+    def equalise(self):
+        """Scales channels by powers of two up to 32 so that all of a tensor come near its largest peak; the network's function stays the same.
+
+        Convolutions and gains on both sides take the factors, and ReLU lets them pass. Tensors that are added share them. Inputs, the output
+        and what is concatenated or shuffled keep their scale.
+        """
+        group = list(range(len(self.tensors)))
+        fixed = {*range(self.inputs), len(self.tensors) - 1}
+        for number, layer in enumerate(self.layers, self.inputs):
+            if layer.op in (CONCAT, SHUFFLE, UNSHUFFLE):
+                fixed |= {number, *layer.inputs}
+            elif layer.op == ADD:
+                joined = {group[number], *(group[i] for i in layer.inputs)}
+                group = [min(joined) if g in joined else g for g in group]
+        scale = [np.ones(t.channels) for t in self.tensors]
+        for g in set(group) - {group[i] for i in fixed}:
+            members = [i for i in range(len(group)) if group[i] == g]
+            peaks = np.max([self.tensors[i].peaks for i in members], 0)
+            factor = np.exp2(np.floor(np.log2(np.clip(peaks.max() / np.where(peaks > 0, peaks, peaks.max()), 1, 32))))
+            for i in members:
+                scale[i] = factor
+                self.tensors[i].peaks *= factor
+        for number, layer in enumerate(self.layers, self.inputs):
+            before, after = (torch.from_numpy(scale[i]) for i in (layer.inputs[0], number))
+            if layer.op == GAIN:
+                layer.gain = layer.gain * after / before
+            elif layer.weight is not None:
+                columns = before[:, None, None, None] if layer.op == DEPTHWISE else before[:, None, None]
+                layer.weight = layer.weight * after[:, None, None, None] / columns
+                layer.bias = layer.bias * after
+
+    def calibrate(self, headroom, bits=None):
         """Chooses q and bits of the tensors that have none, after run() has seen the training pictures.
 
-        A tensor that only gains read is kept at 15 bits, since a gain has no sum to protect. A branch that is only added to something takes
-        the exponent of the sum, which is the smaller of its inputs': so it is rounded once.
+        A tensor that only gains read has 15 bits. For others `bits` balance the rounding of activations against that of weights, unless given:
+        the n products of a sum leave 2^(31 − bits) / n for the magnitude of a weight, so both errors are alike near bits = (36.6 − log2 n) / 2.
+        A branch that is only added to something takes the exponent of the sum, which is the smaller of its inputs': so it is rounded once.
         """
-        readers = [[n for n, l in enumerate(self.layers, self.inputs) if i in l.inputs] for i in range(len(self.tensors))]
-        layer_of = lambda number: self.layers[number - self.inputs]
-        fitting = lambda t, bits: int(np.floor(bits - np.log2(max(t.peak, 2.0 ** -20) * headroom)))
+        readers = [[(n, l) for n, l in enumerate(self.layers, self.inputs) if i in l.inputs] for i in range(len(self.tensors))]
+
+        def products(number):
+            counts = [l.weight[0].numel() if l.weight is not None else products(n) if l.op in (CONCAT, SHUFFLE, UNSHUFFLE) else 1 for n, l in readers[number]]
+            return max(counts, default=1)
+
+        def fitting(t):
+            return int(np.floor(t.bits - np.log2(max(t.peaks.max(), 2.0 ** -20) * headroom)))
+
+        for number, t in enumerate(self.tensors):
+            if t.bits is None:
+                balanced = bits or int(np.ceil((36.6 - np.log2(products(number))) / 2))
+                t.bits = 15 if all(l.op == GAIN for _, l in readers[number]) else min(15, balanced)
         for number, layer in enumerate(self.layers, self.inputs):
             t, x = self.tensors[number], [self.tensors[i] for i in layer.inputs]
             if layer.op in (SHUFFLE, UNSHUFFLE):
                 t.q, t.bits = x[0].q, x[0].bits
-                continue
-            if t.bits is None:
-                t.bits = 15 if all(layer_of(n).op == GAIN for n in readers[number]) else bits
-            if layer.op in (ADD, CONCAT):
+            elif layer.op in (ADD, CONCAT):
                 t.q = min(i.q for i in x)
             elif t.q is None:
-                t.q = fitting(t, t.bits)
-                if len(readers[number]) == 1 and layer_of(readers[number][0]).op == ADD:
-                    others = [self.tensors[i].q for i in layer_of(readers[number][0]).inputs if i < number]
-                    t.q = min([t.q, fitting(self.tensors[readers[number][0]], bits)] + others)
-            if t.peak * headroom > 2.0 ** (t.bits - t.q):
-                print(f'{layer.name}: headroom is only {2.0 ** (t.bits - t.q) / t.peak:.2f}')
+                t.q = fitting(t)
+                if len(readers[number]) == 1 and readers[number][0][1].op == ADD:
+                    n, add = readers[number][0]
+                    t.q = min([t.q, fitting(self.tensors[n])] + [self.tensors[i].q for i in add.inputs if i < number])
+            if layer.op not in (SHUFFLE, UNSHUFFLE) and t.peaks.max() * headroom > 2.0 ** (t.bits - t.q):
+                print(f'{layer.name}: headroom is only {2.0 ** (t.bits - t.q) / t.peaks.max():.2f}')
 
     def quantised(self, number):
         """Integer arrays of the layer behind tensor `number`, in the order of the file, as large as proof and fields allow."""
@@ -202,12 +242,15 @@ def proven(w, b, s, bits, slope):
 def modulate(weight, bias, scale, x, out, slope, name):
     """(weights, shifts, biases, modulation) of rows of weights [o, n] that rate point k scales by scale[k][o] to have bias[k][o].
 
-    The scaled weights are (modulation · weight + 2^13) >> 14 with |modulation| ≤ 2^14, so they fit wherever the weights do.
+    The scaled weights are (modulation · weight + 2^13) >> 14 with |modulation| ≤ 2^14. The weights fill int16 or what the accumulator leaves.
     """
-    w, base, _ = quantise(weight, np.zeros(len(weight)), x, out, slope, name)
+    size = np.maximum(np.abs(weight), 2.0 ** -40)
+    room = np.minimum(32767 / size.max(-1), (1 << 31 - x.bits) / size.sum(-1))
+    base = np.floor(np.log2(room))
+    w = np.rint(weight * np.exp2(base)[:, None]).astype(np.int64)
     shifts, biases, modulation = (np.zeros(scale.shape, np.int64) for _ in range(3))
     for s in range(1, min(30, 31 - slope) + 1):
-        m = np.rint(scale * 2.0 ** (14 + s - base)).astype(np.int64)
+        m = np.rint(scale * np.exp2(14 + s - x.q + out.q - base)).astype(np.int64)
         b = np.rint(bias * 2.0 ** (s + out.q)).astype(np.int64)
         fits = (np.abs(m) <= 1 << 14) & proven((m[..., None] * w + (1 << 13)) >> 14, b, s, x.bits, slope)
         for kept, new in zip((shifts, biases, modulation), (np.full(b.shape, s), b, m)):
@@ -225,7 +268,7 @@ def section(tag, body):
 
 
 def write_model(path, name, description, lambdas, graphs, entropy):
-    """`entropy` is [(kind, [rate point], scales)]: rate points as entropy_point() makes them, scales None or CDFs."""
+    """`entropy` is [(kind, tables)]: the bytes of each table's rate points, as entropy_point() makes them, one after the other."""
     classes, arrays = graphs[0].classes, []
 
     def array(a):
@@ -249,9 +292,8 @@ def write_model(path, name, description, lambdas, graphs, entropy):
         file.write(section(b'WGHT', weights))
         for body in bodies:
             file.write(section(b'GRPH', body))
-        for kind, points, scales in entropy:
-            table = struct.pack('<B', len(scales)) + b''.join(map(cdf_bytes, scales)) if scales else b''
-            file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points) + table))
+        for kind, points in entropy:
+            file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points)))
         file.write(section(b'END ', b''))
 
 
@@ -297,17 +339,20 @@ def cdf(p, minimum):
     return minimum + int(first), f.astype(int)
 
 
-def cdf_bytes(table):
-    minimum, frequency = table
-    return struct.pack(f'<hH{len(frequency)}H', minimum, len(frequency), *frequency)
+def entropy_point(modes, active, cdfs, bounds=()):
+    """Bytes of a rate point. Without bounds channel c has CDF c; with them all channels share the CDFs, one a level, chosen by the scale.
 
-
-def entropy_point(modes, active, cdfs):
-    """Bytes of a rate point with one CDF a channel: `active` are probabilities."""
-    m = len(modes)
+    `active` are probabilities.
+    """
+    m, levels = len(modes), len(bounds) + 1
     body = struct.pack('<H', m)
     for mode, a in zip(modes, active):
         body += struct.pack('<hH', mode, int(np.clip(np.rint(a * 32768), 1, 32767)))
-    body += struct.pack(f'<{m}H', *range(m)) + struct.pack('<H', m)
-    body += b''.join(map(cdf_bytes, cdfs))
-    return body + b''.join(struct.pack('<BH', 1, c) for c in range(m))
+    body += struct.pack(f'<{m}H', *range(m)) + struct.pack('<H', len(cdfs))
+    for minimum, frequency in cdfs:
+        body += struct.pack(f'<hH{len(frequency)}H', minimum, len(frequency), *frequency)
+    for c in range(m):
+        body += struct.pack(f'<B{levels}H', levels, *(range(levels) if bounds else [c]))
+        if bounds:
+            body += bytes(6) + struct.pack(f'<BBB{levels - 1}H', 0, 1, 0, *bounds)     # no neighbours, no sources; the scale itself
+    return body

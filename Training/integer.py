@@ -17,7 +17,7 @@ MODULATED = 8               # added to the first three: weights scaled and biase
 ZERO, REPLICATE = 0, 1
 NONE, RELU, LEAKY = 0, 1, 2
 ANALYSIS, SYNTHESIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, SLICE = range(5)       # slice i has role SLICE + i
-STATIC, HYPER = 0, 3        # kinds of entropy models that this file knows
+STATIC = 0                  # kind of the entropy model without neighbours, the only one that code_length() knows
 
 
 # ---- arithmetic, shared with the exporter, which runs it on floats --------------------------------------------------
@@ -112,8 +112,16 @@ class Graph:
 
 
 @dataclass
+class Channel:
+    cdfs: np.ndarray                    # of each level
+    scale: int = 0                      # weight of the scale
+    shift: int = 0
+    bounds: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+
+
+@dataclass
 class RatePoint:
-    """Entropy tables of one rate point. cdfs are (minimum, frequencies); channels name theirs by level."""
+    """Entropy tables of one rate point. cdfs are (minimum, frequencies)."""
     modes: np.ndarray
     active: np.ndarray
     order: np.ndarray
@@ -127,8 +135,8 @@ class Model:
     lambdas: list = field(default_factory=list)
     widths: list = field(default_factory=list)      # [class][rate point]
     graphs: dict = field(default_factory=dict)
-    entropy: dict = field(default_factory=dict)     # kind: list of rate points
-    scales: list = field(default_factory=list)      # CDFs of the latent's differences from their means, by index of scale
+    entropy: dict = field(default_factory=dict)     # kind: rate points of y or, with a hyperprior, of v
+    hyper: dict = field(default_factory=dict)       # kind: rate points of z
 
     def run(self, role, k, *inputs):
         """Integer result of a graph for integer tensors."""
@@ -174,9 +182,9 @@ def read_model(path):
             kind, magnitude = body.read('BB')
             if magnitude == 2:
                 body.take(64)
-            model.entropy[kind] = [read_rate_point(body, magnitude) for _ in model.lambdas]
-            if kind == HYPER:
-                model.scales = [read_cdf(body) for _ in range(body.read('B'))]
+            if HYPER_ANALYSIS in model.graphs:
+                model.hyper[kind] = [read_rate_point(body, magnitude, False) for _ in model.lambdas]
+            model.entropy[kind] = [read_rate_point(body, magnitude, HYPER_ANALYSIS in model.graphs) for _ in model.lambdas]
         else:
             check(tag == b'END ', f'unknown section {tag}')
         check(body.at == size, f'bytes left over in section {tag}')
@@ -239,7 +247,7 @@ def convolution_arrays(layer, k):
     if layer.modulation is None:
         return w, e, b
     m = layer.modulation[k].astype(np.int64).reshape(-1, *[1] * (w.ndim - 1))
-    return (m * w + (1 << 13)) >> 14, e[k], b[k]
+    return ((m * w + (1 << 13)) >> 14).clip(-32768, 32767), e[k], b[k]
 
 
 def prove(layer, x, k):
@@ -248,7 +256,6 @@ def prove(layer, x, k):
     if layer.weights is not None:
         w, e, bias = convolution_arrays(layer, k)
         s, total, bias = x.q + e - layer.q, np.abs(w).reshape(len(w), -1).sum(1), np.abs(bias)
-        check(np.abs(w).max() <= 32767, f'{layer.name}: weights')
     elif layer.gain is not None:
         s, total, bias = layer.shift[k].astype(np.int64), np.abs(layer.gain[k].astype(np.int64)), 0
     else:
@@ -264,22 +271,32 @@ def read_cdf(body):
     return minimum, frequency
 
 
-def read_rate_point(body, magnitude):
+def read_rate_point(body, magnitude, scaled):
     m = body.read('H')
     modes, active = zip(*(body.read('hH') for _ in range(m)))
     order = body.array('u2', m)
     cdfs = [read_cdf(body) for _ in range(body.read('H'))]
-    channels = []
-    for _ in range(m):
-        if magnitude == 1:
-            body.take(2)
-        levels = body.read('B')
-        channels.append(body.array('u2', levels))
-        if levels > 1:
-            body.take(6)
-            body.take(11 * body.read('B'))
-            body.take(1 + 2 * (levels - 1))
-    return RatePoint(np.array(modes), np.array(active), order, cdfs, channels)
+    return RatePoint(np.array(modes), np.array(active), order, cdfs, [read_channel(body, magnitude, scaled) for _ in range(m)])
+
+
+def read_channel(body, magnitude, scaled):
+    """Passes over means and neighbours."""
+    phases = 1
+    if magnitude == 1:
+        body.take(4)
+    levels = body.read('B')
+    if magnitude == 2 and body.read('B'):
+        phases = 1 << body.read('B')
+        body.take(1 + 12)
+        body.take(20 * body.read('B'))
+    channel = Channel(body.array('u2', levels * phases))
+    if levels > 1:
+        body.take(6)
+        body.take(11 * body.read('B'))
+        channel.scale = body.read('B') if scaled else 0
+        channel.shift = body.read('B')
+        channel.bounds = body.array('u2', levels - 1)
+    return channel
 
 
 # ---- execution ------------------------------------------------------------------------------------------------------
@@ -349,28 +366,25 @@ def synthesise(model, latent, k, shape):
 def code(model, picture, k):
     """Decoded picture and its ideal bits: (of all samples, with inactive channels left out)."""
     latent = analyse(model, picture, k)
-    if HYPER not in model.entropy:
+    if not model.hyper:
         return synthesise(model, latent, k, picture.shape), *code_length(model.entropy[STATIC][k], latent)
     z = model.run(HYPER_ANALYSIS, k, latent)
-    latent, bits = code_slices(model, latent, z, k)
-    everything, coded = code_length(model.entropy[HYPER][k], z)
-    return synthesise(model, latent, k, picture.shape), everything + bits, coded + bits
+    decoded, differences, scales = code_slices(model, latent, z, k)
+    bits = np.add(code_length(model.hyper[STATIC][k], z), code_length(model.entropy[STATIC][k], differences, scales))
+    return synthesise(model, decoded, k, picture.shape), *bits
 
 
 def code_slices(model, latent, z, k):
-    """Dequantised latent, and bits of the differences from the means."""
-    h, q, bits = model.run(HYPER_SYNTHESIS, k, z), model.output(ANALYSIS).q, 0.0
-    half, count = 1 << (q - 1), sum(role >= SLICE for role in model.graphs)
-    known = latent[:0]
+    """Decoded latent, the differences from the means that are coded, and their scales."""
+    h, q, count = model.run(HYPER_SYNTHESIS, k, z), model.output(ANALYSIS).q, sum(role >= SLICE for role in model.graphs)
+    half, decoded, differences, scales = (1 << q) >> 1, latent[:0], [], []
     for i in range(count):
-        out = model.run(SLICE + i, k, h, known) if i else model.run(SLICE, k, h)
-        mean, index = out[:len(out) // 2], out[len(out) // 2:]
-        symbol = (latent[len(known):len(known) + len(mean)] - mean + half) >> q
-        index = ((index + half) >> q).clamp(0, len(model.scales) - 1)
-        for j in index.unique().tolist():
-            bits += symbol_bits(symbol[index == j].numpy(), model.scales[j]).sum()
-        known = torch.cat([known, ((symbol << q) + mean).clamp(-32768, 32767)])
-    return known, bits
+        out = model.run(SLICE + i, k, *[h, decoded][:1 + (i > 0)])
+        mean, first = out[:len(out) // 2], len(decoded)
+        differences.append((latent[first:first + len(mean)] - mean + half) >> q)
+        scales.append(out[len(mean):].clamp(0, 255))
+        decoded = torch.cat([decoded, ((differences[-1] << q) + mean).clamp(-32768, 32767)])
+    return decoded, torch.cat(differences), torch.cat(scales)
 
 
 def symbol_bits(values, cdf):
@@ -385,11 +399,15 @@ def symbol_bits(values, cdf):
     return bits
 
 
-def code_length(point, latent):
-    """Ideal bits of a latent [M, h, w] with static CDFs: (of all samples, with inactive channels left out)."""
+def code_length(point, latent, scales=None):
+    """Ideal bits of integers [M, h, w], given their scales if a channel's level depends on them: (of all, with inactive channels left out)."""
     everything = coded = 0.0
     for c, values in enumerate(latent.flatten(1).numpy()):
-        total = symbol_bits(values, point.cdfs[point.channels[c][0]]).sum()
+        channel, level = point.channels[c], np.zeros(values.shape, int)
+        if len(channel.bounds):
+            s = np.minimum(channel.scale * scales[c].flatten().numpy() >> channel.shift, 1023)
+            level = np.searchsorted(channel.bounds, s, side='right')
+        total = sum(symbol_bits(values[level == j], point.cdfs[channel.cdfs[j]]).sum() for j in np.unique(level))
         p = point.active[c] / 32768
         everything += total
         coded += total - np.log2(p) if (values != point.modes[c]).any() else -np.log2(1 - p)

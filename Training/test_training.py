@@ -80,7 +80,7 @@ class TrainingTest(unittest.TestCase):
         trainer.train_step()
         trainer.save()
         net, path = load(trainer.options.out, 'base'), self.path('base.scm')
-        export.export_base(net, self.pictures[:2], path, bits=13, headroom=1.5)
+        export.export('base', net, self.pictures[:2], path, headroom=1.5)
         model = integer.read_model(path)
         picture = self.pictures[2][:100, :130]
         for k in (0, 6):
