@@ -353,8 +353,7 @@ static INLINE sc_symbol decode_symbol(coder *c, const sc_plane *p, const sc_cdf 
 static INLINE void code_sample(coder *c, const sc_plane *p, int encode, int32_t kind, int contexts, int mean,
                                int l, size_t at, ptrdiff_t padded, uint32_t step, int32_t offset,
                                int32_t phase, u16x8 *m, u16x8 *v) {
-  const sc_cdf *cdf =
-      p->cdfs + p->cdf_index[contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0];
+  const sc_cdf *cdf = p->cdfs + (contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0);
   int16_t value;
   uint8_t magnitude = 0;
   if (encode) {

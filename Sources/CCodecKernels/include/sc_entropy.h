@@ -72,12 +72,11 @@ typedef struct sc_plane {
   const uint8_t *level_of; ///< [1024] level of a shifted sum; NULL if there is one level only and no mean
   int32_t weight[6];       ///< left, left of left, top left, top, top right, top of top
   int32_t shift;
-  int32_t mean_shift;        ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
-  int32_t mean_weight[6];    ///< as weight, signed
-  const int32_t *mean_base;  ///< [height][width] contributions of other channels; NULL for none
-  int32_t phase_bits;        ///< 0…3, at most mean_shift
-  const sc_cdf *cdfs;        ///< of the rate point
-  const uint16_t *cdf_index; ///< [levels << phase_bits]
+  int32_t mean_shift;       ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
+  int32_t mean_weight[6];   ///< as weight, signed
+  const int32_t *mean_base; ///< [height][width] contributions of other channels; NULL for none
+  int32_t phase_bits;       ///< 0…3, at most mean_shift
+  const sc_cdf *cdfs;       ///< [levels << phase_bits]
 } sc_plane;
 
 /// A channel coded before whose 3×3 neighbourhoods take part in levels.

@@ -7,8 +7,8 @@ final class EntropyCoder {
   let magnitude: MagnitudeRule
   private let symbols: AlignedBuffer<sc_symbol>
   private let starts: AlignedBuffer<UInt8>
+  /// Of each channel's levels and phases, one channel after the other.
   private let cdfs: AlignedBuffer<sc_cdf>
-  private let indices: AlignedBuffer<UInt16>
   private let firstIndex: [Int]
   /// [1024] for each channel with more than one level.
   private let levels: AlignedBuffer<UInt8>
@@ -28,7 +28,7 @@ final class EntropyCoder {
     self.magnitude = magnitude
     symbols = AlignedBuffer(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: sc_symbol())
     starts = AlignedBuffer(count: table.cdfs.count * Int(SC_CDF_STARTS), zero: 0)
-    cdfs = AlignedBuffer(count: table.cdfs.count, zero: sc_cdf())
+    var distinct: [sc_cdf] = []
     var offset = 0
     for (i, cdf) in table.cdfs.enumerated() {
       let symbol = symbols.base + offset
@@ -56,7 +56,7 @@ final class EntropyCoder {
       entry.start = UnsafePointer(start)
       entry.minimum = Int32(cdf.minimum)
       entry.symbols = Int32(cdf.frequencies.count)
-      cdfs.base[i] = entry
+      distinct.append(entry)
     }
 
     var first: [Int] = []
@@ -72,10 +72,10 @@ final class EntropyCoder {
     }
     firstIndex = first
     self.levelTable = levelTable
-    indices = AlignedBuffer(count: indexCount, zero: 0)
+    cdfs = AlignedBuffer(count: indexCount, zero: sc_cdf())
     levels = AlignedBuffer(count: tables * 1024, zero: 0)
     for (c, channel) in table.channels.enumerated() {
-      for (j, index) in channel.cdf.enumerated() { indices.base[first[c] + j] = UInt16(index) }
+      for (j, index) in channel.cdf.enumerated() { cdfs.base[first[c] + j] = distinct[index] }
       guard levelTable[c] >= 0 else { continue }
       let out = levels.base + levelTable[c] * 1024
       for bound in channel.bounds { for sum in bound..<1024 { out[sum] += 1 } }
@@ -144,8 +144,7 @@ final class EntropyCoder {
     plane.low = Int32(contexts.low)
     plane.high = Int32(contexts.high)
     plane.table = UnsafePointer(magnitudes.base)
-    plane.cdfs = UnsafePointer(cdfs.base)
-    plane.cdf_index = UnsafePointer(indices.base + firstIndex[c])
+    plane.cdfs = UnsafePointer(cdfs.base + firstIndex[c])
     guard levelTable[c] >= 0 else { return plane }
     plane.level_of = UnsafePointer(levels.base + levelTable[c] * 1024)
     if contexts.levels > 1 {
