@@ -1,4 +1,4 @@
-"""Makes ../Fixtures/models/tiny.scm, a small network with every operation, and the expected results of the integer simulator.
+"""Makes the small test models tiny.scm and tiny-hyper.scm in ../Fixtures/models, and the expected results of the integer simulator.
 
 python fixtures.py
 """
@@ -11,7 +11,7 @@ import torch
 import export
 import integer
 from graph import ALL, Graph, cdf, entropy_point, write_model
-from integer import ANALYSIS, DEPTHWISE, LEAKY, RELU, REPLICATE, SYNTHESIS, ZERO
+from integer import ANALYSIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, LEAKY, RELU, REPLICATE, SLICE, STATIC, SYNTHESIS, ZERO
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / 'Fixtures/models'
@@ -27,17 +27,29 @@ def formula_picture(width, height):
     return ((5 * x + 3 * y + 40 * c + x * y // 4 + 11 * ((x * x + 7 * y + 5 * c) % 13)) % 256).astype(np.uint8)
 
 
-def tiny_graphs(rng):
-    def weight(*shape):
-        fan = np.prod(shape[1:])
-        return torch.tensor(rng.normal(0, 1.4 / fan ** 0.5, shape))
+class Draw:
+    """Random parameters of a size that keeps activations moderate."""
 
-    def bias(n):
-        return torch.tensor(rng.normal(0, 0.05, n))
+    def __init__(self, rng):
+        self.rng = rng
 
-    def gains(n, low, high):
-        return torch.tensor(np.outer([1, 2, 4], rng.uniform(low, high, n)))
+    def weight(self, *shape):
+        return torch.tensor(self.rng.normal(0, 1.4 / np.prod(shape[1:]) ** 0.5, shape))
 
+    def bias(self, n):
+        return torch.tensor(self.rng.normal(0, 0.05, n))
+
+    def gains(self, n, low, high):
+        return torch.tensor(np.outer([1, 2, 4], self.rng.uniform(low, high, n)))
+
+    def rate(self, n):
+        """Scales and biases of a modulated layer."""
+        return torch.tensor(self.rng.uniform(-0.3, 1.5, (len(LAMBDAS), n))), torch.tensor(self.rng.normal(0, 0.2, (len(LAMBDAS), n)))
+
+
+def tiny_graphs(draw):
+    """Every operation but modulated ones, two width classes, two levels."""
+    weight, bias, gains = draw.weight, draw.bias, draw.gains
     g = Graph(ANALYSIS, len(LAMBDAS), CLASSES)
     picture = g.input(3, ALL, 8, 0, 0)
     u = g.unshuffle('unshuffle', picture, 2)
@@ -70,7 +82,50 @@ def tiny_graphs(rng):
     d = s.shuffle('shuffle4', d, 4)
     d = s.conv('grey', d, weight(3, 1, 1, 1) * 20, bias(3))
     s.add('sum', x, d)
-    return g, s
+    return [g, s]
+
+
+def tiny_hyper_graphs(draw):
+    """Hyperprior with two slices of four and two channels, modulated layers, a latent with fractional bits."""
+    weight, bias, gains, rate, points, q = draw.weight, draw.bias, draw.gains, draw.rate, len(LAMBDAS), 4
+
+    a = Graph(ANALYSIS, points)
+    x = a.unshuffle('unshuffle', a.input(3, ALL, 8, 0, 0), 4)
+    x = a.conv('point', x, weight(8, 48, 1, 1) / 255, bias(8), activation=RELU, rate=rate(8))
+    x = a.conv('conv', x, weight(6, 8, 3, 3), bias(6))
+    a.gain('gain', x, gains(6, 3, 9), q=q, bits=15)
+
+    s = Graph(SYNTHESIS, points)
+    x = s.gain('igain', s.input(6, ALL, 15, q, 2), 1 / gains(6, 3, 9))
+    x = s.transposed('up4', x, weight(6, 8, 4, 4) * 2, bias(8), activation=LEAKY, slope=3, rate=rate(8))
+    y = s.depthwise('depthwise', x, weight(8, 1, 3, 3), bias(8), border=REPLICATE, activation=RELU, rate=rate(8))
+    x = s.add('add', x, y)
+    s.shuffle('shuffle', s.conv('out', x, weight(12, 8, 1, 1) * 60, bias(12), q=3, bits=15), 2)
+
+    ha = Graph(HYPER_ANALYSIS, points)
+    y, igain = ha.input(6, ALL, 15, q, 2), 1 / gains(6, 3, 9)
+    x = ha.concat('concat', [ha.gain('positive', y, igain, activation=RELU), ha.gain('negative', y, -igain, activation=RELU)])
+    x = ha.conv('down5', x, weight(5, 12, 5, 5), bias(5), stride=2, border=REPLICATE, activation=RELU, rate=rate(5))
+    ha.conv('down3', x, weight(4, 5, 3, 3) * 4, bias(4), stride=2, border=REPLICATE, q=0, bits=15)
+
+    hs = Graph(HYPER_SYNTHESIS, points)
+    x = hs.conv('wide', hs.input(4, ALL, 15, 0, 4), weight(24, 4, 3, 3) / 4, bias(24), border=REPLICATE, activation=RELU)
+    hs.transposed('up5', hs.shuffle('shuffle', x, 2), weight(6, 5, 5, 5) * 2, bias(5), border=REPLICATE)
+
+    slices = []
+    for i, (before, m) in enumerate(((0, 4), (4, 2))):
+        g = Graph(SLICE + i, points)
+        x = g.input(5, ALL, None, None, 2)
+        if before:
+            x = g.concat('concat', [x, g.gain('igain', g.input(before, ALL, 15, q, 2), 1 / gains(before, 3, 9))])
+        x = g.conv('point', x, weight(7, 5 + before, 1, 1), bias(7), activation=RELU)
+        x = g.depthwise('depthwise', x, weight(7, 1, 3, 3), bias(7), border=REPLICATE, activation=RELU, rate=rate(7))
+        a_mean, b_mean = rate(m)
+        a_scale, b_scale = rate(m)
+        g.conv('parameters', x, weight(2 * m, 7, 1, 1), bias(2 * m), q=q, bits=15,
+               rate=(torch.cat([a_mean * 3, a_scale * 6], 1), torch.cat([b_mean, 7 + 2 * b_scale], 1)))       # scales: integers around 7 · 2^4
+        slices.append(g)
+    return [a, s, ha, hs, *slices]
 
 
 def crc(a, dtype):
@@ -80,38 +135,65 @@ def crc(a, dtype):
 def expectations(model_path, width, height):
     """One line a rate point. The synthesis runs on the latent of the analysis."""
     model, picture = integer.read_model(model_path), formula_picture(width, height)
+    steps = 'y, z, v, the scales within 0…255, the decoded latent' if model.hyper else 'the latent'
     lines = [f'# Result of {model_path.name} on a picture of {width} x {height} (width x height),',
              f'# {FORMULA}; x from left, y from top, c = 0 red, 1 green, 2 blue.',
-             '# CRC-32C of: the picture (u8, rows of RGB); the latent (i16 little-endian, [row][column][channel], channels of the rate point);',
+             f'# CRC-32C of: the picture (u8, rows of RGB); {steps} (i16 little-endian, [row][column][channel], channels of the rate point);',
              '# the result of the synthesis (the same layout, on the extended picture); the decoded picture (u8, rows of RGB).',
              '# rate point, channels, rows, columns of the latent, minimum, maximum, CRCs']
     for k in range(len(model.lambdas)):
-        latent = integer.analyse(model, picture, k)
-        out = model.run(SYNTHESIS, k, latent)
-        crcs = [crc(picture, 'u1'), crc(latent.permute(1, 2, 0).numpy(), 'i2'), crc(out.permute(1, 2, 0).numpy(), 'i2'),
-                crc(integer.synthesise(model, latent, k, picture.shape), 'u1')]
-        lines.append(' '.join(map(str, [k, *latent.shape, latent.min().item(), latent.max().item(), *crcs])))
+        y = latent = integer.analyse(model, picture, k)
+        tensors = [y]
+        if model.hyper:
+            z = model.run(HYPER_ANALYSIS, k, y)
+            latent, differences, scales = integer.code_slices(model, y, z, k)
+            tensors += [z, differences, scales, latent]
+        tensors.append(model.run(SYNTHESIS, k, latent))
+        crcs = [crc(picture, 'u1'), *(crc(t.permute(1, 2, 0).numpy(), 'i2') for t in tensors), crc(integer.synthesise(model, latent, k, picture.shape), 'u1')]
+        lines.append(' '.join(map(str, [k, *y.shape, y.min().item(), y.max().item(), *crcs])))
     return '\n'.join(lines) + '\n'
 
 
-def main():
+def laplacian_point(rng, samples):
+    """A rate point with a CDF for each channel of samples [M, n]."""
+    values = np.arange(-300, 301)
+    p = np.exp(-np.abs(values - np.median(samples, 1)[:, None]) / (0.3 + np.abs(samples).mean(1)[:, None]))
+    cdfs = [cdf(row / row.sum(), -300) for row in p]
+    return entropy_point(export.modes(cdfs), rng.uniform(0.2, 0.999, len(cdfs)), cdfs)
+
+
+def make_tiny(path):
     rng = np.random.default_rng(2)
-    graphs = tiny_graphs(rng)
+    graphs = tiny_graphs(Draw(rng))
     pictures = [formula_picture(52, 44), rng.integers(0, 256, (24, 32, 3)).astype(np.uint8)]
     export.observe(graphs, pictures)
     for g in graphs:
         g.calibrate(headroom=1.5, bits=12)
     points = []
-    for k, m in enumerate(CLASSES[LATENT]):
-        latent = torch.cat([graphs[0].run([integer.picture_input(p, 2).float()], k).round().flatten(1) for p in pictures], 1).numpy()
-        values = np.arange(-300, 301)
-        p = np.exp(-np.abs(values - np.median(latent, 1)[:, None]) / (0.3 + np.abs(latent).mean(1)[:, None]))
-        cdfs = [cdf(row / row.sum(), -300) for row in p]
-        points.append(entropy_point(export.modes(cdfs), rng.uniform(0.2, 0.999, m), cdfs))
-    path = MODELS / 'tiny.scm'
-    write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(integer.STATIC, points)])
-    for model, size in ((path, (37, 29)), (BASE, (64, 48))):
-        (MODELS / (model.stem + '.txt')).write_text(expectations(model, *size))
+    for k in range(len(LAMBDAS)):
+        latents = [graphs[0].run([integer.picture_input(p, 2).float()], k).round().flatten(1) for p in pictures]
+        points.append(laplacian_point(rng, torch.cat(latents, 1).numpy()))
+    write_model(path, 'tiny', 'Random weights, every operation; for tests.', LAMBDAS, graphs, [(STATIC, points)])
+
+
+def make_tiny_hyper(path):
+    rng = np.random.default_rng(3)
+    graphs = tiny_hyper_graphs(Draw(rng))
+    picture = formula_picture(60, 52)
+    export.observe(graphs, [picture])
+    export.calibrate(graphs, headroom=1.5)
+    y = [graphs[0].run([integer.picture_input(picture, 4).float()], k) for k in range(len(LAMBDAS))]
+    points = [laplacian_point(rng, graphs[2].run([v], k).round().flatten(1).numpy()) for k, v in enumerate(y)]
+    differences, bounds = export.gaussian_cdfs()
+    points += [entropy_point([0] * 6, rng.uniform(0.2, 0.999, 6), differences[::4], bounds[3::4]) for _ in LAMBDAS]
+    write_model(path, 'tiny-hyper', 'Random weights, hyperprior with slices, modulated layers; for tests.', LAMBDAS, graphs, [(STATIC, points)])
+
+
+def main():
+    make_tiny(MODELS / 'tiny.scm')
+    make_tiny_hyper(MODELS / 'tiny-hyper.scm')
+    for path, size in ((MODELS / 'tiny.scm', (37, 29)), (MODELS / 'tiny-hyper.scm', (37, 29)), (BASE, (64, 48))):
+        (MODELS / (path.stem + '.txt')).write_text(expectations(path, *size))
 
 
 if __name__ == '__main__':

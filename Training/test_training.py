@@ -75,19 +75,20 @@ class TrainingTest(unittest.TestCase):
                 for a, b in zip(part.parameters + tuple(part.average), whole.parameters + tuple(whole.average)):
                     self.assertTrue(torch.equal(a, b))
 
-    def test_base_network_as_model_file(self):
-        trainer = self.trainer('base', 'base.pt')
-        trainer.train_step()
-        trainer.save()
-        net, path = load(trainer.options.out, 'base'), self.path('base.scm')
-        export.export('base', net, self.pictures[:2], path, headroom=1.5)
-        model = integer.read_model(path)
-        picture = self.pictures[2][:100, :130]
-        for k in (0, 6):
-            out, bits = evaluate.code(net, picture, k)
-            out16, bits16, _ = integer.code(model, picture, k)
-            self.assertAlmostEqual(evaluate.psnr(out16, picture), evaluate.psnr(out, picture), delta=0.05)
-            self.assertAlmostEqual(bits16 / bits, 1, delta=0.03)
+    def test_model_files(self):
+        for network, point in (('base', 6), ('flagship', 5)):
+            with self.subTest(network=network):
+                trainer = self.trainer(network, 'model.pt')
+                for _ in range(2):
+                    trainer.train_step()
+                trainer.save()
+                net, path = load(trainer.options.out, network), self.path('model.scm')
+                export.export(network, net, self.pictures[:2], path, headroom=1.5)
+                model, picture = integer.read_model(path), self.pictures[2][:120, :150]
+                out, bits = evaluate.code(net, picture, point)
+                out16, bits16, _ = integer.code(model, picture, point)
+                self.assertAlmostEqual(evaluate.psnr(out16, picture), evaluate.psnr(out, picture), delta=0.05)
+                self.assertAlmostEqual(bits16 / bits, 1, delta=0.03)
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
@@ -95,8 +96,8 @@ class TrainingTest(unittest.TestCase):
 
     def test_float_and_integer_graphs_agree(self):
         """Every operation of the tiny network, float against integer."""
-        rng, model = np.random.default_rng(2), integer.read_model(fixtures.MODELS / 'tiny.scm')
-        analysis, synthesis = fixtures.tiny_graphs(rng)
+        model = integer.read_model(fixtures.MODELS / 'tiny.scm')
+        analysis, synthesis = fixtures.tiny_graphs(fixtures.Draw(np.random.default_rng(2)))
         picture = fixtures.formula_picture(52, 44)
         for k in range(3):
             x = integer.picture_input(picture, 2)
@@ -108,6 +109,15 @@ class TrainingTest(unittest.TestCase):
             expected = synthesis.run([latent.float()], k)
             q = model.output(integer.SYNTHESIS).q
             self.assertLess((out * 2.0 ** -q - expected).abs().max(), 0.01 * expected.abs().max())
+
+    def test_equalise_keeps_the_function(self):
+        graphs = fixtures.tiny_hyper_graphs(fixtures.Draw(np.random.default_rng(3)))
+        picture = fixtures.formula_picture(32, 48)
+        export.observe(graphs, [picture])
+        g, x = graphs[0], integer.picture_input(picture, 4).double()
+        before = g.run([x], 1, torch.float64)
+        g.equalise()
+        self.assertTrue(torch.allclose(g.run([x], 1, torch.float64), before))
 
     def test_cdf(self):
         for scale in (1e-3, 0.1, 3, 50):
