@@ -23,8 +23,13 @@ final class EntropyCoder {
   private let samplePlace: [Int]
   private let samplePlanes: Int
 
-  init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
+  init(_ table: EntropyTable, _ rule: MagnitudeRule) {
     self.table = table
+    // Levels that follow from the hyperprior's scales alone: to the coder every magnitude is 0.
+    var magnitude = rule
+    if case .none = rule, table.channels.contains(where: { $0.levels > 1 }) {
+      magnitude = .table([UInt8](repeating: 0, count: 64))
+    }
     self.magnitude = magnitude
     symbols = AlignedBuffer(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: sc_symbol())
     starts = AlignedBuffer(count: table.cdfs.count * Int(SC_CDF_STARTS), zero: 0)
