@@ -21,10 +21,13 @@ def read_picture(path):
 class Crops:
     """All pictures as uint8 on the training device; crops with random flips and transposes.
 
-    A picture is drawn with the square root of its area, so that large ones neither drown nor drown in small ones.
+    A picture is drawn with the square root of its area, so that large ones neither drown nor drown in small ones. Pictures smaller than a crop
+    are mirrored at their edges.
     """
 
-    def __init__(self, pictures, device, seed):
+    def __init__(self, pictures, size, device, seed):
+        self.size = size
+        pictures = [np.pad(p, ((0, max(0, size - p.shape[0])), (0, max(0, size - p.shape[1])), (0, 0)), 'symmetric') for p in pictures]
         self.pictures = [torch.from_numpy(p).permute(2, 0, 1).contiguous().to(device) for p in pictures]
         self.weight = torch.tensor([float(p.shape[1] * p.shape[2]) for p in self.pictures]).sqrt()
         self.generator = torch.Generator().manual_seed(seed)        # on the CPU: the same crops on every device
@@ -32,9 +35,9 @@ class Crops:
     def integer(self, n):
         return int(torch.randint(n, (1,), generator=self.generator))
 
-    def batch(self, count, size):
+    def batch(self, count):
         """[count, 3, size, size] in [0, 1]"""
-        out = []
+        out, size = [], self.size
         for i in torch.multinomial(self.weight, count, replacement=True, generator=self.generator).tolist():
             p = self.pictures[i]
             y, x, turn = self.integer(p.shape[1] - size + 1), self.integer(p.shape[2] - size + 1), self.integer(4)

@@ -199,8 +199,23 @@ class Graph:
                 if len(readers[number]) == 1 and readers[number][0][1].op == ADD:
                     n, add = readers[number][0]
                     t.q = min([t.q, fitting(self.tensors[n])] + [self.tensors[i].q for i in add.inputs if i < number])
+                while not self.representable(number):       # channels that hardly moved in calibration
+                    t.q -= 1
             if layer.op not in (SHUFFLE, UNSHUFFLE) and t.peaks.max() * headroom > 2.0 ** (t.bits - t.q):
                 print(f'{layer.name}: headroom is only {2.0 ** (t.bits - t.q) / t.peaks.max():.2f}')
+
+    def representable(self, number):
+        """Whether the smallest shift leaves room for every row of weights."""
+        layer, x, out = self.layers[number - self.inputs], self.tensors[self.layers[number - self.inputs].inputs[0]], self.tensors[number]
+        if layer.op == GAIN:
+            rows, bias = layer.gain.numpy()[..., None], np.zeros(layer.gain.shape)
+        else:
+            rows, bias = layer.weight.flatten(1).numpy(), layer.bias.numpy()
+            if layer.scale is not None:
+                rows = rows * layer.scale.numpy()[..., None]
+        w, b = np.rint(rows * 2.0 ** (1 - x.q + out.q)).astype(np.int64), np.rint(bias * 2.0 ** (1 + out.q)).astype(np.int64)
+        slope = layer.slope if layer.activation == LEAKY else 0
+        return (np.abs(w).max() <= 16384) and proven(w, b, 1, x.bits, slope).all()
 
     def quantised(self, number):
         """Integer arrays of the layer behind tensor `number`, in the order of the file, as large as proof and fields allow."""

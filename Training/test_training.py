@@ -54,7 +54,7 @@ class TrainingTest(unittest.TestCase):
 
     def trainer(self, network, name, *more):
         line = [network, str(self.path(name)), '--data', '-', '--steps', '48', '--warm', '10', '--crop', '64', '--log', '12',
-                '--start-crops', '8', '--threads', '1', *more]
+                '--start-crops', '64', '--threads', '1', *more]
         return train.Trainer(train.arguments(line), self.pictures)
 
     def test_loss_improves_and_resume_is_exact(self):

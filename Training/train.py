@@ -31,11 +31,11 @@ class Trainer:
         self.device = 'cuda' if torch.cuda.is_available() else 'cpu'
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         self.bf16 = self.device == 'cuda' or o.bf16
-        self.crops = Crops(pictures, self.device, o.seed)
+        self.crops = Crops(pictures, o.crop, self.device, o.seed)
         net = NETWORKS[o.network]() if not o.init else load(o.init, o.network)
         self.net = net.train().to(self.device, memory_format=torch.channels_last)
         if not o.init and not o.resume:
-            net.initialise(self.crops.batch(o.start_crops, 256))
+            net.initialise(self.crops.batch(o.start_crops))
         self.forward = torch.compile(net) if self.device == 'cuda' else net
         self.points = [k for k in range(len(net.lambdas)) for _ in range(o.per)]      # every rate point in every batch
         self.lambdas = torch.tensor([net.lambdas[k] for k in self.points], device=self.device)
@@ -57,7 +57,7 @@ class Trainer:
         rate = self.rate * min(1, (self.step + 1) / o.warm) * (o.lr_end + (1 - o.lr_end) * 0.5 * (1 + math.cos(math.pi * self.progress())))
         for group, ratio in zip(self.optimiser.param_groups, (1, self.ratio)):
             group['lr'] = rate * ratio
-        x = self.crops.batch(len(self.points), o.crop)
+        x = self.crops.batch(len(self.points))
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             out, bits = self.forward(x, self.points)
         mse, bpp = (out - x).pow(2).mean((1, 2, 3)), bits / o.crop ** 2
@@ -67,7 +67,8 @@ class Trainer:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 2.0)
         if torch.isfinite(norm):
-            self.optimiser.step()
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):        # for SOAP's rotations
+                self.optimiser.step()
         self.step += 1
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.parameters, 1 - min(o.ema, (1 + self.step) / (10 + self.step)))
@@ -124,7 +125,7 @@ def arguments(line=None):
     a.add_argument('--ema', type=float, default=0.999)
     a.add_argument('--per', type=int, default=1, help='crops of each rate point in a batch')
     a.add_argument('--crop', type=int, default=192)
-    a.add_argument('--start-crops', type=int, default=64, help='crops of 256 that a fresh start is fitted to')
+    a.add_argument('--start-crops', type=int, default=112, help='crops that a fresh start is fitted to')
     a.add_argument('--threads', type=int, default=0)
     a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
     a.add_argument('--seed', type=int, default=0)
