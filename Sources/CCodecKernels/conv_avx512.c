@@ -48,8 +48,12 @@ FN vec v_pair(const int16_t *p) {
 }
 
 FN vec v_mac(vec acc, vec a, vec b) {
-#if defined(SC_VNNI)
+#if defined(SC_VNNI) && defined(SC_SIMDE)
   return V(dpwssd_epi32)(acc, a, b);
+#elif defined(SC_VNNI)
+  // Clang makes two instructions of the intrinsic where it believes that to be shorter.
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 #else
   return V(add_epi32)(acc, V(madd_epi16)(a, b));
 #endif
