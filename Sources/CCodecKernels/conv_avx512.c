@@ -69,6 +69,10 @@ FN __m128i v_sum4(vec a, vec b, vec c, vec d) {
 
 FN void v_store16(int16_t *p, vec v) { _mm256_storeu_si256((void *)p, V(cvtepi32_epi16)(v)); }
 
+FN vec v_pack(vec a, vec b) {
+  return V(permutexvar_epi64)(V(set_epi64)(7, 5, 3, 1, 6, 4, 2, 0), V(packs_epi32)(a, b));
+}
+
 FN vec v_widen(const int16_t *p) { return V(cvtepi16_epi32)(_mm256_loadu_si256((const void *)p)); }
 
 FN void v_interleave(vec *lo, vec *hi) {
