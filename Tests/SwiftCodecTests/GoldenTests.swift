@@ -17,7 +17,8 @@ import Testing
     var segmentRows = 64
 
     var file: String {
-      "\(picture)-\(model == "embedded" ? model : "tiny")-\(ratePoint)\(segmentRows == 64 ? "" : "-segments").sci"
+      let name = model.split(separator: "/").last?.split(separator: ".").first ?? "model"
+      return "\(picture)-\(name)-\(ratePoint)\(segmentRows == 64 ? "" : "-segments").sci"
     }
   }
 
@@ -27,6 +28,13 @@ import Testing
     var all = Fixtures.pictureNames.enumerated().map { i, name in Wanted(picture: name, model: tiny, ratePoint: i % 3) }
     all.append(Wanted(picture: "weave", model: tiny, ratePoint: 2, segmentRows: 8))
     all.append(Wanted(picture: "page", model: tiny, ratePoint: 0, segmentRows: 8))
+    let hyper = "models/tiny-hyper.scm"
+    for (k, name) in ["blobs", "scene-grey", "weave"].enumerated() {
+      all.append(Wanted(picture: name, model: hyper, ratePoint: k))
+    }
+    all.append(Wanted(picture: "noise-1x1", model: hyper, ratePoint: 1))
+    all.append(Wanted(picture: "gradient-1x70", model: hyper, ratePoint: 0, segmentRows: 8))
+    all.append(Wanted(picture: "page", model: hyper, ratePoint: 2, segmentRows: 8))
     for k in [0, last / 2, last] { all.append(Wanted(picture: "scene", model: "embedded", ratePoint: k)) }
     all.append(Wanted(picture: "scene-grey", model: "embedded", ratePoint: last / 2))
     all.append(Wanted(picture: "noise-17x33", model: "embedded", ratePoint: last))
@@ -66,7 +74,13 @@ import Testing
     for i in 0..<4 { bytes[end + i] = UInt8(truncatingIfNeeded: crc >> UInt32(8 * i)) }
   }
 
-  static func model(_ name: String) -> Model { name == "embedded" ? Fixtures.embedded : Fixtures.tiny }
+  static func model(_ name: String) -> Model {
+    switch name {
+    case "embedded": Fixtures.embedded
+    case "models/tiny-hyper.scm": Fixtures.tinyHyper
+    default: Fixtures.tiny
+    }
+  }
 
   static func encode(_ wanted: Wanted) throws -> [UInt8] {
     let encoder = Encoder(model: model(wanted.model))

@@ -6,8 +6,6 @@ public enum EncodeError: Error, Equatable {
   case ratePoint(Int, count: Int)
   /// The model has no such entropy model, or none at all.
   case entropyModel(EntropyKind?)
-  /// Rate-distortion optimised quantisation does not know hyperpriors yet.
-  case rdoqWithHyperprior
   /// The trade-off is a finite number > 0.
   case lambda(Double)
 
@@ -16,7 +14,6 @@ public enum EncodeError: Error, Equatable {
     case .ratePoint(let k, let count): "rate point \(k) where the model has 0…\(count - 1)"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
-    case .rdoqWithHyperprior: "no rate-distortion optimised quantisation for a model with a hyperprior"
     case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
     }
   }
@@ -74,19 +71,19 @@ public final class Encoder {
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
       let codec = prepared.segmentCodec(kind, ratePoint: k, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
-    if settings.rdoq != .off, model.hyperprior != nil { throw .rdoqWithHyperprior }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
     let latent = prepared.program(.analysis, ratePoint: k, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: k), execution)
-    let report = settings.rdoq == .off ? nil : optimise(latent, picture, kind, settings)
+    let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: k, execution)
+    let report = settings.rdoq == .off ? nil : optimise(latent, hyperLatent, codec, picture, kind, settings)
 
     let header = BitstreamHeader(
       modelID: model.id, ratePoint: k, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
       height: picture.height, segmentRows: segmentRows)
     let (bytes, bits) = serialise(
-      latent, prepared.hyperLatent(of: latent, ratePoint: k, execution), header, codec, execution)
+      latent, hyperLatent, header, codec, execution)
     guard settings.measuresDistortion else {
       return Encoded(bytes: bytes, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil, rdoq: report)
     }
@@ -104,7 +101,8 @@ public final class Encoder {
   }
 
   private func optimise(
-    _ latent: Latent, _ picture: Picture, _ kind: EntropyKind, _ settings: EncoderSettings
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ picture: Picture, _ kind: EntropyKind,
+    _ settings: EncoderSettings
   ) -> RDOQReport? {
     let k = settings.ratePoint
     let cpu = settings.execution.cpu
@@ -114,8 +112,14 @@ public final class Encoder {
       let program = RDOQProgram(model, synthesis, ratePoint: k, entropy.tables[k], entropy.magnitude)
       search = (program, kind, k, cpu)
     }
+    let lambda = settings.lambda ?? Double(model.ratePoints[k].lambda)
+    if let hyperLatent {
+      return search!.program.optimise(
+        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda, settings.rdoq.priorEffort,
+        settings.execution, progress: settings.progress)
+    }
     return search!.program.optimise(
-      latent, of: picture, lambda: settings.lambda ?? Double(model.ratePoints[k].lambda),
+      latent, of: picture, lambda: lambda,
       settings.rdoq.effort(
         macPerPixel: model.decoderMACPerPixel(ratePoint: k),
         hasContexts: entropy.tables[k].channels.contains { $0.cdf.count > 1 }), settings.execution,
