@@ -89,6 +89,30 @@ import Testing
     }
   }
 
+  /// As NetworkTests.equalsTheSimulator: y, z, and what a decoder gives in the end.
+  @Test func equalsTheSimulator() throws {
+    let model = RateTests.hyper
+    let picture = Fixtures.formulaPicture(width: 37, height: 29)
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: nil)
+    var prepared = PreparedModel(model)
+    let lines = try Fixtures.lines("models/tiny-hyper.txt")
+    #expect(lines.contains { $0[0].contains("+") })
+    for line in lines {
+      let position = try NetworkTests.position(line[0])
+      for cpu in CPU.available {
+        var settings = EncoderSettings(position: position)
+        settings.execution.cpu = cpu
+        let y = prepared.program(.analysis, at: position, cpu: cpu)
+          .analyse(picture, layout, channels: model.latentChannels(at: position), settings.execution)
+        #expect(NetworkTests.hash(y) == line[7], "position \(line[0]), \(cpu.name): y")
+        let z = prepared.hyperLatent(of: y, at: position, settings.execution)
+        #expect(z.map { NetworkTests.hash($0) } == line[8], "position \(line[0]), \(cpu.name): z")
+        let decoded = try #require(try encode(picture, model: model, settings: settings).reconstruction)
+        #expect(hexadecimal32(Fixtures.hash(decoded)) == line[13], "position \(line[0]), \(cpu.name): the picture")
+      }
+    }
+  }
+
   @Test(arguments: 0..<10) func severalSegments(_ number: Int) throws {
     let seed = NetworkTests.seed &* 900 &+ UInt64(number)
     let graph = RandomGraph(hyperpriorSeed: seed)
@@ -111,7 +135,7 @@ import Testing
       let decoder = Decoder(model: model)
       for _ in 0..<40 {
         var bytes = encoded.bytes
-        for _ in 0..<3 { bytes[random.int(BitstreamHeader.size...(bytes.count - 1))] ^= 1 << UInt8(random.below(8)) }
+        for _ in 0..<3 { bytes[random.int(12...(bytes.count - 1))] ^= 1 << UInt8(random.below(8)) }
         HostileTests.mend(&bytes)
         if let result = HostileTests.decoded(bytes, decoder) { #expect(result.width == picture.width) }
       }
