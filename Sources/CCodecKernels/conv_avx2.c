@@ -38,6 +38,8 @@ FN void v_store16(int16_t *p, vec v) {
   _mm_storeu_si128((void *)p, _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
 }
 
+FN vec v_pack(vec a, vec b) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8); }
+
 FN vec v_widen(const int16_t *p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)p)); }
 
 FN void v_interleave(vec *lo, vec *hi) {

@@ -48,8 +48,12 @@ FN vec v_pair(const int16_t *p) {
 }
 
 FN vec v_mac(vec acc, vec a, vec b) {
-#if defined(SC_VNNI)
+#if defined(SC_VNNI) && defined(SC_SIMDE)
   return V(dpwssd_epi32)(acc, a, b);
+#elif defined(SC_VNNI)
+  // Clang makes two instructions of the intrinsic where it believes that to be shorter.
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 #else
   return V(add_epi32)(acc, V(madd_epi16)(a, b));
 #endif
@@ -64,6 +68,10 @@ FN __m128i v_sum4(vec a, vec b, vec c, vec d) {
 }
 
 FN void v_store16(int16_t *p, vec v) { _mm256_storeu_si256((void *)p, V(cvtepi32_epi16)(v)); }
+
+FN vec v_pack(vec a, vec b) {
+  return V(permutexvar_epi64)(V(set_epi64)(7, 5, 3, 1, 6, 4, 2, 0), V(packs_epi32)(a, b));
+}
 
 FN vec v_widen(const int16_t *p) { return V(cvtepi16_epi32)(_mm256_loadu_si256((const void *)p)); }
 

@@ -2,18 +2,23 @@
 //
 // The x86 kernels, written once. A variant's file defines, before including this one:
 //
-//   NAME(x), TARGET         x with the variant's suffix; the function attribute that switches the
-//   instructions on vec, LANES              a vector of int32 and how many it holds (it holds twice as many
-//   int16) V(x), VS(x)             the intrinsic x of this vector length; those whose names end in the
-//   register's size VARIABLE_SHIFT          1 where lanes can be shifted by different counts; 0 leaves
-//   requantisation to plain C TILE_V, TILE_P          vectors of channels and pixels of the largest register
-//   block EACH_BLOCK(M)           M(P, v) for every block up to that NARROW_ACC              accumulators of
-//   the narrow form's block v_pair(p)               two int16 from memory in every 32-bit lane v_mac(acc, a,
-//   b)        acc + a.lo * b.lo + a.hi * b.hi in every 32-bit lane v_sum4(a, b, c, d)      the sums over all
-//   lanes of four vectors, as one __m128i v_store16(p, v)         stores LANES int32 that fit 16 bits as
-//   int16 v_widen(p)              LANES int16 from memory, as int32 v_interleave(&lo, &hi)  (first half,
-//   second half) of 2 * LANES int32 to the lanes where unpacklo_epi16 and
+// clang-format off
+//   NAME(x), TARGET         x with the variant's suffix; the function attribute that switches the instructions on
+//   vec, LANES              a vector of int32 and how many it holds (it holds twice as many int16)
+//   V(x), VS(x)             the intrinsic x of this vector length; those whose names end in the register's size
+//   VARIABLE_SHIFT          1 where lanes can be shifted by different counts; 0 leaves requantisation to plain C
+//   TILE_V, TILE_P          vectors of channels and pixels of the largest register block
+//   EACH_BLOCK(M)           M(P, v) for every block up to that
+//   NARROW_ACC              accumulators of the narrow form's block
+//   v_pair(p)               two int16 from memory in every 32-bit lane
+//   v_mac(acc, a, b)        acc + a.lo * b.lo + a.hi * b.hi in every 32-bit lane
+//   v_sum4(a, b, c, d)      the sums over all lanes of four vectors, as one __m128i
+//   v_store16(p, v)         stores LANES int32 that fit 16 bits as int16
+//   v_pack(a, b)            2 * LANES int32 saturated to int16, in order
+//   v_widen(p)              LANES int16 from memory, as int32
+//   v_interleave(&lo, &hi)  (first half, second half) of 2 * LANES int32 to the lanes where unpacklo_epi16 and
 //                           unpackhi_epi16 put the elements of 2 * LANES int16; packs_epi32 undoes it
+// clang-format on
 #include <string.h>
 
 #include "sc_internal.h"
@@ -49,13 +54,16 @@ INLINE scale make_scale(const sc_requant *q, vec shift) {
                  .hi = V(set1_epi32)(q->hi)};
 }
 
-INLINE vec requantise(const int leaky, scale s, vec acc) {
+INLINE vec shifted(const int leaky, scale s, vec acc) {
   if (leaky) {
     s.shift = V(add_epi32)(s.shift, VS(and)(V(srai_epi32)(acc, 31), s.leaky));
     s.half = half_of(s.shift);
   }
-  acc = V(srav_epi32)(V(add_epi32)(acc, s.half), s.shift);
-  return V(min_epi32)(V(max_epi32)(acc, s.lo), s.hi);
+  return V(srav_epi32)(V(add_epi32)(acc, s.half), s.shift);
+}
+
+INLINE vec requantise(const int leaky, scale s, vec acc) {
+  return V(min_epi32)(V(max_epi32)(shifted(leaky, s, acc), s.lo), s.hi);
 }
 #endif
 
@@ -63,7 +71,20 @@ INLINE vec requantise(const int leaky, scale s, vec acc) {
 INLINE void finish(const int leaky, const sc_requant *q, int32_t first, int32_t channels, const int32_t *acc,
                    int32_t width, int16_t *out, ptrdiff_t out_step, int pixels) {
 #if VARIABLE_SHIFT
-  for (int32_t c = 0; c < channels; c += LANES) {
+  int32_t c = 0;
+  for (; c + 2 * LANES <= channels; c += 2 * LANES) {
+    // Two vectors become one of int16, which saturates as the bounds would, before these are applied.
+    const scale s0 = make_scale(q, VS(loadu)((const void *)(q->shift + first + c)));
+    const scale s1 = make_scale(q, VS(loadu)((const void *)(q->shift + first + c + LANES)));
+    const vec lo = V(set1_epi16)((short)q->lo), hi = V(set1_epi16)((short)q->hi);
+    for (int x = 0; x < pixels; x++) {
+      const int32_t *a = acc + x * width + c;
+      const vec r = v_pack(shifted(leaky, s0, VS(loadu)((const void *)a)),
+                           shifted(leaky, s1, VS(loadu)((const void *)(a + LANES))));
+      VS(storeu)((void *)(out + x * out_step + c), V(min_epi16)(V(max_epi16)(r, lo), hi));
+    }
+  }
+  for (; c < channels; c += LANES) {
     const scale s = make_scale(q, VS(loadu)((const void *)(q->shift + first + c)));
     for (int x = 0; x < pixels; x++) {
       const vec r = requantise(leaky, s, VS(loadu)((const void *)(acc + x * width + c)));

@@ -253,8 +253,9 @@ private func peakResidentMemory() -> Int {
   return 0
 }
 
-/// Sets the peak back to what is resident now, where the system can (Linux), and returns it.
+/// Sets the peak back to what is in use now, where the system can (Linux), and returns it.
 private func resetPeakResidentMemory() -> Int {
+  releaseFreeMemory()
   try? writeFile("/proc/self/clear_refs", Array("5\n".utf8))
   return peakResidentMemory()
 }

@@ -59,6 +59,11 @@ static inline simde__m512i sc_mm512_dpwssd_epi32(simde__m512i acc, simde__m512i 
 #define sc_mm512_max_epi32 simde_mm512_max_epi32
 #define sc_mm512_and_si512 simde_mm512_and_si512
 #define sc_mm512_set1_epi32 simde_mm512_set1_epi32
+#define sc_mm512_set1_epi16 simde_mm512_set1_epi16
+#define sc_mm512_set_epi64 simde_mm512_set_epi64
+#define sc_mm512_permutexvar_epi64 simde_mm512_permutexvar_epi64
+#define sc_mm512_min_epi16 simde_mm512_min_epi16
+#define sc_mm512_max_epi16 simde_mm512_max_epi16
 #define sc_mm512_setzero_si512 simde_mm512_setzero_si512
 #define sc_mm512_load_si512 simde_mm512_load_si512
 #define sc_mm512_loadu_si512 simde_mm512_loadu_si512

@@ -58,7 +58,7 @@ extension RDOQ {
     case .off: return RDOQEffort(gradientPasses: 0, exactPasses: 0)
     case .fast:
       return RDOQEffort(
-        gradientPasses: max(4, Int(6 * min(cheap, 5))), exactPasses: 0, probes: 1,
+        gradientPasses: max(4, Int(8 * min(cheap, 5))), exactPasses: 0, probes: 1,
         changesPerPlace: cheap < 1.2 ? 6 : cheap < 3 ? 3 : 1)
     case .full:
       return RDOQEffort(
