@@ -133,15 +133,15 @@ def crc(a, dtype):
 
 
 def expectations(model_path, width, height):
-    """One line a rate point. The synthesis runs on the latent of the analysis."""
+    """One line a rate point, and one for a position between the first two. The synthesis runs on the latent of the analysis."""
     model, picture = integer.read_model(model_path), formula_picture(width, height)
     steps = 'y, z, v, the scales within 0…255, the decoded latent' if model.hyper else 'the latent'
     lines = [f'# Result of {model_path.name} on a picture of {width} x {height} (width x height),',
              f'# {FORMULA}; x from left, y from top, c = 0 red, 1 green, 2 blue.',
              f'# CRC-32C of: the picture (u8, rows of RGB); {steps} (i16 little-endian, [row][column][channel], channels of the rate point);',
              '# the result of the synthesis (the same layout, on the extended picture); the decoded picture (u8, rows of RGB).',
-             '# rate point, channels, rows, columns of the latent, minimum, maximum, CRCs']
-    for k in range(len(model.lambdas)):
+             '# rate point (k+f: f/32 of the way to the next), channels, rows, columns of the latent, minimum, maximum, CRCs']
+    for k in [*range(len(model.lambdas)), (0, 11)]:
         y = latent = integer.analyse(model, picture, k)
         tensors = [y]
         if model.hyper:
@@ -150,7 +150,7 @@ def expectations(model_path, width, height):
             tensors += [z, differences, scales, latent]
         tensors.append(model.run(SYNTHESIS, k, latent))
         crcs = [crc(picture, 'u1'), *(crc(t.permute(1, 2, 0).numpy(), 'i2') for t in tensors), crc(integer.synthesise(model, latent, k, picture.shape), 'u1')]
-        lines.append(' '.join(map(str, [k, *y.shape, y.min().item(), y.max().item(), *crcs])))
+        lines.append(' '.join(map(str, [k if isinstance(k, int) else '%d+%d' % k, *y.shape, y.min().item(), y.max().item(), *crcs])))
     return '\n'.join(lines) + '\n'
 
 

@@ -3,6 +3,7 @@
 Slow and exact. Convolutions are done in float64, which is exact below 2^53 while accumulators stay below 2^31.
 Tensors are [channels, height, width].
 """
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +140,7 @@ class Model:
     hyper: dict = field(default_factory=dict)       # kind: rate points of z
 
     def run(self, role, k, *inputs):
-        """Integer result of a graph for integer tensors."""
+        """Integer result of a graph for integer tensors. k is a rate point, or (k, f): f/32 of the way from it to the next."""
         return run(self.graphs[role], inputs, k)
 
     def output(self, role):
@@ -235,26 +236,93 @@ def read_graph(body, arrays, classes, points):
             check((layer.q, layer.bits) == (x[0].q, x[0].bits), f'{name}: q or bits')
         for k in range(points):
             prove(layer, x[0], k)
+        if modulated:
+            for k in range(points - 1):
+                bridge(layer, x[0], k)
         tensors.append(out)
         graph.layers.append(layer)
     graph.output = body.read('H')
     return graph
 
 
-def convolution_arrays(layer, k):
-    """(weights, exponents, bias) at a rate point, int64."""
+# ---- rate positions (FORMAT.md §1.7) -----------------------------------------------------------------------------------
+
+def upper(k):
+    """The rate point whose widths a position has."""
+    return k[0] + (k[1] > 0) if isinstance(k, tuple) else k
+
+
+def between(x, y, f):
+    """f/32 of the way between two Python integers."""
+    if x * y <= 0:
+        return ((32 - f) * x + f * y + 16) >> 5
+    sign, x, y = (1 if x > 0 else -1), abs(x), abs(y)
+    for digit in (16, 8, 4, 2, 1):
+        h = math.isqrt(x * y)
+        x, y = (h, y) if f & digit else (x, h)
+    return sign * x
+
+
+def to_shift(scale, shift, s):
+    """A scale in units of 2^-(16 + s), towards zero."""
+    v = (abs(int(scale)) << 16) >> int(shift - s)
+    return v if scale > 0 else -v
+
+
+def round16(v):
+    return ((abs(v) + (1 << 15)) >> 16) * (1 if v > 0 else -1)
+
+
+def gain_arrays(layer, k):
+    """(gain, shift) at a position, int64."""
+    k, f = k if isinstance(k, tuple) else (k, 0)
+    if f == 0:
+        return layer.gain[k].astype(np.int64), layer.shift[k].astype(np.int64)
+    s = layer.shift[k:k + 2].min(0).astype(np.int64)
+    ends = [[to_shift(g, t, u) for g, t, u in zip(layer.gain[i], layer.shift[i].astype(np.int64), s)] for i in (k, k + 1)]
+    return np.array([round16(between(x, y, f)) for x, y in zip(*ends)]), s
+
+
+def bridge(layer, x, k):
+    """Shifts between the rate points k and k + 1, and of each end the scales and biases in units of 2^-(16 + s)."""
+    shifts = (x.q + layer.exponents[k:k + 2].astype(int) - layer.q).tolist()
+    result = []
+    for o, row in enumerate(np.abs(layer.weights.astype(np.int64)).reshape(len(layer.weights), -1)):
+        ends = [(int(layer.modulation[k + i, o]), int(layer.bias[k + i, o]), shifts[i][o]) for i in (0, 1)]
+        smaller = min(shifts[0][o], shifts[1][o])
+        for s in range(smaller, max(smaller - 2, 0), -1):
+            v, u = [to_shift(m, t, s) for m, b, t in ends], [(b << 16) >> (t - s) for m, b, t in ends]
+            most = max(abs(round16(i)) for i in v)
+            bound = max(abs((i + (1 << 15)) >> 16) for i in u) + (int(((most * row + (1 << 13)) >> 14).sum()) << x.bits)
+            if bound + (1 << (s + (layer.slope if layer.activation == LEAKY else 0) - 1)) < 1 << 31:
+                break
+        else:
+            raise ValueError(f'{layer.name}: the accumulator could overflow between rate points')
+        result.append((s, *v, *u))
+    return result
+
+
+def convolution_arrays(layer, x, k):
+    """(weights, exponents, bias) at a position, int64; x is the input's tensor."""
     w, e, b = (a.astype(np.int64) for a in (layer.weights, layer.exponents, layer.bias))
     if layer.modulation is None:
         return w, e, b
-    m = layer.modulation[k].astype(np.int64).reshape(-1, *[1] * (w.ndim - 1))
-    return ((m * w + (1 << 13)) >> 14).clip(-32768, 32767), e[k], b[k]
+    k, f = k if isinstance(k, tuple) else (k, 0)
+    if f:
+        rows = bridge(layer, x, k)
+        m = np.array([round16(between(r[1], r[2], f)) for r in rows])
+        e = np.array([r[0] for r in rows]) - x.q + layer.q
+        b = np.array([((((32 - f) * r[3] + f * r[4] + 16) >> 5) + (1 << 15)) >> 16 for r in rows])
+    else:
+        m, e, b = layer.modulation[k].astype(np.int64), e[k], b[k]
+    return ((m.reshape(-1, *[1] * (w.ndim - 1)) * w + (1 << 13)) >> 14).clip(-32768, 32767), e, b
 
 
 def prove(layer, x, k):
     """Refuses a layer whose accumulator could leave int32 at a rate point."""
     slope = layer.slope if layer.activation == LEAKY else 0
     if layer.weights is not None:
-        w, e, bias = convolution_arrays(layer, k)
+        w, e, bias = convolution_arrays(layer, x, k)
         s, total, bias = x.q + e - layer.q, np.abs(w).reshape(len(w), -1).sum(1), np.abs(bias)
     elif layer.gain is not None:
         s, total, bias = layer.shift[k].astype(np.int64), np.abs(layer.gain[k].astype(np.int64)), 0
@@ -310,11 +378,11 @@ def run(graph, inputs, k):
 
 def run_layer(graph, layer, x, number, k):
     tensors = [graph.tensors[i] for i in layer.inputs]
-    out, width = graph.tensors[number], graph.tensors[number].widths[k]
+    out, width = graph.tensors[number], graph.tensors[number].widths[upper(k)]
     column = lambda a: torch.from_numpy(a.astype(np.float64))[:width, None, None]
 
     if layer.op in (CONV, TRANSPOSED, DEPTHWISE):
-        w, exponents, bias = convolution_arrays(layer, k)
+        w, exponents, bias = convolution_arrays(layer, tensors[0], k)
         w = torch.from_numpy(w.astype(np.float64))
         if layer.op == DEPTHWISE:
             acc = conv(x[0], w[:width, None], layer.stride, layer.border, groups=width)
@@ -324,7 +392,8 @@ def run_layer(graph, layer, x, number, k):
         acc = acc + column(bias)
         shift = column(tensors[0].q + exponents - out.q)
     elif layer.op == GAIN:
-        acc, shift = x[0] * column(layer.gain[k]), column(layer.shift[k])
+        gain, shift = gain_arrays(layer, k)
+        acc, shift = x[0] * column(gain), column(shift)
     elif layer.op in (ADD, CONCAT):
         aligned = [rounding_shift(v, torch.tensor(float(t.q - out.q))) for v, t in zip(x, tensors)]
         acc, shift = aligned[0] + aligned[1] if layer.op == ADD else torch.cat(aligned), torch.tensor(0.0)

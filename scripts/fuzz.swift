@@ -23,7 +23,8 @@ public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     mendModel(&bytes)
     if let model = try? Model(bytes), model.preferredEntropyKind != nil {
       let picture = Picture(unchecked: 9, 7, 1, [UInt8](repeating: data[0], count: 63))
-      guard let encoded = try? encode(picture, model: model, settings: EncoderSettings(ratePoint: 0)) else { return 0 }
+      let settings = EncoderSettings(position: model.position(quality: 100 * Double(data[0] >> 2) / 63))
+      guard let encoded = try? encode(picture, model: model, settings: settings) else { return 0 }
       precondition(try! decode(encoded.bytes, model: model) == encoded.reconstruction)
     }
   }
@@ -51,18 +52,17 @@ private func store(_ value: UInt32, _ bytes: inout [UInt8], _ at: Int) {
 
 /// Makes the checksums of a bitstream right, so that the coder behind them is reached.
 private func mendBitstream(_ bytes: inout [UInt8]) {
-  let header = BitstreamHeader.size - 4
-  guard bytes.count > header + 4 else { return }
-  var covered = Array(bytes[..<header])
-  store(crc32c(covered, in: 0..<covered.count), &bytes, header)
-  var at = header + 4
-  while at < bytes.count {
-    var reader = ByteReader<DecodeError>(bytes, in: at..<bytes.count) { .truncated(offset: $0) }
-    guard let size = try? reader.varint(), reader.offset + size + 4 <= bytes.count else { return }
-    let end = reader.offset + size
-    covered += bytes[at..<end]
-    store(crc32c(covered, in: 0..<covered.count), &bytes, end)
-    at = end + 4
+  var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
+  guard let header = try? BitstreamHeader(&reader) else { return }
+  var covered: [UInt8] = []
+  var at = 0
+  for segment in 1...header.segmentCount {
+    let size = segment == header.segmentCount ? reader.remaining - 4 : (try? reader.varint()) ?? -1
+    guard let payload = try? reader.range(count: size), reader.remaining >= 4 else { return }
+    covered += bytes[at..<payload.upperBound]
+    store(crc32c(covered, in: 0..<covered.count), &bytes, payload.upperBound)
+    _ = try? reader.u32()
+    at = payload.upperBound + 4
   }
 }
 

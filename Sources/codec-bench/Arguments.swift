@@ -77,6 +77,28 @@ struct Arguments {
     return value
   }
 
+  func number(_ name: String, in range: ClosedRange<Double>) throws(ToolError) -> Double? {
+    guard let text = values[name] else { return nil }
+    guard let value = Double(text), range.contains(value) else {
+      throw .usage("--\(name) \(text): not a number of \(compact(range.lowerBound)) to \(compact(range.upperBound))")
+    }
+    return value
+  }
+
+  /// Numbers such as `0,12.5,100`, in the order given.
+  func numbers(_ name: String, in range: ClosedRange<Double>) throws(ToolError) -> [Double]? {
+    guard let text = values[name] else { return nil }
+    var result: [Double] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let value = Double(part), range.contains(value) else {
+        throw .usage(
+          "--\(name) \(text): \(part) is not a number of \(compact(range.lowerBound)) to \(compact(range.upperBound))")
+      }
+      result.append(value)
+    }
+    return result
+  }
+
   /// One of a few words.
   func choice<T>(_ name: String, _ words: KeyValuePairs<String, T>) throws(ToolError) -> T? {
     guard let text = values[name] else { return nil }

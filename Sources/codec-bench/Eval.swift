@@ -10,8 +10,9 @@ enum EvalCommand: Command {
   static let options =
     [
       OptionSpec("json", value: "OUT", "where to write all results; - for standard output instead of the table"),
-      OptionSpec("csv", value: "OUT", "a line for each picture and rate point"),
+      OptionSpec("csv", value: "OUT", "a line for each picture and rate"),
       OptionSpec("rate-points", short: "k", value: "LIST", "such as 0,3,6 or 0-6; all by default"),
+      OptionSpec("qualities", short: "q", value: "LIST", "such as 0,12.5,100, instead of rate points"),
       OptionSpec("name", value: "TEXT", "the codec's name in the results"),
       CodecOptions.model,
     ] + CodecOptions.encoderOptions + CodecOptions.executionOptions
@@ -33,8 +34,7 @@ enum EvalCommand: Command {
     guard !files.isEmpty else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
 
     let model = try loadModel(arguments)
-    let ratePoints =
-      try arguments.integers("rate-points", in: model.ratePoints.indices) ?? Array(model.ratePoints.indices)
+    let positions = try positions(arguments, of: model)
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
     let entropy = settings.entropy
     let search = settings.rdoq == .off ? "" : ", RDOQ \(settings.rdoq.name)"
@@ -46,22 +46,22 @@ enum EvalCommand: Command {
     let decoder = Decoder(model: model, execution: settings.execution)
     for (number, file) in files.enumerated() {
       let picture = try readPicture("\(folder)/\(file)")
-      for ratePoint in ratePoints {
-        Progress.show("\(file) (\(number + 1) of \(files.count)), rate point \(ratePoint)")
-        settings.ratePoint = ratePoint
+      for position in positions {
+        Progress.show("\(file) (\(number + 1) of \(files.count)), rate point \(position.description)")
+        settings.position = position
         let (result, reported) = try measure(picture, "\(folder)/\(file)", file, encoder, decoder, settings)
         results.append(result)
         if let reported, reported != result.quality.psnrRGB {
-          contradictions.append("\(file), rate point \(ratePoint): \(reported) dB reported")
+          contradictions.append("\(file), rate point \(position.description): \(reported) dB reported")
         }
         if let costs = result.rdoq?.passes.map(\.cost), zip(costs, costs.dropFirst()).contains(where: { $0 < $1 }) {
-          contradictions.append("\(file), rate point \(ratePoint): the cost rose from pass to pass")
+          contradictions.append("\(file), rate point \(position.description): the cost rose from pass to pass")
         }
       }
     }
     Progress.clear()
 
-    let means = ratePoints.map { point in Mean(results.filter { $0.ratePoint == point }, model) }
+    let means = positions.map { position in Mean(results.filter { $0.position == position }, model) }
     let json: JSON = [
       "codec": .string(codec), "model": .string(model.name), "model_id": .string(hexadecimal(model.id)),
       "entropy": entropy.map { .string("\($0.name)") } ?? .null, "rdoq": .string("\(settings.rdoq.name)"),
@@ -82,6 +82,21 @@ enum EvalCommand: Command {
     }
   }
 
+  private static func positions(_ arguments: Arguments, of model: Model) throws(ToolError) -> [RatePosition] {
+    let points = try arguments.integers("rate-points", in: model.ratePoints.indices)
+    let qualities = try arguments.numbers("qualities", in: 0...100)
+    guard points == nil || qualities == nil else { throw .usage("either --rate-points or --qualities, not both") }
+    guard let qualities else {
+      return (points ?? Array(model.ratePoints.indices)).map { RatePosition(ratePoint: $0) }
+    }
+    var positions: [RatePosition] = []
+    // Qualities that lie close together may be one position.
+    for position in qualities.map(model.position(quality:)) where !positions.contains(position) {
+      positions.append(position)
+    }
+    return positions
+  }
+
   private static func measure(
     _ picture: Picture, _ path: String, _ file: String, _ encoder: Encoder, _ decoder: Decoder,
     _ settings: EncoderSettings
@@ -98,23 +113,26 @@ enum EvalCommand: Command {
       (decoded, times.decode) = try timed { () throws(DecodeError) in try decoder.decode(encoded.bytes) }
     } catch {
       throw .inconsistent(
-        "\(path), rate point \(settings.ratePoint): the bitstream does not decode: \(error.description)")
+        "\(path), rate point \(settings.position.description): the bitstream does not decode: \(error.description)")
     }
     guard (decoded.width, decoded.height, decoded.channels) == (picture.width, picture.height, picture.channels) else {
-      throw .inconsistent("\(path), rate point \(settings.ratePoint): the decoded picture has another size")
+      throw .inconsistent("\(path), rate point \(settings.position.description): the decoded picture has another size")
     }
     let result = Result(
-      name: file, ratePoint: settings.ratePoint, width: picture.width, height: picture.height,
+      name: file, position: settings.position, width: picture.width, height: picture.height,
       bytes: encoded.bytes.count, quality: Quality(of: decoded, against: picture), idealBits: encoded.idealBits,
       rdoq: encoded.rdoq, encodeSeconds: times.encode, decodeSeconds: times.decode)
     return (result, encoded.psnr)
   }
 }
 
-/// One picture at one rate point.
+/// A rate point, with its fraction.
+private func number(_ position: RatePosition) -> Double { Double(position.index) / Double(RatePosition.steps) }
+
+/// One picture at one position.
 private struct Result {
   let name: String
-  let ratePoint: Int
+  let position: RatePosition
   let width: Int
   let height: Int
   let bytes: Int
@@ -128,14 +146,14 @@ private struct Result {
 
   private func members(_ model: Model) -> [JSON.Member] {
     let members: KeyValuePairs<String, JSON> = [
-      "picture": .string(name), "rate_point": JSON(ratePoint),
-      "lambda": .number(exactly(model.ratePoints[ratePoint].lambda)), "width": JSON(width), "height": JSON(height),
+      "picture": .string(name), "rate_point": .number(number(position)),
+      "lambda": .number(lambda(model, position)), "width": JSON(width), "height": JSON(height),
       "bytes": JSON(bytes), "bpp": .number(bitsPerPixel), "psnr_rgb": .finite(quality.psnrRGB),
       "psnr_y": .finite(quality.psnrY), "psnr_yuv": .finite(quality.psnrYUV), "ms_ssim_rgb": .finite(quality.msSSIM),
       "ideal_bits": .number(idealBits), "encode_seconds": .number(encodeSeconds),
       "decode_seconds": .number(decodeSeconds),
-      "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: ratePoint)),
-      "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: ratePoint)),
+      "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(at: position)),
+      "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(at: position)),
       "rdoq_cost_before": rdoq.map { .number($0.initialCost) } ?? .null,
       "rdoq_cost_after": rdoq.map { .number($0.finalCost) } ?? .null,
     ]
@@ -162,20 +180,20 @@ private struct Result {
   }
 }
 
-/// Means over the pictures at one rate point.
+/// Means over the pictures at one position.
 private struct Mean {
   private let members: KeyValuePairs<String, Double>
 
   init(_ results: [Result], _ model: Model) {
     func mean(_ value: (Result) -> Double) -> Double { results.reduce(0) { $0 + value($1) } / Double(results.count) }
-    let ratePoint = results[0].ratePoint
+    let position = results[0].position
     members = [
-      "rate_point": Double(ratePoint), "lambda": exactly(model.ratePoints[ratePoint].lambda),
+      "rate_point": number(position), "lambda": lambda(model, position),
       "bpp": mean(\.bitsPerPixel), "psnr_rgb": mean(\.quality.psnrRGB), "psnr_y": mean(\.quality.psnrY),
       "psnr_yuv": mean(\.quality.psnrYUV), "ms_ssim_rgb": mean(\.quality.msSSIM),
       "bits_over_ideal": mean { Double(8 * $0.bytes) / $0.idealBits }, "encode_seconds": mean(\.encodeSeconds),
-      "decode_seconds": mean(\.decodeSeconds), "decoder_mac_per_pixel": model.decoderMACPerPixel(ratePoint: ratePoint),
-      "encoder_mac_per_pixel": model.encoderMACPerPixel(ratePoint: ratePoint),
+      "decode_seconds": mean(\.decodeSeconds), "decoder_mac_per_pixel": model.decoderMACPerPixel(at: position),
+      "encoder_mac_per_pixel": model.encoderMACPerPixel(at: position),
     ]
   }
 
@@ -187,7 +205,7 @@ private struct Mean {
   ]
 
   var row: [String] {
-    let digits = [0, -1, 4, 3, 3, 3, 5, 4, 4, 4, 0, 0]
+    let digits = [-1, -1, 4, 3, 3, 3, 5, 4, 4, 4, 0, 0]
     return zip(members, digits).map { $1 < 0 ? compact($0.value) : fixed($0.value, $1) }
   }
 }

@@ -38,16 +38,18 @@ enum InfoCommand: Command {
   // MARK: Bitstreams
 
   private static func describe(bitstream bytes: [UInt8], _ file: String, _ arguments: Arguments) throws(ToolError) {
-    let header: BitstreamHeader
-    do { header = try BitstreamHeader(parsing: bytes) } catch { throw .badData(file: file, error.description) }
+    let parts: BitstreamParts
+    do { parts = try BitstreamParts(parsing: bytes) } catch { throw .badData(file: file, error.description) }
+    let header = parts.header
+    let position = header.position
     let given = try loadModel(arguments)
-    let model = given.id == header.modelID && header.ratePoint < given.ratePoints.count ? given : nil
+    let model = given.shortID == header.modelID && given.positions.contains(position) ? given : nil
     if model == nil, arguments.has("model") {
       throw .usage("\(file) was made with model \(hexadecimal(header.modelID)), not with that of --model")
     }
     let pixels = header.width * header.height
     let bitsPerPixel = Double(8 * bytes.count) / Double(pixels)
-    guard let segments = segmentSizes(bytes) else { throw .badData(file: file, "damaged behind the header") }
+    let segments = parts.payloads.map { $0.count }
     if arguments.has("json") {
       var json: [JSON.Member] = []
       func add(_ name: String, _ value: JSON) { json.append(JSON.Member(name: name, value: value)) }
@@ -58,54 +60,38 @@ enum InfoCommand: Command {
       add("bytes", JSON(bytes.count))
       add("bpp", .number(bitsPerPixel))
       add("model_id", .string(hexadecimal(header.modelID)))
-      add("rate_point", JSON(header.ratePoint))
+      add("rate_point", .number(Double(position.index) / Double(RatePosition.steps)))
       add("entropy", .string("\(header.entropy.name)"))
-      add("segment_rows", JSON(header.segmentRows))
+      add("segment_rows", header.segments.map { JSON($0.rows) } ?? .null)
       add("segment_bytes", .array(segments.map { JSON($0) }))
       if let model {
         add("model", .string(model.name))
-        add("lambda", .number(exactly(model.ratePoints[header.ratePoint].lambda)))
-        add("decoder_mac_per_pixel", .number(model.decoderMACPerPixel(ratePoint: header.ratePoint)))
-        add("encoder_mac_per_pixel", .number(model.encoderMACPerPixel(ratePoint: header.ratePoint)))
+        add("quality", .number(model.quality(of: position)))
+        add("lambda", .number(lambda(model, position)))
+        add("decoder_mac_per_pixel", .number(model.decoderMACPerPixel(at: position)))
+        add("encoder_mac_per_pixel", .number(model.encoderMACPerPixel(at: position)))
       }
       return try printOutput(JSON.object(json).text)
     }
     var rows = [
       ["picture", "\(header.width)x\(header.height), \(header.isGrey ? "grey" : "RGB")"],
       ["size", "\(bytes.count) bytes, \(fixed(bitsPerPixel, 4)) bit/pixel"],
-      ["model", hexadecimal(header.modelID) + (model.map { ", \($0.name)" } ?? ", not the one loaded")],
+      ["model", hexadecimal(header.modelID) + "…" + (model.map { ", \($0.name)" } ?? ", not the one loaded")],
       [
         "rate point",
-        "\(header.ratePoint)" + (model.map { ", lambda \($0.ratePoints[header.ratePoint].lambda)" } ?? ""),
+        position.description
+          + (model.map { ", quality \(fixed($0.quality(of: position), 1)), lambda \(compact(lambda($0, position)))" }
+            ?? ""),
       ],
       ["entropy model", "\(header.entropy.name)"],
     ]
     if let model {
-      rows.append(["decoder", "\(fixed(model.decoderMACPerPixel(ratePoint: header.ratePoint), 1)) MAC/pixel"])
+      rows.append(["decoder", "\(fixed(model.decoderMACPerPixel(at: position), 1)) MAC/pixel"])
     }
-    rows.append(["segments", "\(segments.count) of \(header.segmentRows) rows of the latent"])
+    rows.append(["segments", header.segments.map { "\($0.count) of \($0.rows) rows of the latent" } ?? "1"])
     var text = rows.map { "\($0[0].padded(to: 15))\($0[1])\n" }.joined()
     text += segments.enumerated().map { "\("  segment \($0)".padded(to: 15))\($1) bytes\n" }.joined()
     try printOutput(text)
-  }
-
-  /// Sizes of the segments' payloads, which are found without the model (FORMAT.md §2); nil if they do not fill the file.
-  private static func segmentSizes(_ bytes: [UInt8]) -> [Int]? {
-    var sizes: [Int] = []
-    var rest = bytes.dropFirst(23)
-    while !rest.isEmpty {
-      var size = 0
-      for shift in stride(from: 0, to: 35, by: 7) {
-        guard let byte = rest.popFirst() else { return nil }
-        size |= Int(byte & 0x7F) << shift
-        if byte < 0x80 { break }
-      }
-      // The payload, then a checksum.
-      guard size + 4 <= rest.count else { return nil }
-      rest = rest.dropFirst(size + 4)
-      sizes.append(size)
-    }
-    return sizes
   }
 
   // MARK: Models
@@ -167,6 +153,11 @@ enum InfoCommand: Command {
     }
     try printOutput(text)
   }
+}
+
+/// The trade-off at a position, at a rate point as people wrote it.
+func lambda(_ model: Model, _ position: RatePosition) -> Double {
+  position.fraction == 0 ? exactly(model.ratePoints[position.ratePoint].lambda) : model.lambda(at: position)
 }
 
 /// The decimal that people wrote for a single-precision number, as a double.

@@ -25,7 +25,7 @@ import Testing
     #expect(decoded.squaredError(to: picture) == encoded.squaredError, "\(note)", sourceLocation: sourceLocation)
     // Four states of 32 bits and a few bytes a segment come on top of the ideal code length.
     let segments = (picture.height + segmentRows * 4 - 1) / (segmentRows * 4)
-    let slack = Double(8 * (BitstreamHeader.size + 28 * segments)) + encoded.idealBits * 0.005
+    let slack = Double(8 * (BitstreamHeader.maximumSize + 28 * segments)) + encoded.idealBits * 0.005
     #expect(
       abs(Double(8 * encoded.bytes.count) - encoded.idealBits) <= slack,
       "\(note): \(8 * encoded.bytes.count) bits for \(encoded.idealBits)", sourceLocation: sourceLocation)
@@ -52,10 +52,10 @@ import Testing
       for rows in [8, 16, 24, 2040] {
         let encoded = try Self.roundTrip(
           picture, Fixtures.tiny, ratePoint: 1, segmentRows: rows, "height \(height), segments of \(rows)")
-        let parts = try BitstreamParts(
-          parsing: encoded.bytes, segmentCount: ((height + 3) / 4 + rows - 1) / rows)
-        #expect(parts.payloads.count == ((height + 3) / 4 + rows - 1) / rows)
-        #expect(parts.header.segmentRows == rows)
+        let parts = try BitstreamParts(parsing: encoded.bytes)
+        let count = ((height + 3) / 4 + rows - 1) / rows
+        #expect(parts.payloads.count == count && parts.header.segmentCount == count)
+        #expect(parts.header.segments?.rows == (count == 1 ? nil : rows))
       }
     }
   }
@@ -82,12 +82,26 @@ import Testing
     var random = SplitMix(NetworkTests.seed)
     for _ in 0..<200 {
       let header = BitstreamHeader(
-        modelID: random.next(), ratePoint: random.below(64), entropy: random.pick(EntropyKind.allCases),
-        isGrey: random.below(2) == 0, width: random.int(1...65535), height: random.int(1...65535),
-        segmentRows: 8 * random.int(1...255))
-      #expect(header.serialised().count == BitstreamHeader.size)
-      #expect(try BitstreamHeader(parsing: header.serialised()) == header)
+        modelID: UInt32(truncatingIfNeeded: random.next()), position: RatePosition(index: random.below(2048)),
+        entropy: random.pick(EntropyKind.allCases), isGrey: random.below(2) == 0, width: random.int(1...65535),
+        height: random.int(1...65535),
+        segments: random.below(2) == 0 ? nil : .init(rows: 8 * random.int(1...255), count: random.int(2...8192)))
+      let bytes = header.serialised()
+      #expect(bytes.count <= BitstreamHeader.maximumSize && (header.segments != nil || bytes.count <= 16))
+      #expect(try BitstreamHeader(parsing: bytes) == header)
+      #expect(try BitstreamHeader(parsing: bytes + [1, 2, 3]) == header)
+      for count in 0..<bytes.count {
+        #expect(throws: DecodeError.self) { try BitstreamHeader(parsing: Array(bytes[..<count])) }
+      }
     }
+  }
+
+  /// What a file costs beside the entropy coder's payload.
+  @Test func headersAreShort() throws {
+    let header = BitstreamHeader(
+      modelID: 1, position: RatePosition(ratePoint: 3, fraction: 31), entropy: .rich, isGrey: false, width: 768,
+      height: 512, segments: nil)
+    #expect(header.serialised().count == 13)
   }
 
   @Test func segmentsCannotBeExchanged() throws {
@@ -100,9 +114,10 @@ import Testing
         Fixtures.randomPicture(8, 8, 3, &random), model: Fixtures.tiny,
         settings: EncoderSettings(ratePoint: random.below(3))
       ).bytes
-      if let other = seen[bytes.count], other[12] != bytes[12] {
-        let mixed = Array(other[..<BitstreamHeader.size] + bytes[BitstreamHeader.size...])
-        #expect(throws: DecodeError.segmentChecksum(0)) { try decode(mixed, model: Fixtures.tiny) }
+      // Byte 8 is the rate position, and the header ends with byte 10.
+      if let other = seen[bytes.count], other[8] != bytes[8] {
+        let mixed = Array(other[..<11] + bytes[11...])
+        #expect(throws: DecodeError.checksum(segment: 0)) { try decode(mixed, model: Fixtures.tiny) }
         tried += 1
       }
       seen[bytes.count] = bytes
@@ -112,11 +127,14 @@ import Testing
 
   @Test func wrongSettingsAreRefused() throws {
     let picture = Fixtures.formulaPicture(width: 5, height: 5)
-    #expect(throws: EncodeError.ratePoint(3, count: 3)) {
+    #expect(throws: EncodeError.position(RatePosition(ratePoint: 3), count: 3)) {
       try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 3))
     }
-    #expect(throws: EncodeError.ratePoint(-1, count: 3)) {
-      try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: -1))
+    #expect(throws: EncodeError.position(RatePosition(index: -1), count: 3)) {
+      try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(position: RatePosition(index: -1)))
+    }
+    #expect(throws: EncodeError.position(RatePosition(index: 65), count: 3)) {
+      try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(position: RatePosition(index: 65)))
     }
     var settings = EncoderSettings(ratePoint: 0)
     settings.entropy = .rich

@@ -38,7 +38,7 @@ import Testing
     var texts: Set<String> = []
     let all = [
       SC_OK, SC_ERROR_ARGUMENT, SC_ERROR_LAYOUT, SC_ERROR_RATE_POINT, SC_ERROR_ENTROPY, SC_ERROR_BUFFER,
-      SC_ERROR_SEGMENT_ROWS, SC_ERROR_NOT_A_MODEL, SC_ERROR_MODEL_TRUNCATED, SC_ERROR_MODEL_CHECKSUM,
+      SC_ERROR_SEGMENT_ROWS, SC_ERROR_TARGET, SC_ERROR_NOT_A_MODEL, SC_ERROR_MODEL_TRUNCATED, SC_ERROR_MODEL_CHECKSUM,
       SC_ERROR_MODEL_INVALID, SC_ERROR_MODEL_OVERFLOW, SC_ERROR_NOT_A_BITSTREAM, SC_ERROR_VERSION, SC_ERROR_TRUNCATED,
       SC_ERROR_CHECKSUM, SC_ERROR_INVALID, SC_ERROR_OTHER_MODEL, SC_ERROR_TOO_LARGE,
     ]
@@ -90,7 +90,8 @@ import Testing
     for y in 0..<picture.height { for x in 0..<row { padded[y * stride + x] = picture.samples[y * row + x] } }
 
     var settings = Self.encoderSettings
-    settings.rate_point = 2
+    settings.rate_point = 1
+    settings.rate_fraction = 19
     settings.segment_rows = 8
     settings.threads = 3
     var encoder: OpaquePointer?
@@ -107,14 +108,15 @@ import Testing
     sc_free(bytes)
     let swift = Encoder(model: Fixtures.tiny)
     swift.segmentRows = 8
-    let encoded = try swift.encode(picture, EncoderSettings(ratePoint: 2))
+    let encoded = try swift.encode(picture, EncoderSettings(position: RatePosition(ratePoint: 1, fraction: 19)))
     #expect(stream == encoded.bytes)
 
     var header = sc_header()
     header.struct_size = MemoryLayout<sc_header>.size
     #expect(sc_read_header(stream, 64, &header) == SC_OK)
     #expect(header.width == 23 && header.height == 35 && header.channels == UInt32(channels))
-    #expect(header.rate_point == 2 && header.segment_rows == 8 && header.model_id == Fixtures.tiny.id)
+    #expect(header.rate_point == 1 && header.rate_fraction == 19 && header.model_id == Fixtures.tiny.shortID)
+    #expect(header.segments == 2 && header.segment_rows == 8)
     #expect(header.entropy == SC_ENTROPY_STATIC)
 
     var out = [UInt8](repeating: 0xdd, count: stride * picture.height)
@@ -127,8 +129,8 @@ import Testing
 
     // A failure leaves the samples alone.
     let before = out
-    for count in [0, 10, 30, stream.count - 1] {
-      #expect(sc_decode(decoder, stream, count, &out, &layout) == SC_ERROR_TRUNCATED)
+    for (count, status) in [(0, SC_ERROR_TRUNCATED), (10, SC_ERROR_TRUNCATED), (stream.count - 1, SC_ERROR_CHECKSUM)] {
+      #expect(sc_decode(decoder, stream, count, &out, &layout) == status)
       #expect(!Self.text(sc_decoder_message(decoder)).isEmpty)
     }
     var damaged = stream
@@ -153,6 +155,20 @@ import Testing
     var settings = Self.encoderSettings
     settings.rate_point = 3
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_RATE_POINT && handle == nil)
+    settings.rate_point = 2
+    settings.rate_fraction = 1
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_RATE_POINT && handle == nil)
+    settings.rate_point = 0
+    settings.rate_fraction = 32
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_RATE_POINT)
+    settings = Self.encoderSettings
+    settings.target = sc_target(9)
+    #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
+    settings.target = SC_TARGET_PSNR
+    for value in [-1, Double.nan, .infinity] {
+      settings.target_value = value
+      #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
+    }
     settings = Self.encoderSettings
     settings.entropy = SC_ENTROPY_RICH
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)
@@ -230,6 +246,46 @@ import Testing
     sc_encoder_destroy(nil)
     sc_decoder_destroy(nil)
     sc_free(nil)
+  }
+
+  @Test func qualitiesAndTargets() throws {
+    let model = try Self.makeModel()
+    defer { sc_model_destroy(model) }
+    var (point, fraction): (UInt32, UInt32) = (7, 7)
+    for quality in [-0.1, 100.1, Double.nan] {
+      #expect(sc_model_quality(model, quality, &point, &fraction) == SC_ERROR_ARGUMENT && point == 7 && fraction == 7)
+    }
+    #expect(sc_model_quality(nil, 50, &point, &fraction) == SC_ERROR_ARGUMENT)
+    #expect(sc_model_quality(model, 50, nil, &fraction) == SC_ERROR_ARGUMENT)
+    for (quality, index) in [(0.0, 0), (25, 16), (50, 32), (99, 63), (100, 64)] {
+      #expect(sc_model_quality(model, quality, &point, &fraction) == SC_OK && 32 * point + fraction == index)
+    }
+
+    let picture = Fixtures.formulaPicture(width: 60, height: 40)
+    var layout = Self.layout(picture)
+    var settings = Self.encoderSettings
+    var encoder: OpaquePointer?
+    #expect(sc_encoder_create(model, &settings, &encoder) == SC_OK)
+    var bytes: UnsafeMutablePointer<UInt8>?
+    var size = 0
+    for (target, value) in [(SC_TARGET_BYTES, 1300), (SC_TARGET_BITS_PER_PIXEL, 4.5), (SC_TARGET_PSNR, 5.9)] {
+      settings.target = target
+      settings.target_value = value
+      #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
+      #expect(sc_encode(encoder, picture.samples, &layout, &bytes, &size) == SC_OK)
+      let swift: EncoderTarget =
+        target == SC_TARGET_BYTES ? .bytes(1300) : target == SC_TARGET_PSNR ? .psnr(5.9) : .bitsPerPixel(4.5)
+      let encoded = try encode(
+        picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 0), target: swift)
+      #expect(Array(UnsafeBufferPointer(start: bytes, count: size)) == encoded.bytes)
+      sc_free(bytes)
+    }
+    settings.target = SC_TARGET_BYTES
+    settings.target_value = 20
+    #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
+    #expect(sc_encode(encoder, picture.samples, &layout, &bytes, &size) == SC_ERROR_TARGET && bytes == nil && size == 0)
+    #expect(Self.text(sc_encoder_message(encoder)).contains("20"))
+    sc_encoder_destroy(encoder)
   }
 
   /// A later version's larger struct is taken if its new fields are zero, an earlier one's smaller without the fields.

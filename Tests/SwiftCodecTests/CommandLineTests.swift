@@ -115,6 +115,29 @@ private final class Workplace {
     #expect(try place.bytes("a.ppm") == place.bytes("b.ppm"))
   }
 
+  @Test func qualitiesAndTargets() throws {
+    #expect(try place.runTiny("encode", "in.png", "a.sci", "--quality", "50").status == 0)
+    #expect(try place.runTiny("encode", "in.png", "b.sci", "-k", "1").status == 0)
+    #expect(try place.bytes("a.sci") == place.bytes("b.sci"))
+    let between = try place.runTiny("encode", "in.png", "c.sci", "-q", "62.5")
+    #expect(between.status == 0 && between.text.contains("quality 62.5, rate point 1 + 8/32, "))
+    let size = try place.bytes("c.sci").count
+    #expect(size > (try place.bytes("b.sci").count))
+    let described = try JSON(parsing: place.runTiny("info", "c.sci", "--json").output)
+    #expect(described["rate_point"]?.number == 1.25 && described["quality"]?.number == 62.5)
+
+    #expect(try place.runTiny("encode", "in.png", "d.sci", "--size", "\(size)").status == 0)
+    #expect(try place.bytes("d.sci").count <= size)
+    #expect(try place.runTiny("encode", "in.png", "e.sci", "--bpp", "\(Double(8 * size) / (53 * 37))").status == 0)
+    #expect(try place.bytes("d.sci") == place.bytes("e.sci"))
+    let reached = try place.runTiny("encode", "in.png", "f.sci", "--psnr", "5")
+    #expect(reached.status == 0 && reached.text.contains("PSNR "))
+    let small = try place.runTiny("encode", "in.png", "g.sci", "--size", "40")
+    #expect(small.status == 65 && small.errors.contains("no file of at most 40 bytes: the smallest has "))
+    let high = try place.runTiny("encode", "in.png", "g.sci", "--psnr", "90")
+    #expect(high.status == 65 && high.errors.contains("no PSNR of 90"))
+  }
+
   @Test func standardStreams() throws {
     let encoded = try place.runTiny("encode", "-", "-", "-q", "0", input: place.bytes("in.png"))
     #expect(encoded.status == 0 && encoded.errors.contains("53x37"))
@@ -152,6 +175,11 @@ private final class Workplace {
     expect(64, "expected encode IN OUT.sci", try place.run("encode", "in.png"))
     expect(64, "--rate-point 99", try place.runTiny("encode", "in.png", "a.sci", "--rate-point", "99"))
     expect(64, "not both", try place.runTiny("encode", "in.png", "a.sci", "--rate-point", "0", "--quality", "3"))
+    expect(64, "not both", try place.runTiny("encode", "in.png", "a.sci", "--psnr", "30", "--size", "3"))
+    expect(64, "--quality 101", try place.runTiny("encode", "in.png", "a.sci", "--quality", "101"))
+    expect(64, "--quality low", try place.runTiny("encode", "in.png", "a.sci", "--quality", "low"))
+    expect(64, "--bpp 0", try place.runTiny("encode", "in.png", "a.sci", "--bpp", "0"))
+    expect(64, "not both", try place.runTiny("eval", ".", "--json", "-", "-q", "3", "-k", "0"))
     expect(64, "twice", try place.run("encode", "in.png", "a.sci", "--quality", "3", "--quality", "3"))
     expect(64, "needs a value", try place.run("encode", "in.png", "a.sci", "--quality"))
     expect(64, "--cpu abacus", try place.runTiny("encode", "in.png", "a.sci", "--cpu", "abacus"))
@@ -170,6 +198,10 @@ private final class Workplace {
     try place.write("short.sci", place.bytes("a.sci").dropLast(3))
     expect(65, "short.sci: ", try place.runTiny("decode", "short.sci", "a.png"))
     expect(65, "short.sci: ", try place.runTiny("info", "short.sci"))
+    var damaged = try place.bytes("a.sci")
+    damaged[damaged.count - 9] ^= 1
+    try place.write("damaged.sci", damaged)
+    expect(65, "CRC-32C", try place.runTiny("info", "damaged.sci"))
     try place.write("short.png", place.bytes("in.png").dropLast(3))
     expect(65, "short.png: the PNG file ends too early", try place.run("encode", "short.png", "a.sci"))
   }
@@ -200,7 +232,7 @@ private final class Workplace {
     let bitstream = try JSON(parsing: place.run("info", "a.sci", "--json").output)
     #expect(bitstream["width"] == 53 && bitstream["height"] == 37 && bitstream["rate_point"] == 0)
     #expect(bitstream["bytes"] == JSON(try place.bytes("a.sci").count))
-    #expect(bitstream["model_id"] == .string(hexadecimal(model.id)))
+    #expect(bitstream["model_id"] == .string(hexadecimal(model.shortID)))
     #expect(try place.run("info", "a.sci").text.contains("53x37"))
   }
 
@@ -226,6 +258,11 @@ private final class Workplace {
     #expect(try place.runTiny("encode", "pictures/a.png", "a.sci", "-k", "0").status == 0)
     #expect(first["bytes"] == JSON(try place.bytes("a.sci").count))
     #expect(first["bpp"]?.number == Double(8 * (try place.bytes("a.sci").count)) / Double(40 * 33))
+
+    let fine = try place.runTiny("eval", "pictures", "-q", "0,12.5,12.6,100", "--json", "f.json")
+    #expect(fine.status == 0)
+    let rates = try JSON(parsing: place.bytes("f.json"))["rate_points"]?.array?.compactMap { $0["rate_point"]?.number }
+    #expect(rates == [0, 0.25, 2])
 
     // JSON and CSV say the same.
     let comparison = try place.run("bdrate", "e.csv", "e.json")

@@ -14,11 +14,13 @@ import Testing
     let picture: String
     let model: String
     let ratePoint: Int
+    var fraction = 0
     var segmentRows = 64
 
     var file: String {
-      let name = model.split(separator: "/").last?.split(separator: ".").first ?? "model"
-      return "\(picture)-\(name)-\(ratePoint)\(segmentRows == 64 ? "" : "-segments").sci"
+      let name = model.split(separator: "/").last!.split(separator: ".")[0]
+      let position = fraction == 0 ? "\(ratePoint)" : "\(ratePoint)+\(fraction)"
+      return "\(picture)-\(name)-\(position)\(segmentRows == 64 ? "" : "-segments").sci"
     }
   }
 
@@ -35,8 +37,14 @@ import Testing
     all.append(Wanted(picture: "noise-1x1", model: hyper, ratePoint: 1))
     all.append(Wanted(picture: "gradient-1x70", model: hyper, ratePoint: 0, segmentRows: 8))
     all.append(Wanted(picture: "page", model: hyper, ratePoint: 2, segmentRows: 8))
+    all.append(Wanted(picture: "gradient", model: tiny, ratePoint: 1, fraction: 9))
+    for (k, fraction) in [(0, 13), (1, 31)] {
+      all.append(Wanted(picture: "blobs", model: hyper, ratePoint: k, fraction: fraction))
+    }
+    all.append(Wanted(picture: "scene-grey", model: hyper, ratePoint: 1, fraction: 6, segmentRows: 8))
     for k in [0, last / 2, last] { all.append(Wanted(picture: "scene", model: "embedded", ratePoint: k)) }
     all.append(Wanted(picture: "scene-grey", model: "embedded", ratePoint: last / 2))
+    all.append(Wanted(picture: "scene", model: "embedded", ratePoint: last / 2 - 1, fraction: 20))
     all.append(Wanted(picture: "noise-17x33", model: "embedded", ratePoint: last))
     all.append(Wanted(picture: "noise-1x1", model: "embedded", ratePoint: 0))
     return all
@@ -54,22 +62,29 @@ import Testing
       Damage(file: "bad-empty.sci", status: SC_ERROR_TRUNCATED) { $0 = [] },
       Damage(file: "bad-magic.sci", status: SC_ERROR_NOT_A_BITSTREAM) { $0[0] ^= 1 },
       Damage(file: "bad-version.sci", status: SC_ERROR_VERSION) { $0[3] = 200 },
-      Damage(file: "bad-header.sci", status: SC_ERROR_CHECKSUM) { $0[15] ^= 0x10 },
+      Damage(file: "bad-header.sci", status: SC_ERROR_CHECKSUM) { $0[9] ^= 0x10 },
       Damage(file: "bad-payload.sci", status: SC_ERROR_CHECKSUM) { $0[$0.count / 2] ^= 0x40 },
-      Damage(file: "bad-cut.sci", status: SC_ERROR_TRUNCATED) { $0.removeLast() },
-      Damage(file: "bad-trailing.sci", status: SC_ERROR_INVALID) { $0.append(0) },
+      Damage(file: "bad-cut.sci", status: SC_ERROR_CHECKSUM) { $0.removeLast() },
+      Damage(file: "bad-short.sci", status: SC_ERROR_TRUNCATED) { $0.removeLast($0.count - 13) },
+      Damage(file: "bad-trailing.sci", status: SC_ERROR_CHECKSUM) { $0.append(0) },
       Damage(file: "bad-model.sci", status: SC_ERROR_OTHER_MODEL) { patchHeader(&$0) { $0[4] ^= 1 } },
-      Damage(file: "bad-rate-point.sci", status: SC_ERROR_RATE_POINT) { patchHeader(&$0) { $0[12] = 63 } },
-      Damage(file: "bad-flags.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { $0[13] |= 0x80 } },
-      Damage(file: "bad-width.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { ($0[14], $0[15]) = (0, 0) } },
-      Damage(file: "bad-size.sci", status: SC_ERROR_CHECKSUM) { patchHeader(&$0) { $0[14] = 200 } },
+      Damage(file: "bad-rate-point.sci", status: SC_ERROR_RATE_POINT) { patchHeader(&$0) { $0[8] = 65 } },
+      Damage(file: "bad-flags.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { $0[3] |= 0x30 } },
+      Damage(file: "bad-width.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { $0[9] = 0 } },
+      Damage(file: "bad-size.sci", status: SC_ERROR_INVALID) { patchHeader(&$0) { $0[9] = 120 } },
+      // Two segments of eight rows where the picture has one.
+      Damage(file: "bad-segments.sci", status: SC_ERROR_INVALID) {
+        $0[3] |= 0x80
+        $0.replaceSubrange(11..<($0.count - 4), with: [1, 2, 0, 0, 0, 0, 0])
+        HostileTests.mend(&$0)
+      },
     ]
   }
 
-  /// Changes header fields and mends the header's checksum; the segments' then no longer fit.
+  /// Changes header fields and mends the checksum of the only segment.
   static func patchHeader(_ bytes: inout [UInt8], _ change: (inout [UInt8]) -> Void) {
     change(&bytes)
-    let end = BitstreamHeader.size - 4
+    let end = bytes.count - 4
     let crc = crc32c(bytes, in: 0..<end)
     for i in 0..<4 { bytes[end + i] = UInt8(truncatingIfNeeded: crc >> UInt32(8 * i)) }
   }
@@ -85,7 +100,7 @@ import Testing
   static func encode(_ wanted: Wanted) throws -> [UInt8] {
     let encoder = Encoder(model: model(wanted.model))
     encoder.segmentRows = wanted.segmentRows
-    var settings = EncoderSettings(ratePoint: wanted.ratePoint)
+    var settings = EncoderSettings(position: RatePosition(ratePoint: wanted.ratePoint, fraction: wanted.fraction))
     settings.measuresDistortion = false
     settings.execution.threads = 2
     return try encoder.encode(Fixtures.picture(wanted.picture), settings).bytes
@@ -155,7 +170,7 @@ import Testing
   static func write() throws {
     for line in (try? Fixtures.lines("golden/golden.txt")) ?? [] {
       guard let bytes = try? Fixtures.bytes("golden/\(line[0])"), let header = try? BitstreamHeader(parsing: bytes),
-        header.modelID == model(line[1]).id, writing != "format"
+        header.modelID == model(line[1]).shortID, writing != "format"
       else { continue }
       let picture = try Decoder(model: model(line[1])).decode(bytes)
       try #require(hexadecimal32(Fixtures.hash(picture)) == line[5], "\(line[0]): the decoder gives other pixels")

@@ -49,6 +49,25 @@ import Testing
     }
   }
 
+  /// A damaged header is not taken for that of another model, size or rate: all but magic, version and lengths are found
+  /// by the checksum.
+  @Test func headerBitFlips() throws {
+    let (bytes, _) = try Self.small()
+    for bit in 32..<(8 * 11) {
+      var changed = bytes
+      changed[bit / 8] ^= 1 << UInt8(bit % 8)
+      do throws(DecodeError) {
+        _ = try Decoder(model: Fixtures.tiny).decode(changed)
+        Issue.record("bit \(bit) decodes")
+      } catch {
+        switch error {
+        case .checksum, .truncated, .position(_, count: 64), .sides, .emptySegments, .segmentCount, .segmentSize: break
+        default: Issue.record("bit \(bit): \(error.description)")
+        }
+      }
+    }
+  }
+
   /// Flips behind which all checksums are mended: the coder itself sees the damage.
   @Test(arguments: Kind.allCases) func everyBitFlipWithChecksums(_ kind: Kind) throws {
     let (bytes, _) = try Self.small(segmentRows: 8, kind)
@@ -74,18 +93,17 @@ import Testing
     func store(_ value: UInt32, _ at: Int) {
       for i in 0..<4 { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
     }
-    let header = BitstreamHeader.size - 4
-    guard bytes.count > header + 4 else { return }
-    var covered = Array(bytes[..<header])
-    store(crc32c(covered, in: 0..<covered.count), header)
-    var at = header + 4
-    while at < bytes.count {
-      var reader = ByteReader<DecodeError>(bytes, in: at..<bytes.count) { .truncated(offset: $0) }
-      guard let size = try? reader.varint(), reader.offset + size + 4 <= bytes.count else { return }
-      let end = reader.offset + size
-      covered += bytes[at..<end]
-      store(crc32c(covered, in: 0..<covered.count), end)
-      at = end + 4
+    var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
+    guard let header = try? BitstreamHeader(&reader) else { return }
+    var covered: [UInt8] = []
+    var at = 0
+    for segment in 1...header.segmentCount {
+      let size = segment == header.segmentCount ? reader.remaining - 4 : (try? reader.varint()) ?? -1
+      guard let payload = try? reader.range(count: size), reader.remaining >= 4 else { return }
+      covered += bytes[at..<payload.upperBound]
+      store(crc32c(covered, in: 0..<covered.count), payload.upperBound)
+      _ = try? reader.u32()
+      at = payload.upperBound + 4
     }
   }
 
@@ -108,8 +126,8 @@ import Testing
     for (width, height) in [(65535, 65535), (65535, 1), (1, 65535), (16384, 16384), (30000, 8000)] {
       for rows in [8, 2040] {
         let header = BitstreamHeader(
-          modelID: Fixtures.tiny.id, ratePoint: 2, entropy: .static, isGrey: false, width: width, height: height,
-          segmentRows: rows)
+          modelID: Fixtures.tiny.shortID, position: RatePosition(ratePoint: 2), entropy: .static, isGrey: false,
+          width: width, height: height, segments: .init(rows: rows, count: random.int(2...8192)))
         let start = ContinuousClock.now
         #expect(Self.decoded(header.serialised(), decoder) == nil)
         var bytes = header.serialised()
@@ -124,10 +142,14 @@ import Testing
         #expect(ContinuousClock.now - start < .seconds(10))
       }
     }
-    let bytes = BitstreamHeader(
-      modelID: Fixtures.tiny.id, ratePoint: 2, entropy: .static, isGrey: false, width: 65535, height: 65535,
-      segmentRows: 64
+    var bytes = BitstreamHeader(
+      modelID: Fixtures.tiny.shortID, position: RatePosition(ratePoint: 2), entropy: .static, isGrey: false,
+      width: 65535, height: 65535, segments: nil
     ).serialised()
+    #expect(throws: DecodeError.truncated(offset: bytes.count)) { try decoder.decode(bytes) }
+    bytes += [0, 0, 0, 0]
+    #expect(throws: DecodeError.checksum(segment: 0)) { try decoder.decode(bytes) }
+    Self.mend(&bytes)
     #expect(throws: DecodeError.tooLarge(width: 65535, height: 65535, limit: 1 << 28)) { try decoder.decode(bytes) }
     decoder.maximumPixels = 100
     #expect(throws: DecodeError.self) { try decoder.decode(Self.small().bytes) }
@@ -135,7 +157,7 @@ import Testing
 
   @Test func anotherModel() throws {
     let (bytes, _) = try Self.small()
-    #expect(throws: DecodeError.model(wanted: Fixtures.tiny.id, loaded: Fixtures.embedded.id)) {
+    #expect(throws: DecodeError.model(wanted: Fixtures.tiny.shortID, loaded: Fixtures.embedded.shortID)) {
       try decode(bytes, model: Fixtures.embedded)
     }
   }

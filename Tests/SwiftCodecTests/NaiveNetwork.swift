@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// FORMAT.md §1.4 read once more: every layer as its formula says, in Int64, on whole tensors. Slow, and shares
+/// FORMAT.md §1.4 and §1.7 read once more: every layer as its formula says, in Int64, on whole tensors. Slow, and shares
 /// nothing with the library.
 struct NaiveNetwork {
   struct Tensor {
@@ -31,6 +31,10 @@ struct NaiveNetwork {
 
   let file: ModelFileWriter
   let ratePoint: Int
+  /// In 1/32 on the way to the next rate point.
+  var fraction = 0
+
+  private var widthPoint: Int { fraction == 0 ? ratePoint : ratePoint + 1 }
 
   /// The output of a graph.
   func run(_ graph: ModelFileWriter.Graph, _ inputs: [Tensor]) -> Tensor {
@@ -59,18 +63,76 @@ struct NaiveNetwork {
     return values
   }
 
-  /// Weights, exponents and biases at the rate point.
+  private static func floorDivide(_ a: Int64, _ b: Int64) -> Int64 { a / b - (a % b < 0 ? 1 : 0) }
+
+  private static func squareRoot(_ x: Int64) -> Int64 {
+    var root: Int64 = 0
+    for bit in (0..<32).reversed() {
+      let next = root + 1 << Int64(bit)
+      if next.multipliedReportingOverflow(by: next).overflow == false, next * next <= x { root = next }
+    }
+    return root
+  }
+
+  /// A scale of each end in units of 2^−(s + 16).
+  private static func units(_ scale: Int16, _ shift: Int, _ s: Int) -> Int64 {
+    Int64(scale) * 65536 / (1 << Int64(shift - s))
+  }
+
+  private static func round16(scale v: Int64) -> Int64 { (abs(v) + 32768) / 65536 * v.signum() }
+
+  private func between(_ a: Int64, _ b: Int64) -> Int64 {
+    if a.signum() * b.signum() != 1 { return Self.floorDivide(Int64(32 - fraction) * a + Int64(fraction) * b + 16, 32) }
+    var (x, y) = (abs(a), abs(b))
+    for digit in [16, 8, 4, 2, 1] {
+      let middle = Self.squareRoot(x * y)
+      if fraction & digit != 0 { x = middle } else { y = middle }
+    }
+    return x * a.signum()
+  }
+
+  /// Weights, shifts and biases at the position.
   private func parameters(
-    _ k: ModelFileWriter.Kernel, _ layer: ModelFileWriter.Layer
-  ) -> (weights: [Int64], exponents: [Int8], bias: [Int32]) {
+    _ k: ModelFileWriter.Kernel, _ layer: ModelFileWriter.Layer, _ input: ModelFileWriter.Tensor
+  ) -> (weights: [Int64], shifts: [Int], bias: [Int64]) {
     var weights = shorts(k.weights).map { Int64($0) }
-    guard let modulation = k.modulation else { return (weights, signedBytes(k.exponents), words(k.bias)) }
+    let (exponents, biases) = (signedBytes(k.exponents), words(k.bias))
+    let shifts = exponents.map { input.q + Int($0) - layer.output.q }
+    guard let modulation = k.modulation else { return (weights, shifts, biases.map { Int64($0) }) }
     let channels = layer.output.channels
     let taps = weights.count / channels
-    let row = (ratePoint * channels)..<((ratePoint + 1) * channels)
-    let m = Array(shorts(modulation)[row])
-    for i in weights.indices { weights[i] = min(32767, (Int64(m[i / taps]) * weights[i] + 1 << 13) >> 14) }
-    return (weights, Array(signedBytes(k.exponents)[row]), Array(words(k.bias)[row]))
+    let scales = shorts(modulation)
+    var result: (shifts: [Int], bias: [Int64]) = ([], [])
+    for o in 0..<channels {
+      let (i, j) = (ratePoint * channels + o, (ratePoint + 1) * channels + o)
+      var (s, m, bias) = (shifts[i], Int64(scales[i]), Int64(biases[i]))
+      let rows = (o * taps)..<((o + 1) * taps)
+      if fraction > 0 {
+        s = min(s, shifts[j]) + 1
+        var bound = Int64.max
+        var (a, b, c, d): (Int64, Int64, Int64, Int64) = (0, 0, 0, 0)
+        repeat {
+          s -= 1
+          (a, b) = (Self.units(scales[i], shifts[i], s), Self.units(scales[j], shifts[j], s))
+          (c, d) = (
+            Self.floorDivide(Int64(biases[i]) * 65536, 1 << Int64(shifts[i] - s)),
+            Self.floorDivide(Int64(biases[j]) * 65536, 1 << Int64(shifts[j] - s))
+          )
+          let most = max(abs(Self.round16(scale: a)), abs(Self.round16(scale: b)))
+          let bias = max(abs(Self.floorDivide(c + 32768, 65536)), abs(Self.floorDivide(d + 32768, 65536)))
+          let sum = weights[rows].reduce(0) { $0 + (most * abs($1) + 8192) / 16384 }
+          bound = bias + sum << Int64(input.bits)
+          bound += 1 << Int64(s - 1 + (layer.activation == 2 ? layer.slope : 0))
+        } while bound >= 1 << 31
+        m = Self.round16(scale: between(a, b))
+        bias = Self.floorDivide(
+          Self.floorDivide(Int64(32 - fraction) * c + Int64(fraction) * d + 16, 32) + 32768, 65536)
+      }
+      for t in rows { weights[t] = min(32767, Self.floorDivide(m * weights[t] + 8192, 16384)) }
+      result.shifts.append(s)
+      result.bias.append(bias)
+    }
+    return (weights, result.shifts, result.bias)
   }
 
   private func clamp(_ value: Int64, _ layer: ModelFileWriter.Layer) -> Int64 {
@@ -88,17 +150,17 @@ struct NaiveNetwork {
 
   private func run(_ layer: ModelFileWriter.Layer, _ x: [Tensor], _ graph: ModelFileWriter.Graph) -> Tensor {
     let input = graph.tensor(layer.inputs[0])
-    let channels = file.width(layer.output, ratePoint)
+    let channels = file.width(layer.output, widthPoint)
     let a = x[0]
     switch layer.operation {
     case .convolution(let k):
       var out = Tensor(a.height / k.stride, a.width / k.stride, channels)
-      let (weights, exponents, bias) = parameters(k, layer)
+      let (weights, shifts, bias) = parameters(k, layer, input)
       for o in 0..<channels {
-        let s = input.q + Int(exponents[o]) - layer.output.q
+        let s = shifts[o]
         for y in 0..<out.height {
           for x in 0..<out.width {
-            var acc = Int64(bias[o])
+            var acc = bias[o]
             for i in 0..<k.kh {
               for j in 0..<k.kw {
                 for c in 0..<a.channels {
@@ -117,7 +179,7 @@ struct NaiveNetwork {
     case .transposed(let k):
       // Every input sample, also those outside that can reach in, adds to the outputs.
       var sums = Tensor(2 * a.height, 2 * a.width, channels)
-      let (weights, exponents, bias) = parameters(k, layer)
+      let (weights, shifts, bias) = parameters(k, layer, input)
       for y in -k.kh..<(a.height + k.kh) {
         for x in -k.kw..<(a.width + k.kw) {
           for i in 0..<k.kh {
@@ -139,7 +201,7 @@ struct NaiveNetwork {
       for y in 0..<sums.height {
         for x in 0..<sums.width {
           for o in 0..<channels {
-            let s = input.q + Int(exponents[o]) - layer.output.q
+            let s = shifts[o]
             sums[y, x, o] = requantise(Int64(bias[o]) + sums[y, x, o], s, layer)
           }
         }
@@ -147,12 +209,12 @@ struct NaiveNetwork {
       return sums
     case .depthwise(let k):
       var out = Tensor(a.height / k.stride, a.width / k.stride, channels)
-      let (weights, exponents, bias) = parameters(k, layer)
+      let (weights, shifts, bias) = parameters(k, layer, input)
       for o in 0..<channels {
-        let s = input.q + Int(exponents[o]) - layer.output.q
+        let s = shifts[o]
         for y in 0..<out.height {
           for x in 0..<out.width {
-            var acc = Int64(bias[o])
+            var acc = bias[o]
             for i in 0..<k.kh {
               for j in 0..<k.kw {
                 let sample = a.padded(k.stride * y + i - (k.kh - 1) / 2, k.stride * x + j - (k.kw - 1) / 2, o, k.border)
@@ -213,8 +275,13 @@ struct NaiveNetwork {
     var out = a
     for i in out.values.indices {
       let c = ratePoint * full + i % a.channels
-      let acc = Int64(gain[c]) * a.values[i]
-      out.values[i] = requantise(acc, Int(shift[c]), layer)
+      if fraction == 0 {
+        out.values[i] = requantise(Int64(gain[c]) * a.values[i], Int(shift[c]), layer)
+      } else {
+        let s = Int(min(shift[c], shift[c + full]))
+        let g = between(Self.units(gain[c], Int(shift[c]), s), Self.units(gain[c + full], Int(shift[c + full]), s))
+        out.values[i] = requantise(Self.round16(scale: g) * a.values[i], s, layer)
+      }
     }
     return out
   }

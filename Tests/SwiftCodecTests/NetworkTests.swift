@@ -113,27 +113,33 @@ import Testing
     }
   }
 
+  /// "2", or "0+11" for 11/32 of the way from 0 to 1.
+  static func position(_ text: String) throws -> RatePosition {
+    let parts = try text.split(separator: "+").map { try #require(Int($0)) }
+    return RatePosition(ratePoint: parts[0], fraction: parts.count > 1 ? parts[1] : 0)
+  }
+
   /// Fixtures/models/*.txt are made by Training/integer.py, which was written from FORMAT.md alone.
   @Test(arguments: ["tiny", "base"]) func equalsTheSimulator(_ name: String) throws {
     let model = name == "tiny" ? Fixtures.tiny : Fixtures.embedded
     let picture =
       name == "tiny" ? Fixtures.formulaPicture(width: 37, height: 29) : Fixtures.formulaPicture(width: 64, height: 48)
     for line in try Fixtures.lines("models/\(name).txt") {
-      let k = try #require(Int(line[0]))
+      let k = try Self.position(line[0])
       #expect(hexadecimal32(Fixtures.hash(picture)) == line[6])
       for cpu in CPU.available {
         var execution = Execution()
         execution.cpu = cpu
         execution.threads = 2
         let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
-        let channels = model.latentChannels(ratePoint: k)
+        let channels = model.latentChannels(at: k)
         #expect([channels, layout.height, layout.width].map(String.init) == Array(line[1...3]))
         let analysis = NetworkProgram(
-          try #require(model.graph(.analysis)), of: model, ratePoint: k, cpu: cpu)
+          try #require(model.graph(.analysis)), of: model, at: k, cpu: cpu)
         let latent = analysis.analyse(picture, layout, channels: channels, execution)
-        #expect(Self.hash(latent) == line[7], "\(name), rate point \(k), \(cpu.name): the latent")
+        #expect(Self.hash(latent) == line[7], "\(name), rate point \(line[0]), \(cpu.name): the latent")
         let synthesis = NetworkProgram(
-          try #require(model.graph(.synthesis)), of: model, ratePoint: k, cpu: cpu)
+          try #require(model.graph(.synthesis)), of: model, at: k, cpu: cpu)
         var rows = ByteWriter()
         synthesis.run(
           width: layout.paddedWidth, height: layout.paddedHeight, Execution(),
@@ -141,19 +147,20 @@ import Testing
           sink: { _, row in for i in 0..<(3 * layout.paddedWidth) { rows.i16(row[i]) } })
         #expect(
           hexadecimal32(crc32c(rows.bytes, in: 0..<rows.bytes.count)) == line[8],
-          "\(name), rate point \(k), \(cpu.name): the synthesis")
+          "\(name), rate point \(line[0]), \(cpu.name): the synthesis")
         var decoded = picture
         decoded.samples.withUnsafeMutableBufferPointer { out in
           synthesis.synthesise(
             latent, width: picture.width, height: picture.height, channels: 3, execution, into: out.baseAddress!,
             rowStride: 3 * picture.width)
         }
-        #expect(hexadecimal32(Fixtures.hash(decoded)) == line[9], "\(name), rate point \(k), \(cpu.name): the picture")
+        #expect(
+          hexadecimal32(Fixtures.hash(decoded)) == line[9], "\(name), rate point \(line[0]), \(cpu.name): the picture")
       }
     }
   }
 
-  private static func hash(_ latent: Latent) -> String {
+  static func hash(_ latent: Latent) -> String {
     var bytes = ByteWriter()
     var row = [Int16](repeating: 0, count: latent.layout.width * latent.channels)
     for y in 0..<latent.layout.height {

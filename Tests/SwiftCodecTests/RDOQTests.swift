@@ -123,7 +123,7 @@ import Testing
     let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
     let program = prepared.program(.synthesis, ratePoint: ratePoint, cpu: execution.cpu)
-    let adjoint = AdjointProgram(model.synthesis, program, of: model, ratePoint: ratePoint)
+    let adjoint = AdjointProgram(model.synthesis, program, of: model, at: RatePosition(ratePoint: ratePoint))
     let meter = DistortionMeter(program, adjoint, picture, layout, execution)
     meter.differentiate(latent)
     let n = latent.channels

@@ -204,7 +204,10 @@ static void check_encoder(void) {
   for (size_t i = 0; i < sizeof samples; i++) {
     samples[i] = (uint8_t)(i * 7 % 251);
   }
-  settings.rate_point = sc_model_rate_points(model) - 1;
+  if (sc_model_quality(model, 80.0, &settings.rate_point, &settings.rate_fraction) != SC_OK ||
+      settings.rate_fraction == 0) {
+    fail("sc_model_quality", "gives no position between rate points");
+  }
   settings.segment_rows = 8;
   settings.threads = 2;
   if (sc_encoder_create(model, &settings, &encoder) != SC_OK ||
@@ -232,6 +235,14 @@ static void check_encoder(void) {
     }
   }
   sc_free(bytes);
+  settings.target = SC_TARGET_BYTES;
+  settings.target_value = (double)size - 1;
+  layout.width = 37;
+  layout.row_stride = 40;
+  if (sc_encoder_configure(encoder, &settings) != SC_OK ||
+      sc_encode_into(encoder, samples, &layout, copy, sizeof copy, &other) != SC_OK || other >= size) {
+    fail("sc_encode_into", "misses the target");
+  }
   sc_encoder_destroy(encoder);
   sc_decoder_destroy(decoder);
 }

@@ -55,10 +55,11 @@ typedef enum sc_status {
   SC_ERROR_ARGUMENT = 10, ///< a pointer is NULL, or a struct_size is not one of this library
   SC_ERROR_LAYOUT = 11,   ///< sides outside of 1...65535, channels not 1 or 3, a row stride too small, or not
                           ///< the layout that the bitstream's header asks for
-  SC_ERROR_RATE_POINT = 12,   ///< the model has fewer rate points
+  SC_ERROR_RATE_POINT = 12,   ///< the model has fewer rate points, or the fraction is not one
   SC_ERROR_ENTROPY = 13,      ///< the model has no such entropy model
   SC_ERROR_BUFFER = 14,       ///< the buffer is too small; the size that it needs is stored
   SC_ERROR_SEGMENT_ROWS = 15, ///< segment_rows is not 0 or a multiple of 8 up to 2040
+  SC_ERROR_TARGET = 16,       ///< no position of the model reaches the target
 
   // The model file.
   SC_ERROR_NOT_A_MODEL = 20,     ///< it does not start as a model file of a known version
@@ -95,10 +96,15 @@ sc_status sc_model_create(const uint8_t *bytes, size_t size, sc_model **out, cha
                           size_t message_size);
 void sc_model_destroy(sc_model *model);
 
-/// The 64-bit hash that bitstreams name the model by; 0 for NULL.
+/// The 64-bit hash of the model file, whose upper 32 bits bitstreams name the model by; 0 for NULL.
 uint64_t sc_model_id(const sc_model *model);
-/// Rate points are numbered from 0, the lowest rate, to this − 1; 0 for NULL.
+/// Rate points are numbered from 0, the lowest rate, to this − 1; 0 for NULL. Between two neighbours lie 31 more
+/// positions, which a fraction of 1...31 names.
 uint32_t sc_model_rate_points(const sc_model *model);
+/// The position of a quality of 0...100, which goes evenly from the first rate point to the last. Other qualities are
+/// SC_ERROR_ARGUMENT, and nothing is stored.
+sc_status sc_model_quality(const sc_model *model, double quality, uint32_t *rate_point,
+                           uint32_t *rate_fraction);
 
 /// How the latent is entropy coded.
 typedef enum sc_entropy_kind {
@@ -131,17 +137,18 @@ typedef struct sc_picture_layout {
 typedef struct sc_header {
   size_t struct_size; ///< sizeof(sc_header), set by the caller
   uint32_t width, height, channels;
-  uint32_t rate_point;
+  uint32_t rate_point, rate_fraction;
   sc_entropy_kind entropy;
-  uint32_t segment_rows; ///< height of an independently coded segment, in rows of the latent
-  uint64_t model_id;
+  uint32_t model_id;     ///< the upper 32 bits of sc_model_id
+  uint32_t segments;     ///< parts that are coded independently
+  uint32_t segment_rows; ///< their height in rows of the latent, if there are several; otherwise 0
 } sc_header;
 
 #define SC_HEADER                                                                                            \
-  { sizeof(sc_header), 0, 0, 0, 0, SC_ENTROPY_BEST, 0, 0 }
+  { sizeof(sc_header), 0, 0, 0, 0, 0, SC_ENTROPY_BEST, 0, 0, 0 }
 
-/// Reads and checks the header alone; `header` is untouched on failure. The first 64 bytes of a file are
-/// enough.
+/// Reads the header alone; `header` is untouched on failure. The first 64 bytes of a file are enough. Its fields are
+/// in their ranges, but only sc_decode verifies the checksums: until then a damaged header may read as another one.
 sc_status sc_read_header(const uint8_t *bytes, size_t size, sc_header *header);
 
 // ---- Decoding
@@ -177,6 +184,14 @@ const char *sc_decoder_message(const sc_decoder *decoder);
 
 typedef struct sc_encoder sc_encoder;
 
+/// What a file is to come to. A search encodes about ten times.
+typedef enum sc_target {
+  SC_TARGET_NONE = 0,
+  SC_TARGET_BYTES = 1,          ///< the largest file of at most target_value bytes
+  SC_TARGET_BITS_PER_PIXEL = 2, ///< the largest file of at most target_value bits per pixel
+  SC_TARGET_PSNR = 3            ///< the smallest file with a PSNR of at least target_value dB
+} sc_target;
+
 /// 0 in every field but the first means the default.
 typedef struct sc_encoder_settings {
   size_t struct_size;      ///< sizeof(sc_encoder_settings)
@@ -185,10 +200,13 @@ typedef struct sc_encoder_settings {
   uint32_t threads;        ///< at most 64; 0: one for every processor that the process may use
   uint32_t
       segment_rows; ///< rows of the latent that are coded independently: a multiple of 8 up to 2040; 0: 64
+  uint32_t rate_fraction; ///< 0...31: how many 32nds to go from rate_point towards the next
+  sc_target target;       ///< if not SC_TARGET_NONE, rate_point and rate_fraction are searched for
+  double target_value;    ///< >= 0
 } sc_encoder_settings;
 
 #define SC_ENCODER_SETTINGS                                                                                  \
-  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0 }
+  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0 }
 
 /// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
 sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings, sc_encoder **out);

@@ -26,7 +26,8 @@ final class DecoderHandle {
     }
     let layout = try ValidLayout(copy(layout, zero: sc_picture_layout(), "sc_picture_layout"))
     let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
-    let header = try described { () throws(DecodeError) in try BitstreamHeader(parsing: stream) }
+    let parts = try described { () throws(DecodeError) in try BitstreamParts(parsing: stream) }
+    let header = parts.header
     guard layout.width == header.width, layout.height == header.height, layout.channels == header.channels else {
       throw CallFailure(
         SC_ERROR_LAYOUT,
@@ -34,7 +35,7 @@ final class DecoderHandle {
           + "\(header.width)×\(header.height), \(header.channels) channels")
     }
     try described { () throws(DecodeError) in
-      try decoder.decode(stream, into: samples, rowStride: layout.rowStride)
+      try decoder.decode(stream, parts, into: samples, rowStride: layout.rowStride)
     }
   }
 }
@@ -82,13 +83,15 @@ public func sc_read_header(
   }
   do throws(DecodeError) {
     let read = try BitstreamHeader(
-      parsing: Array(UnsafeBufferPointer(start: bytes, count: min(size, BitstreamHeader.size))))
+      parsing: Array(UnsafeBufferPointer(start: bytes, count: min(size, BitstreamHeader.maximumSize))))
     header.pointee.width = UInt32(read.width)
     header.pointee.height = UInt32(read.height)
     header.pointee.channels = UInt32(read.channels)
-    header.pointee.rate_point = UInt32(read.ratePoint)
+    header.pointee.rate_point = UInt32(read.position.ratePoint)
+    header.pointee.rate_fraction = UInt32(read.position.fraction)
     header.pointee.entropy = read.entropy.cValue
-    header.pointee.segment_rows = UInt32(read.segmentRows)
+    header.pointee.segments = UInt32(read.segmentCount)
+    header.pointee.segment_rows = UInt32(read.segments?.rows ?? 0)
     header.pointee.model_id = read.modelID
     return SC_OK
   } catch {

@@ -6,6 +6,7 @@ final class EncoderHandle {
   let encoder: Encoder
   let message = CText()
   private var settings = EncoderSettings(ratePoint: 0)
+  private var target: EncoderTarget?
 
   init(_ model: Model) { encoder = Encoder(model: model) }
 
@@ -15,8 +16,12 @@ final class EncoderHandle {
 
   func configure(_ pointer: UnsafePointer<sc_encoder_settings>?) throws(CallFailure) {
     let new = try copy(pointer, zero: sc_encoder_settings(), "sc_encoder_settings")
-    guard new.rate_point < encoder.model.ratePoints.count else {
-      let error = EncodeError.ratePoint(Int(new.rate_point), count: encoder.model.ratePoints.count)
+    guard new.rate_fraction < RatePosition.steps else {
+      throw CallFailure(SC_ERROR_RATE_POINT, "a rate fraction of \(new.rate_fraction) where 0 to 31 are valid")
+    }
+    let position = RatePosition(ratePoint: Int(new.rate_point), fraction: Int(new.rate_fraction))
+    guard encoder.model.positions.contains(position) else {
+      let error = EncodeError.position(position, count: encoder.model.ratePoints.count)
       throw CallFailure(error.status, error.description)
     }
     let kind = try EntropyKind.requested(new.entropy)
@@ -30,7 +35,9 @@ final class EncoderHandle {
       throw CallFailure(
         SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
     }
-    settings.ratePoint = Int(new.rate_point)
+    let target = try EncoderTarget.requested(new.target, new.target_value)
+    settings.position = position
+    self.target = target
     settings.entropy = kind
     settings.measuresDistortion = false
     settings.execution.threads = threadCount(new.threads)
@@ -50,10 +57,25 @@ final class EncoderHandle {
       }
     }
     do throws(EncodeError) {
-      return try encoder.encode(Picture(unchecked: layout.width, layout.height, layout.channels, packed), settings)
-        .bytes
+      let picture = Picture(unchecked: layout.width, layout.height, layout.channels, packed)
+      guard let target else { return try encoder.encode(picture, settings).bytes }
+      return try encoder.encode(picture, settings, target: target).bytes
     } catch {
       throw CallFailure(error.status, error.description)
+    }
+  }
+}
+
+extension EncoderTarget {
+  /// nil for none.
+  fileprivate static func requested(_ target: sc_target, _ value: Double) throws(CallFailure) -> EncoderTarget? {
+    guard value >= 0, value < 1e18 else { throw CallFailure(SC_ERROR_ARGUMENT, "target_value \(value)") }
+    switch target {
+    case SC_TARGET_NONE: return nil
+    case SC_TARGET_BYTES: return .bytes(Int(value))
+    case SC_TARGET_BITS_PER_PIXEL: return .bitsPerPixel(value)
+    case SC_TARGET_PSNR: return .psnr(value)
+    default: throw CallFailure(SC_ERROR_ARGUMENT, "target \(target.rawValue) is unknown")
     }
   }
 }

@@ -67,6 +67,18 @@ public func sc_model_rate_points(_ handle: OpaquePointer!) -> UInt32 {
 }
 
 @c @implementation
+public func sc_model_quality(
+  _ handle: OpaquePointer!, _ quality: Double, _ ratePoint: UnsafeMutablePointer<UInt32>!,
+  _ rateFraction: UnsafeMutablePointer<UInt32>!
+) -> sc_status {
+  guard let handle, let ratePoint, let rateFraction, 0...100 ~= quality else { return SC_ERROR_ARGUMENT }
+  let position = model(handle).position(quality: quality)
+  ratePoint.pointee = UInt32(position.ratePoint)
+  rateFraction.pointee = UInt32(position.fraction)
+  return SC_OK
+}
+
+@c @implementation
 public func sc_model_has_entropy(_ handle: OpaquePointer!, _ kind: sc_entropy_kind) -> Int32 {
   guard let handle else { return 0 }
   do throws(CallFailure) {

@@ -7,12 +7,12 @@ extension DecodeError {
     case .notABitstream: SC_ERROR_NOT_A_BITSTREAM
     case .version: SC_ERROR_VERSION
     case .truncated: SC_ERROR_TRUNCATED
-    case .headerChecksum, .segmentChecksum: SC_ERROR_CHECKSUM
+    case .checksum: SC_ERROR_CHECKSUM
     case .model: SC_ERROR_OTHER_MODEL
-    case .ratePoint: SC_ERROR_RATE_POINT
+    case .position: SC_ERROR_RATE_POINT
     case .entropyModel: SC_ERROR_ENTROPY
     case .tooLarge: SC_ERROR_TOO_LARGE
-    case .unknownFlags, .emptySide, .emptySegments, .payload, .trailingBytes, .segmentSize: SC_ERROR_INVALID
+    case .unknownFlags, .sides, .emptySegments, .segmentCount, .payload, .segmentSize: SC_ERROR_INVALID
     }
   }
 }
@@ -20,9 +20,10 @@ extension DecodeError {
 extension EncodeError {
   var status: sc_status {
     switch self {
-    case .ratePoint: SC_ERROR_RATE_POINT
+    case .position: SC_ERROR_RATE_POINT
     case .entropyModel: SC_ERROR_ENTROPY
     case .lambda: SC_ERROR_ARGUMENT
+    case .target: SC_ERROR_TARGET
     }
   }
 }
@@ -129,10 +130,11 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
     case SC_OK: "no error"
     case SC_ERROR_ARGUMENT: "an argument is missing or of an unknown size"
     case SC_ERROR_LAYOUT: "the picture's layout is not valid, or not that of the bitstream"
-    case SC_ERROR_RATE_POINT: "the model has no such rate point"
+    case SC_ERROR_RATE_POINT: "the model has no such rate point or position"
     case SC_ERROR_ENTROPY: "the model has no such entropy model"
     case SC_ERROR_BUFFER: "the buffer is too small"
     case SC_ERROR_SEGMENT_ROWS: "segments have a multiple of 8 rows, up to 2040"
+    case SC_ERROR_TARGET: "no file of the model reaches the target"
     case SC_ERROR_NOT_A_MODEL: "not a model file of a known version"
     case SC_ERROR_MODEL_TRUNCATED: "the model file ends too early"
     case SC_ERROR_MODEL_CHECKSUM: "the model file is damaged"

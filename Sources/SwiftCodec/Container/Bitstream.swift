@@ -8,26 +8,24 @@ public enum DecodeError: Error, Equatable {
   case version(UInt8)
   /// The bytes end inside of a field.
   case truncated(offset: Int)
-  /// The CRC-32C of the header is wrong.
-  case headerChecksum
-  /// The CRC-32C of a segment is wrong.
-  case segmentChecksum(Int)
-  /// Flag bits without meaning are set, or the entropy kind is unknown.
+  /// The CRC-32C at the end of a segment is not that of the header and all segments so far.
+  case checksum(segment: Int)
+  /// The entropy kind is unknown.
   case unknownFlags(UInt8)
   /// Width and height are 1…65535.
-  case emptySide(width: Int, height: Int)
+  case sides(width: Int, height: Int)
   /// Segments have 1…255 times 8 rows.
   case emptySegments
-  /// The bitstream was made with another model than the one that is loaded.
-  case model(wanted: UInt64, loaded: UInt64)
-  /// Rate points of this model are 0 ..< count.
-  case ratePoint(Int, count: Int)
+  /// The picture has another number of segments than the header says.
+  case segmentCount(Int, expected: Int)
+  /// The bitstream was made with another model than the one that is loaded: the first halves of their ids.
+  case model(wanted: UInt32, loaded: UInt32)
+  /// Rate points of this model are 0 ..< count, and positions lie between them.
+  case position(RatePosition, count: Int)
   /// The model has no such entropy model.
   case entropyModel(EntropyKind)
   /// A segment's payload does not decode, though its checksum is right.
   case payload(segment: Int)
-  /// Bytes follow the last segment.
-  case trailingBytes(Int)
   /// A segment cannot hold so few or so many bytes.
   case segmentSize(segment: Int, size: Int)
   /// The picture has more samples than the caller allows.
@@ -38,28 +36,29 @@ public enum DecodeError: Error, Equatable {
     case .notABitstream: "not a SwiftCodec bitstream"
     case .version(let v): "bitstream version \(v), this library reads 1"
     case .truncated(let offset): "ends too early, at byte \(offset)"
-    case .headerChecksum: "the header's CRC-32C does not match: the file is damaged"
-    case .segmentChecksum(let i): "the CRC-32C of segment \(i) does not match: the file is damaged"
+    case .checksum(0): "the CRC-32C of header and segment 0 does not match: the file is damaged"
+    case .checksum(let i): "the CRC-32C of segment \(i) does not match: the file is damaged"
     case .unknownFlags(let flags): "unknown flags \(flags) in the header"
-    case .emptySide(let width, let height): "a picture of \(width)×\(height) pixels"
+    case .sides(let width, let height): "a picture of \(width)×\(height) pixels: sides are 1 to 65535"
     case .emptySegments: "segments of no rows"
+    case .segmentCount(let count, let expected): "\(count) segments where the picture has \(expected)"
     case .model(let wanted, let loaded):
-      "made with model \(hexadecimal(wanted)), but model \(hexadecimal(loaded)) is loaded"
-    case .ratePoint(let k, let count): "rate point \(k) where the model has 0…\(count - 1)"
+      "made with model \(hexadecimal(wanted))…, but model \(hexadecimal(loaded))… is loaded"
+    case .position(let position, let count):
+      "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .entropyModel(let kind): "the model has no entropy model \"\(kind.name)\""
     case .payload(let i): "segment \(i) does not decode: the file is damaged"
-    case .trailingBytes(let count): "\(count) bytes behind the last segment"
     case .segmentSize(let i, let size): "segment \(i) of \(size) bytes has no valid size"
     case .tooLarge(let width, let height, let limit): "\(width)×\(height) pixels are more than the limit of \(limit)"
     }
   }
 }
 
-/// 16 hexadecimal digits.
-public func hexadecimal(_ value: UInt64) -> String {
+/// All its hexadecimal digits.
+public func hexadecimal<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> String {
   var digits: [UInt8] = []
-  for i in (0..<16).reversed() {
-    let digit = UInt8(value >> UInt64(4 * i) & 15)
+  for i in (0..<(T.bitWidth / 4)).reversed() {
+    let digit = UInt8(truncatingIfNeeded: value >> T(4 * i)) & 15
     digits.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
   }
   return String(decoding: digits, as: UTF8.self)
@@ -69,61 +68,87 @@ public func hexadecimal(_ value: UInt64) -> String {
 public struct BitstreamHeader: Sendable, Equatable {
   static let magic: [UInt8] = [0x53, 0x43, 0x49]
   static let version: UInt8 = 1
-  static let size = 23
+  /// No header is longer.
+  static let maximumSize = 32
 
-  public var modelID: UInt64
-  public var ratePoint: Int
+  /// The first half of the model's id.
+  public var modelID: UInt32
+  public var position: RatePosition
   public var entropy: EntropyKind
   public var isGrey: Bool
   public var width: Int
   public var height: Int
-  /// Height of a segment in rows of the latent: a multiple of 8.
-  public var segmentRows: Int
+  /// Segments of a picture that has several.
+  public var segments: Segments?
 
-  init(modelID: UInt64, ratePoint: Int, entropy: EntropyKind, isGrey: Bool, width: Int, height: Int, segmentRows: Int) {
+  public struct Segments: Sendable, Equatable {
+    /// Height of a segment in rows of the latent: a multiple of 8.
+    public var rows: Int
+    /// At least 2.
+    public var count: Int
+  }
+
+  public var segmentCount: Int { segments?.count ?? 1 }
+
+  init(
+    modelID: UInt32, position: RatePosition, entropy: EntropyKind, isGrey: Bool, width: Int, height: Int,
+    segments: Segments?
+  ) {
     self.modelID = modelID
-    self.ratePoint = ratePoint
+    self.position = position
     self.entropy = entropy
     self.isGrey = isGrey
     self.width = width
     self.height = height
-    self.segmentRows = segmentRows
+    self.segments = segments
   }
 
-  /// Reads and checks the header alone.
+  /// Reads the header alone: its fields are in their ranges, but no checksum covers it alone. `BitstreamParts` verifies
+  /// those of the whole file.
   public init(parsing bytes: [UInt8]) throws(DecodeError) {
     var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
+    try self.init(&reader)
+  }
+
+  init(_ reader: inout ByteReader<DecodeError>) throws(DecodeError) {
     let magic = try reader.range(count: 3)
-    guard bytes[magic].elementsEqual(Self.magic) else { throw .notABitstream }
-    let version = try reader.u8()
-    guard version == Self.version else { throw .version(version) }
-    let modelID = try reader.u64()
-    let ratePoint = try reader.u8()
+    guard reader.bytes[magic].elementsEqual(Self.magic) else { throw .notABitstream }
     let flags = try reader.u8()
-    let width = try reader.u16()
-    let height = try reader.u16()
-    let rows = try reader.u8()
-    let end = reader.offset
-    guard try reader.u32() == crc32c(bytes, in: 0..<end) else { throw .headerChecksum }
-    guard flags & 0xf8 == 0, let entropy = EntropyKind(rawValue: flags & 3) else { throw .unknownFlags(flags) }
-    guard width > 0, height > 0 else { throw .emptySide(width: Int(width), height: Int(height)) }
-    guard rows > 0 else { throw .emptySegments }
+    guard flags & 15 == Self.version else { throw .version(flags & 15) }
+    guard let entropy = EntropyKind(rawValue: flags >> 4 & 3) else { throw .unknownFlags(flags) }
+    let modelID = try reader.u32()
+    let position = try reader.varint() ?? .max
+    guard position < RatePosition.steps * 64 else {
+      throw .position(RatePosition(index: position), count: 64)
+    }
+    let width = try reader.varint() ?? 0
+    let height = try reader.varint() ?? 0
+    guard 1...65535 ~= width, 1...65535 ~= height else { throw .sides(width: width, height: height) }
+    var segments: Segments?
+    if flags & 0x80 != 0 {
+      let rows = Int(try reader.u8())
+      guard rows > 0 else { throw .emptySegments }
+      let count = try reader.varint() ?? 0
+      guard 2...8192 ~= count else { throw .segmentCount(count, expected: 2) }
+      segments = Segments(rows: 8 * rows, count: count)
+    }
     self.init(
-      modelID: modelID, ratePoint: Int(ratePoint), entropy: entropy, isGrey: flags & 4 != 0, width: Int(width),
-      height: Int(height), segmentRows: 8 * Int(rows))
+      modelID: modelID, position: RatePosition(index: position), entropy: entropy, isGrey: flags & 0x40 != 0,
+      width: width, height: height, segments: segments)
   }
 
   func serialised() -> [UInt8] {
     var out = ByteWriter()
     out.append(Self.magic)
-    out.u8(Self.version)
-    out.u64(modelID)
-    out.u8(UInt8(ratePoint))
-    out.u8(entropy.rawValue | (isGrey ? 4 : 0))
-    out.u16(UInt16(width))
-    out.u16(UInt16(height))
-    out.u8(UInt8(segmentRows / 8))
-    out.u32(crc32c(out.bytes, in: 0..<out.bytes.count))
+    out.u8(Self.version | entropy.rawValue << 4 | (isGrey ? 0x40 : 0) | (segments == nil ? 0 : 0x80))
+    out.u32(modelID)
+    out.varint(position.index)
+    out.varint(width)
+    out.varint(height)
+    if let segments {
+      out.u8(UInt8(segments.rows / 8))
+      out.varint(segments.count)
+    }
     return out.bytes
   }
 }
@@ -136,13 +161,14 @@ struct LatentLayout {
   let height: Int
   let segmentRows: Int
 
-  init(_ model: Model, width: Int, height: Int, segmentRows: Int) {
+  /// Without `segmentRows`, one segment is the whole picture.
+  init(_ model: Model, width: Int, height: Int, segmentRows: Int?) {
     let unit = 1 << model.paddingLevel
     paddedWidth = (width + unit - 1) / unit * unit
     paddedHeight = (height + unit - 1) / unit * unit
     self.width = paddedWidth >> model.latentLevel
     self.height = paddedHeight >> model.latentLevel
-    self.segmentRows = segmentRows
+    self.segmentRows = segmentRows ?? self.height
   }
 
   private init(
@@ -170,30 +196,34 @@ struct LatentLayout {
   }
 }
 
-/// A bitstream cut into its parts, all checksums verified.
+/// A bitstream cut into its parts, all checksums verified. The model is not needed for that.
 public struct BitstreamParts: Sendable {
   public let header: BitstreamHeader
   /// Ranges of the payloads in the bytes.
   public let payloads: [Range<Int>]
 
-  /// `segmentCount` follows from the header and the model that the bitstream was made with.
-  init(parsing bytes: [UInt8], segmentCount: Int) throws(DecodeError) {
-    header = try BitstreamHeader(parsing: bytes)
+  public init(parsing bytes: [UInt8]) throws(DecodeError) {
+    var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
+    header = try BitstreamHeader(&reader)
     var payloads: [Range<Int>] = []
-    var reader = ByteReader<DecodeError>(bytes, in: BitstreamHeader.size..<bytes.count) { .truncated(offset: $0) }
     // Every checksum covers all bytes before it but the checksums (over data and its own CRC, a CRC is constant):
-    // segments cannot be exchanged between pictures.
-    var checked = reader.offset
-    var crc = crc32c(bytes, in: 0..<(checked - 4))
-    for segment in 0..<segmentCount {
-      guard let size = try reader.varint() else { throw .segmentSize(segment: segment, size: -1) }
+    // segments cannot be exchanged between pictures, and the first one protects the header.
+    var checked = 0
+    var crc: UInt32 = 0
+    for segment in 0..<header.segmentCount {
+      let size: Int
+      if segment + 1 < header.segmentCount {
+        guard let given = try reader.varint() else { throw .segmentSize(segment: segment, size: -1) }
+        size = given
+      } else {
+        size = reader.remaining - 4
+      }
       let payload = try reader.range(count: size)
       crc = crc32c(bytes, in: checked..<payload.upperBound, continuing: crc)
-      guard try reader.u32() == crc else { throw .segmentChecksum(segment) }
+      guard try reader.u32() == crc else { throw .checksum(segment: segment) }
       checked = reader.offset
       payloads.append(payload)
     }
-    guard reader.isAtEnd else { throw .trailingBytes(reader.remaining) }
     self.payloads = payloads
   }
 }

@@ -17,8 +17,9 @@ public final class Decoder {
 
   /// Decodes a bitstream. On error nothing is returned: never a part of a picture.
   public func decode(_ bytes: [UInt8]) throws(DecodeError) -> Picture {
-    let header = try BitstreamHeader(parsing: bytes)
-    let latent = try decodeLatent(bytes)
+    let parts = try BitstreamParts(parsing: bytes)
+    let header = parts.header
+    let latent = try decodeLatent(bytes, parts)
     let channels = header.isGrey ? 1 : 3
     var picture = Picture(
       unchecked: header.width, header.height, channels,
@@ -31,27 +32,40 @@ public final class Decoder {
 
   /// Decodes into memory of the caller: height rows, `rowStride` ≥ width · channels bytes apart. Untouched on error.
   public func decode(_ bytes: [UInt8], into out: UnsafeMutablePointer<UInt8>, rowStride: Int) throws(DecodeError) {
-    let header = try BitstreamHeader(parsing: bytes)
-    precondition(rowStride >= header.width * (header.isGrey ? 1 : 3))
-    synthesise(try decodeLatent(bytes), header, into: out, rowStride: rowStride)
+    try decode(bytes, BitstreamParts(parsing: bytes), into: out, rowStride: rowStride)
+  }
+
+  /// The same for a bitstream whose parts are known.
+  func decode(
+    _ bytes: [UInt8], _ parts: BitstreamParts, into out: UnsafeMutablePointer<UInt8>, rowStride: Int
+  ) throws(DecodeError) {
+    precondition(rowStride >= parts.header.width * (parts.header.isGrey ? 1 : 3))
+    synthesise(try decodeLatent(bytes, parts), parts.header, into: out, rowStride: rowStride)
   }
 
   /// Everything that can go wrong goes wrong here.
-  private func decodeLatent(_ bytes: [UInt8]) throws(DecodeError) -> Latent {
-    let header = try BitstreamHeader(parsing: bytes)
-    guard header.modelID == model.id else { throw .model(wanted: header.modelID, loaded: model.id) }
-    guard header.ratePoint < model.ratePoints.count else {
-      throw .ratePoint(header.ratePoint, count: model.ratePoints.count)
+  private func decodeLatent(_ bytes: [UInt8], _ parts: BitstreamParts) throws(DecodeError) -> Latent {
+    let header = parts.header
+    guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
+    guard model.positions.contains(header.position) else {
+      throw .position(header.position, count: model.ratePoints.count)
     }
-    guard
-      let codec = prepared.segmentCodec(header.entropy, ratePoint: header.ratePoint, cpu: execution.cpu)
-    else { throw .entropyModel(header.entropy) }
+    guard model.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
+      throw .entropyModel(header.entropy)
+    }
     guard header.width * header.height <= maximumPixels else {
       throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
-    let layout = LatentLayout(model, width: header.width, height: header.height, segmentRows: header.segmentRows)
-    let payloads = try BitstreamParts(parsing: bytes, segmentCount: layout.segmentCount).payloads
-    let latent = Latent(layout: layout, channels: model.latentChannels(ratePoint: header.ratePoint))
+    let layout = LatentLayout(
+      model, width: header.width, height: header.height, segmentRows: header.segments.map { $0.rows })
+    guard layout.segmentCount == header.segmentCount else {
+      throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
+    }
+    guard let codec = prepared.segmentCodec(header.entropy, at: header.position, cpu: execution.cpu) else {
+      throw .entropyModel(header.entropy)
+    }
+    let payloads = parts.payloads
+    let latent = Latent(layout: layout, channels: model.latentChannels(at: header.position))
     let good = AlignedBuffer<UInt8>(count: payloads.count, zero: 0)
     let inner = execution.inside(parallel: payloads.count)
     parallel(threads: execution.threads, count: payloads.count) { i in
@@ -64,7 +78,7 @@ public final class Decoder {
   private func synthesise(
     _ latent: Latent, _ header: BitstreamHeader, into out: UnsafeMutablePointer<UInt8>, rowStride: Int
   ) {
-    prepared.program(.synthesis, ratePoint: header.ratePoint, cpu: execution.cpu)
+    prepared.program(.synthesis, at: header.position, cpu: execution.cpu)
       .synthesise(
         latent, width: header.width, height: header.height, channels: header.isGrey ? 1 : 3, execution, into: out,
         rowStride: rowStride)

@@ -2,27 +2,33 @@
 
 /// Why a picture is not encoded.
 public enum EncodeError: Error, Equatable {
-  /// Rate points of this model are 0 ..< count.
-  case ratePoint(Int, count: Int)
+  /// Rate points of this model are 0 ..< count, and positions lie between them.
+  case position(RatePosition, count: Int)
   /// The model has no such entropy model, or none at all.
   case entropyModel(EntropyKind?)
   /// The trade-off is a finite number > 0.
   case lambda(Double)
+  /// No position reaches the target: the nearest that the model comes to it, in the target's unit.
+  case target(EncoderTarget, nearest: Double)
 
   public var description: String {
     switch self {
-    case .ratePoint(let k, let count): "rate point \(k) where the model has 0…\(count - 1)"
+    case .position(let position, let count):
+      "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
     case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
+    case .target(.bytes(let bytes), let nearest): "no file of at most \(bytes) bytes: the smallest has \(Int(nearest))"
+    case .target(.bitsPerPixel(let bits), let nearest):
+      "no file of at most \(bits) bits per pixel: the smallest has \(nearest)"
+    case .target(.psnr(let psnr), let nearest): "no PSNR of \(psnr) dB: the highest is \(nearest)"
     }
   }
 }
 
 /// How to encode.
 public struct EncoderSettings: Sendable {
-  /// 0 is the lowest rate.
-  public var ratePoint: Int
+  public var position: RatePosition
   /// nil for the best one of the model.
   public var entropy: EntropyKind?
   /// Whether to decode the result, which gives the distortion.
@@ -30,17 +36,21 @@ public struct EncoderSettings: Sendable {
   public var execution = Execution()
   /// The search for a cheaper latent; it does not change how the bitstream is decoded.
   public var rdoq = RDOQ.off
-  /// The trade-off of that search, as RatePoint.lambda; nil for the rate point's.
+  /// The trade-off of that search, as RatePoint.lambda; nil for the position's.
   public var lambda: Double?
   /// Called after every pass of that search, on the thread that encodes.
   public var progress: (@Sendable (RDOQPass) -> Void)?
 
-  public init(ratePoint: Int) { self.ratePoint = ratePoint }
+  public init(position: RatePosition) { self.position = position }
+
+  /// 0 is the lowest rate.
+  public init(ratePoint: Int) { position = RatePosition(ratePoint: ratePoint) }
 }
 
 /// A picture's bitstream, and what the encoder knows of it.
 public struct Encoded: Sendable {
   public let bytes: [UInt8]
+  public let position: RatePosition
   /// The sum of −log2 of the probabilities of all symbols.
   public let idealBits: Double
   /// The picture that a decoder gives, if it was asked for.
@@ -57,7 +67,7 @@ public struct Encoded: Sendable {
 public final class Encoder {
   private var prepared: PreparedModel
   /// The last one used.
-  private var search: (program: RDOQProgram, kind: EntropyKind, ratePoint: Int, cpu: CPU)?
+  private var search: (program: RDOQProgram, kind: EntropyKind, position: RatePosition, cpu: CPU)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
@@ -66,37 +76,39 @@ public final class Encoder {
   public var model: Model { prepared.model }
 
   public func encode(_ picture: Picture, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
-    let k = settings.ratePoint
-    guard model.ratePoints.indices.contains(k) else { throw .ratePoint(k, count: model.ratePoints.count) }
+    let position = settings.position
+    guard model.positions.contains(position) else { throw .position(position, count: model.ratePoints.count) }
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
-      let codec = prepared.segmentCodec(kind, ratePoint: k, cpu: settings.execution.cpu)
+      let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
-    let latent = prepared.program(.analysis, ratePoint: k, cpu: execution.cpu)
-      .analyse(picture, layout, channels: model.latentChannels(ratePoint: k), execution)
-    let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: k, execution)
+    let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
+      .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
+    let hyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
     let report = settings.rdoq == .off ? nil : optimise(latent, hyperLatent, codec, picture, kind, settings)
 
     let header = BitstreamHeader(
-      modelID: model.id, ratePoint: k, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
-      height: picture.height, segmentRows: segmentRows)
-    let (bytes, bits) = serialise(
-      latent, hyperLatent, header, codec, execution)
+      modelID: model.shortID, position: position, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
+      height: picture.height,
+      segments: layout.segmentCount == 1 ? nil : .init(rows: segmentRows, count: layout.segmentCount))
+    let (bytes, bits) = serialise(latent, hyperLatent, header, codec, execution)
     guard settings.measuresDistortion else {
-      return Encoded(bytes: bytes, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil, rdoq: report)
+      return Encoded(
+        bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
+        rdoq: report)
     }
     var decoded = picture
     decoded.samples.withUnsafeMutableBufferPointer { out in
-      prepared.program(.synthesis, ratePoint: k, cpu: execution.cpu)
+      prepared.program(.synthesis, at: position, cpu: execution.cpu)
         .synthesise(
           latent, width: picture.width, height: picture.height, channels: picture.channels, execution,
           into: out.baseAddress!, rowStride: picture.width * picture.channels)
     }
     let error = decoded.squaredError(to: picture)
     return Encoded(
-      bytes: bytes, idealBits: bits, reconstruction: decoded, squaredError: error,
+      bytes: bytes, position: position, idealBits: bits, reconstruction: decoded, squaredError: error,
       psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count), rdoq: report)
   }
 
@@ -104,15 +116,16 @@ public final class Encoder {
     _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ picture: Picture, _ kind: EntropyKind,
     _ settings: EncoderSettings
   ) -> RDOQReport? {
-    let k = settings.ratePoint
+    let position = settings.position
     let cpu = settings.execution.cpu
     guard let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
-    if search == nil || search!.kind != kind || search!.ratePoint != k || search!.cpu != cpu {
-      let synthesis = prepared.program(.synthesis, ratePoint: k, cpu: cpu)
-      let program = RDOQProgram(model, synthesis, ratePoint: k, entropy.tables[k], entropy.magnitude)
-      search = (program, kind, k, cpu)
+    if search == nil || search!.kind != kind || search!.position != position || search!.cpu != cpu {
+      let synthesis = prepared.program(.synthesis, at: position, cpu: cpu)
+      let program = RDOQProgram(
+        model, synthesis, at: position, entropy.tables[model.tablePoint(position)], entropy.magnitude)
+      search = (program, kind, position, cpu)
     }
-    let lambda = settings.lambda ?? Double(model.ratePoints[k].lambda)
+    let lambda = settings.lambda ?? model.lambda(at: position)
     if let hyperLatent {
       return search!.program.optimise(
         latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda, settings.rdoq.priorEffort,
@@ -121,8 +134,9 @@ public final class Encoder {
     return search!.program.optimise(
       latent, of: picture, lambda: lambda,
       settings.rdoq.effort(
-        macPerPixel: model.decoderMACPerPixel(ratePoint: k),
-        hasContexts: entropy.tables[k].channels.contains { $0.cdf.count > 1 }), settings.execution,
+        macPerPixel: model.decoderMACPerPixel(at: position),
+        hasContexts: entropy.tables[model.tablePoint(position)].channels.contains { $0.cdf.count > 1 }),
+      settings.execution,
       progress: settings.progress)
   }
 
@@ -145,10 +159,10 @@ public final class Encoder {
     var out = ByteWriter()
     out.append(header.serialised())
     var bits = 0.0
-    var checked = out.bytes.count
-    var crc = crc32c(out.bytes, in: 0..<(checked - 4))
-    for segment in coded {
-      out.varint(segment.payload.count)
+    var checked = 0
+    var crc: UInt32 = 0
+    for (i, segment) in coded.enumerated() {
+      if i + 1 < count { out.varint(segment.payload.count) }
       out.append(segment.payload)
       crc = crc32c(out.bytes, in: checked..<out.bytes.count, continuing: crc)
       out.u32(crc)

@@ -40,8 +40,10 @@ struct Hyperprior: Sendable {
 ///
 /// Immutable, and safe to use from any number of threads.
 public final class Model: Sendable {
-  /// The 64-bit hash that bitstreams name it by.
+  /// The 64-bit hash of the file.
   public let id: UInt64
+  /// What bitstreams name it by: the first half of `id`.
+  public var shortID: UInt32 { UInt32(id >> 32) }
   public let name: String
   public let summary: String
   /// From the lowest rate to the highest.

@@ -241,9 +241,18 @@ struct GraphParser {
       let bound = abs(Int(b[row])) + magnitude << input.bits + 1 << (s + k - 1)
       guard bound < 1 << 31 else { throw .overflow(place, channel: o, bound: bound) }
     }
+    var bridges: [UInt8] = []
+    for row in 0..<max(0, m.count - output.channels) {
+      let (o, next) = (row % output.channels, row + output.channels)
+      let bridge = Convolution.bridge(
+        (m[row], m[next]), (shifts[row], shifts[next]), (b[row], b[next]), w[(o * taps)..<((o + 1) * taps)],
+        inputBits: input.bits, leakyShift: k)
+      guard bridge.bound < 1 << 31 else { throw .overflow(place, channel: o, bound: bridge.bound) }
+      bridges.append(bridge.shift)
+    }
     return Convolution(
       kind: kind, kh: kh, kw: kw, stride: stride, border: border, weights: weights, modulation: modulation,
-      bias: bias, shifts: shifts)
+      bias: bias, shifts: shifts, bridges: bridges)
   }
 }
 

@@ -86,6 +86,8 @@ struct Convolution {
   let bias: Int
   /// s of each output channel, q(input) + exponent − q(output), in the order of the biases.
   let shifts: [UInt8]
+  /// s between each rate point and the next, [rate points − 1][channels]; empty without modulation.
+  let bridges: [UInt8]
 
   /// A weight at a rate point where its channel has this modulation.
   static func modulated(_ weight: Int16, by modulation: Int16) -> Int16 {

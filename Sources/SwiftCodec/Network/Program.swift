@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
-/// A graph at one rate point, with its weights narrowed, cut into phases and packed for one variant of the kernels.
+/// A graph at one rate position, with its weights narrowed, cut into phases and packed for one variant of the kernels.
 ///
 /// Immutable after `init`; shared by the runners of all threads.
 final class NetworkProgram {
@@ -27,7 +27,7 @@ final class NetworkProgram {
     case pixelUnshuffle(Int)
   }
 
-  /// A tensor as this rate point uses it.
+  /// A tensor as this position uses it.
   struct Tensor {
     let channels: Int
     let level: Int
@@ -56,7 +56,11 @@ final class NetworkProgram {
   private var shorts: [AlignedBuffer<Int16>] = []
   private var words: [AlignedBuffer<Int32>] = []
 
-  init(_ graph: Graph, of model: Model, ratePoint: Int, cpu: CPU) {
+  convenience init(_ graph: Graph, of model: Model, ratePoint: Int, cpu: CPU) {
+    self.init(graph, of: model, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
+  }
+
+  init(_ graph: Graph, of model: Model, at position: RatePosition, cpu: CPU) {
     inputCount = graph.inputCount
     output = graph.output
     kernels = cpu.kernels
@@ -64,11 +68,11 @@ final class NetworkProgram {
       let relu = i >= inputCount && graph.layers[i - inputCount].activation == .relu
       tensors.append(
         Tensor(
-          channels: model.width(info, ratePoint), level: info.level, q: info.q,
+          channels: model.width(info, model.widthPoint(position)), level: info.level, q: info.q,
           lo: relu ? 0 : -(1 << Int32(info.bits)), hi: (1 << Int32(info.bits)) - 1))
     }
     for (i, layer) in graph.layers.enumerated() {
-      let step = self.step(layer, graph, inputCount + i, model, ratePoint)
+      let step = self.step(layer, graph, inputCount + i, model, position)
       layers.append(LayerProgram(step: step, inputs: layer.inputs, output: inputCount + i))
       addMargins(step, input: layer.inputs[0])
     }
@@ -113,28 +117,27 @@ final class NetworkProgram {
   }
 
   private func step(
-    _ layer: Layer, _ graph: Graph, _ output: Int, _ model: Model, _ ratePoint: Int
+    _ layer: Layer, _ graph: Graph, _ output: Int, _ model: Model, _ position: RatePosition
   ) -> Step {
     let input = tensors[layer.inputs[0]]
     let channels = tensors[output].channels
     func align(_ i: Int) -> Int32 { Int32(tensors[layer.inputs[i]].q - tensors[output].q) }
     switch layer.operation {
     case .convolution(let c):
-      guard case .i16(let stored) = model.arrays[c.weights].elements,
-        case .i32(let bias) = model.arrays[c.bias].elements
-      else { preconditionFailure("validated by the parser") }
+      guard case .i16(var weights) = model.arrays[c.weights].elements else {
+        preconditionFailure("validated by the parser")
+      }
       let full = graph.tensors[output].channels
-      let first = c.modulation == nil ? 0 : ratePoint * full
-      var weights = stored
-      if let modulation = c.modulation, case .i16(let scales) = model.arrays[modulation].elements {
-        let taps = stored.count / full
+      let (modulation, shifts, biases) = model.parameters(c, channels: full, at: position)
+      if let modulation {
+        let taps = weights.count / full
         weights.withUnsafeMutableBufferPointer { weights in
-          for i in weights.indices { weights[i] = Convolution.modulated(weights[i], by: scales[first + i / taps]) }
+          for i in weights.indices { weights[i] = Convolution.modulated(weights[i], by: modulation[i / taps]) }
         }
       }
       let requant = self.requant(
-        bias: Array(bias[first..<(first + channels)]), shift: c.shifts[first..<(first + channels)].map { Int32($0) },
-        output: output, layer.activation)
+        bias: Array(biases[..<channels]), shift: shifts[..<channels].map { Int32($0) }, output: output,
+        layer.activation)
       let fullInputs = graph.tensors[layer.inputs[0]].channels
       switch c.kind {
       case .depthwise:
@@ -175,17 +178,15 @@ final class NetworkProgram {
         return .transposed(phases, border: c.border)
       }
     case .gain(let gain, let shift):
-      guard case .i16(let gains) = model.arrays[gain].elements, case .u8(let shifts) = model.arrays[shift].elements
-      else { preconditionFailure("validated by the parser") }
-      let full = graph.tensors[output].channels
+      let (gains, shifts) = model.gains(gain, shift, channels: graph.tensors[output].channels, at: position)
       let packed = keep((channels + Int(SC_LANES) - 1) / Int(SC_LANES) * Int(SC_LANES))
-      for c in 0..<channels { packed[c] = gains[ratePoint * full + c] }
+      for c in 0..<channels { packed[c] = gains[c] }
       return .gain(
         sc_gain(
           gain: packed, channels: Int32(channels),
           requant: requant(
             bias: [Int32](repeating: 0, count: channels),
-            shift: (0..<channels).map { Int32(shifts[ratePoint * full + $0]) }, output: output, layer.activation)))
+            shift: shifts[..<channels].map { Int32($0) }, output: output, layer.activation)))
     case .add: return .add(shiftA: align(0), shiftB: align(1))
     case .concatenation: return .concatenation(shifts: layer.inputs.indices.map { align($0) })
     case .pixelShuffle(let factor): return .pixelShuffle(factor)

@@ -77,7 +77,7 @@ final class AdjointProgram {
   private let noBias: AlignedBuffer<Int32>
   let ones: UnsafePointer<Int32>
 
-  init(_ graph: Graph, _ forward: NetworkProgram, of model: Model, ratePoint: Int) {
+  init(_ graph: Graph, _ forward: NetworkProgram, of model: Model, at position: RatePosition) {
     self.forward = forward
     let count = forward.tensors.count
     contributions = [[Contribution]](repeating: [], count: count)
@@ -97,7 +97,7 @@ final class AdjointProgram {
       case .leakyReLU(let shift): masks[graph.inputCount + i] = .leaky(shift)
       }
     }
-    let local = graph.layers.indices.map { LocalDerivative(graph, $0, forward, model, ratePoint) }
+    let local = graph.layers.indices.map { LocalDerivative(graph, $0, forward, model, position) }
     chooseScales(graph, local)
     for (i, layer) in graph.layers.enumerated() {
       for slot in layer.inputs.indices { add(local[i], graph, i, slot) }
@@ -313,7 +313,7 @@ struct LocalDerivative {
   let kind: Kind
   let inputs: Int
 
-  init(_ graph: Graph, _ index: Int, _ forward: NetworkProgram, _ model: Model, _ ratePoint: Int) {
+  init(_ graph: Graph, _ index: Int, _ forward: NetworkProgram, _ model: Model, _ position: RatePosition) {
     let layer = graph.layers[index]
     let output = graph.inputCount + index
     inputs = forward.tensors[layer.inputs[0]].channels
@@ -325,27 +325,19 @@ struct LocalDerivative {
         preconditionFailure("validated by the parser")
       }
       let fullInputs = graph.tensors[layer.inputs[0]].channels
-      var units = (0..<forward.tensors[output].channels).map { o in
-        power(Int(c.shifts[c.modulation == nil ? o : ratePoint * graph.tensors[output].channels + o]))
-      }
-      if let modulation = c.modulation, case .i16(let scales) = model.arrays[modulation].elements {
-        let first = ratePoint * graph.tensors[output].channels
-        for o in units.indices { units[o] *= Double(scales[first + o]) / 16384 }
-      }
+      let (modulation, shifts, _) = model.parameters(c, channels: graph.tensors[output].channels, at: position)
+      var units = shifts[..<forward.tensors[output].channels].map { power(Int($0)) }
+      if let modulation { for o in units.indices { units[o] *= Double(modulation[o]) / 16384 } }
       kind = .convolution(
         c,
         c.kind == .depthwise
           ? { o, i, j, _ in Double(weights[(o * c.kh + i) * c.kw + j]) * units[o] }
           : { o, i, j, x in Double(weights[((o * c.kh + i) * c.kw + j) * fullInputs + x]) * units[o] })
     case .gain(let gain, let shift):
-      guard case .i16(let gains) = model.arrays[gain].elements, case .u8(let shifts) = model.arrays[shift].elements
-      else { preconditionFailure("validated by the parser") }
-      let full = graph.tensors[output].channels
+      let (gains, shifts) = model.gains(gain, shift, channels: graph.tensors[output].channels, at: position)
       kind = .scaled(
         first: [0],
-        gains: [
-          (0..<inputs).map { Double(gains[ratePoint * full + $0]) * power(Int(shifts[ratePoint * full + $0])) }
-        ])
+        gains: [(0..<inputs).map { Double(gains[$0]) * power(Int(shifts[$0])) }])
     case .add, .concatenation:
       var first: [Int] = []
       var gains: [[Double]] = []

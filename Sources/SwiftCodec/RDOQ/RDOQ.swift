@@ -79,13 +79,16 @@ extension RDOQ {
   }
 }
 
-/// What RDOQ prepares once per rate point and entropy model.
+/// What RDOQ prepares once per position and entropy model.
 struct RDOQProgram {
   let adjoint: AdjointProgram
   let tables: RateTables
 
-  init(_ model: Model, _ synthesis: NetworkProgram, ratePoint: Int, _ table: EntropyTable, _ magnitude: MagnitudeRule) {
-    adjoint = AdjointProgram(model.synthesis, synthesis, of: model, ratePoint: ratePoint)
+  init(
+    _ model: Model, _ synthesis: NetworkProgram, at position: RatePosition, _ table: EntropyTable,
+    _ magnitude: MagnitudeRule
+  ) {
+    adjoint = AdjointProgram(model.synthesis, synthesis, of: model, at: position)
     tables = RateTables(table, magnitude)
   }
 
