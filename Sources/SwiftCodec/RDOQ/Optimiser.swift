@@ -19,6 +19,8 @@ struct RDOQEffort {
   var spacing = 3
   /// Exact passes between two gradients.
   var refresh = 36
+  /// Bits that a change's effect on the contexts of others may save: without them, hopeless candidates are dropped early.
+  var contextBits: Float = 3
   /// Bits by which a candidate may look worse and still be measured.
   var slack: Float = 4
 }
@@ -175,7 +177,9 @@ final class RDOQOptimiser {
           for delta in [-1, 1] where -32768...32767 ~= value + delta {
             let distortion = self.distortion(meter.gradient.base[at], curvature.base[at], delta)
             if distortion > 24 { continue }
-            if distortion + Float(segment.ownChange(c, y, x, to: value + delta)) > limit + 3 { continue }
+            if distortion + Float(segment.ownChange(c, y, x, to: value + delta)) > limit + effort.contextBits {
+              continue
+            }
             let gain = distortion + Float(segment.change(c, y, x, to: value + delta))
             if gain < limit {
               found.append(Candidate(gain: gain, index: Int32(c * size + y * width + x), delta: Int8(delta)))

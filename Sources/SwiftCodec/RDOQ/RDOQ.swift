@@ -57,9 +57,11 @@ extension RDOQ {
     switch self {
     case .off: return RDOQEffort(gradientPasses: 0, exactPasses: 0)
     case .fast:
+      // Few passes must change much at once, and careful estimates of the curvature would hold them up.
       return RDOQEffort(
-        gradientPasses: max(4, Int(8 * min(cheap, 5))), exactPasses: 0, probes: 1,
-        changesPerPlace: cheap < 1.2 ? 6 : cheap < 3 ? 3 : 1)
+        gradientPasses: max(4, Int(8 * min(cheap, 5))), exactPasses: 0,
+        changesPerPlace: cheap < 1.2 ? 8 : cheap < 3 ? 6 : 1,
+        learning: cheap < 1.2 ? 0.15 : cheap < 3 ? 0.2 : 0.5, patience: 8, contextBits: cheap < 3 ? 1 : 3)
     case .full:
       return RDOQEffort(
         gradientPasses: max(20, Int(40 * min(cheap, 3))), exactPasses: max(20, Int(90 * cheap)),
