@@ -12,16 +12,34 @@
 #define SLOTS (1u << SC_RANS_BITS)
 #define MARGIN SC_MAGNITUDE_MARGIN
 
-// ---- Symbol search
+// ---- Distributions
 // ---------------------------------------------------------------------------------------------------
 
-// The symbol of a slot. The loop nearly never runs: its branch takes the comparison off the chain of dependent
-// instructions from one state to the next.
-static INLINE const sc_symbol *find_symbol(const sc_cdf *cdf, uint32_t slot) {
-  const sc_symbol *s = cdf->symbol + cdf->start[slot >> SC_CDF_START_SHIFT];
-  while (__builtin_expect(s->last < slot, 0))
-    s++;
-  return s;
+size_t sc_cdf_size(int32_t symbols) { return sizeof(sc_cdf) + (size_t)symbols * sizeof(sc_symbol); }
+
+size_t sc_cdf_starts(int32_t start_shift) { return SLOTS >> start_shift; }
+
+void sc_cdf_init(sc_cdf *cdf, int32_t minimum, const uint16_t *frequency, int32_t symbols,
+                 const uint8_t *table, int32_t start_shift) {
+  uint8_t *const first = (uint8_t *)cdf - sc_cdf_starts(start_shift);
+  cdf->minimum = minimum;
+  cdf->symbols = symbols;
+  uint32_t start = 0;
+  for (int32_t i = 0; i < symbols; i++) {
+    const int32_t value = minimum + i, a = value < 0 ? -value : value;
+    const int escape = symbols > 1 && i == symbols - 1;
+    cdf->symbol[i] = (sc_symbol){
+        .frequency = escape ? 0 : frequency[i],
+        .start = (uint16_t)start,
+        .seen =
+            escape ? frequency[i] : (uint16_t)value | (uint32_t)(table ? table[a < 63 ? a : 63] : 0) << 16,
+    };
+    const uint32_t end = start + frequency[i];
+    for (uint32_t j = (start + (1u << start_shift) - 1) >> start_shift; j << start_shift < end; j++)
+      first[j] = (uint8_t)i;
+    start = end;
+  }
+  assert(start == SLOTS);
 }
 
 // ---- Contexts
@@ -54,32 +72,15 @@ static INLINE uint8_t magnitude_of(const sc_plane *p, int32_t kind, int32_t resi
            (size_t)(s - 2) * sizeof *(plane));                                                               \
   } while (0)
 
-// `magnitudes` and `samples` tell what was not written sample by sample.
-static void finish_plane(const sc_plane *p, int magnitudes, int samples) {
-  for (int32_t y = 0; y < p->height; y++) {
-    const int16_t *v = p->values + (size_t)y * (size_t)p->width;
-    if (p->magnitudes && magnitudes) {
-      uint8_t *m = p->magnitudes + padded_at(p, y, 0);
-      for (int32_t x = 0; x < p->width; x++)
-        m[x] = magnitude_of(p, p->magnitude_kind, v[x]);
-    }
-    if (p->samples && samples)
-      memcpy(p->samples + padded_at(p, y, 0), v, (size_t)p->width * sizeof *v);
-  }
-  if (p->magnitudes)
-    FINISH(p->magnitudes, p);
-  if (p->samples)
-    FINISH(p->samples, p);
-}
-
 // ---- Sums over sources
 // -------------------------------------------------------------------------------------------------------
 
 void sc_context_base_c(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
                        int32_t count, const uint8_t *scales, int32_t scale_weight) {
   const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
+  const sc_walk walk = sc_walk_of(width, height);
   for (int32_t y = 0; y < height; y++) {
-    uint16_t *restrict out = base + (size_t)y * (size_t)width;
+    uint16_t *restrict out = base + sc_walk_row(&walk, y);
     const uint8_t *scale = scales ? scales + (size_t)y * (size_t)width : NULL;
     for (int32_t x = 0; x < width; x++)
       out[x] = scale ? (uint16_t)(scale_weight * scale[x]) : 0;
@@ -96,72 +97,12 @@ void sc_context_base_c(uint16_t *base, int32_t width, int32_t height, const sc_c
   }
 }
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-
-// Pairs of weights at once: bytes of two planes side by side, times two weights, added up (vpmaddubsw: at most
-// 2 · 127 · 127, no saturation).
-static __attribute__((target("avx2"))) void context_base_avx2(uint16_t *base, int32_t width, int32_t height,
-                                                              const sc_context_source *sources, int32_t count,
-                                                              const uint8_t *scales, int32_t scale_weight) {
+void sc_mean_base_c(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
+                    int32_t count) {
   const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
-  const uint8_t *plane[9 * SC_CONTEXT_SOURCES + 1];
-  uint8_t weight[9 * SC_CONTEXT_SOURCES + 1];
-  int32_t taps = 0;
-  for (int32_t i = 0; i < count; i++) {
-    for (int k = 0; k < 9; k++) {
-      plane[taps] = sources[i].magnitudes + (MARGIN - 1 + k / 3) * s + MARGIN - 1 + k % 3;
-      weight[taps] = sources[i].weight[k];
-      taps += weight[taps] != 0;
-    }
-  }
-  if (taps & 1) {
-    plane[taps] = plane[taps - 1];
-    weight[taps++] = 0;
-  }
+  const sc_walk walk = sc_walk_of(width, height);
   for (int32_t y = 0; y < height; y++) {
-    const ptrdiff_t row = y * s;
-    uint16_t *out = base + (size_t)y * (size_t)width;
-    const uint8_t *scale = scales ? scales + (size_t)y * (size_t)width : NULL;
-    for (int32_t x = 0; x < width; x += 16) {
-      // The last block overlaps the one before; planes narrower than a block are not for this function.
-      const int32_t at = x + 16 <= width ? x : width - 16;
-      __m256i sum = _mm256_setzero_si256();
-      if (scale)
-        sum = _mm256_mullo_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(scale + at))),
-                                 _mm256_set1_epi16((short)scale_weight));
-      __m256i sum1 = _mm256_setzero_si256();
-      for (int32_t i = 0; i < taps; i += 2) {
-        const __m128i a = _mm_loadu_si128((const __m128i *)(plane[i] + row + at));
-        const __m128i b = _mm_loadu_si128((const __m128i *)(plane[i + 1] + row + at));
-        const __m128i w = _mm_set1_epi16((short)(weight[i] | weight[i + 1] << 8));
-        const __m128i lo = _mm_maddubs_epi16(_mm_unpacklo_epi8(a, b), w);
-        const __m128i hi = _mm_maddubs_epi16(_mm_unpackhi_epi8(a, b), w);
-        sum1 = _mm256_add_epi16(sum1, _mm256_inserti128_si256(_mm256_castsi128_si256(lo), hi, 1));
-      }
-      _mm256_storeu_si256((__m256i *)(out + at), _mm256_add_epi16(sum, sum1));
-    }
-  }
-}
-#endif
-
-void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
-                     int32_t count, const uint8_t *scales, int32_t scale_weight) {
-  assert(count <= SC_CONTEXT_SOURCES);
-#if defined(__x86_64__)
-  if (width >= 16 && __builtin_cpu_supports("avx2")) {
-    context_base_avx2(base, width, height, sources, count, scales, scale_weight);
-    return;
-  }
-#endif
-  sc_context_base_c(base, width, height, sources, count, scales, scale_weight);
-}
-
-static INLINE void mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
-                             int32_t count) {
-  const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
-  for (int32_t y = 0; y < height; y++) {
-    int32_t *restrict out = base + (size_t)y * (size_t)width;
+    int32_t *restrict out = base + sc_walk_row(&walk, y);
     memset(out, 0, (size_t)width * sizeof *out);
     for (int32_t i = 0; i < count; i++) {
       for (int k = 0; k < 9; k++) {
@@ -177,21 +118,137 @@ static INLINE void mean_base(int32_t *base, int32_t width, int32_t height, const
 }
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
+// Two weights side by side at once (vpmaddubsw), on the padded planes as they lie in memory: rows and what is between
+// them in one run, even and odd places in sums of their own.
+typedef struct tap {
+  const void *at;
+  uint32_t weight; // of two neighbouring samples, the left one in the lower half
+} tap;
+
+// The pairs of nonzero weights of a row of three: at most two.
+static INLINE int32_t add_taps(tap *taps, const char *row, ptrdiff_t sample, int32_t w0, int32_t w1,
+                               int32_t w2) {
+  int32_t count = 0;
+  if (w0 || (w1 && !w2))
+    taps[count++] = (tap){row, (uint16_t)w0 | (uint32_t)w1 << 16};
+  if (w2) {
+    // The middle weight belongs to the first pair if there is one.
+    taps[count] =
+        (tap){row + (count ? 2 : 1) * sample, (uint16_t)(count ? w2 : w1) | (uint32_t)(count ? 0 : w2) << 16};
+    count++;
+  }
+  return count;
+}
+
+static __attribute__((target("avx2"))) void context_base_avx2(uint16_t *base, int32_t width, int32_t height,
+                                                              const sc_context_source *sources, int32_t count,
+                                                              const uint8_t *scales, int32_t scale_weight,
+                                                              void *scratch) {
+  const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
+  const sc_walk walk = sc_walk_of(width, height);
+  tap taps[6 * SC_CONTEXT_SOURCES];
+  int32_t n = 0;
+  for (int32_t i = 0; i < count; i++) {
+    for (int k = 0; k < 3; k++) {
+      const uint8_t *w = sources[i].weight + 3 * k;
+      n += add_taps(taps + n, (const char *)sources[i].magnitudes + (MARGIN - 1 + k) * s + MARGIN - 1, 1,
+                    w[0], w[1], w[2]);
+    }
+  }
+  uint16_t *const sums = scratch;
+  const ptrdiff_t end = (height - 1) * s + width;
+  for (ptrdiff_t at = 0; at < end; at += 64) {
+    __m256i even0 = _mm256_setzero_si256(), odd0 = even0, even1 = even0, odd1 = even0;
+    for (int32_t i = 0; i < n; i++) {
+      const char *p = (const char *)taps[i].at + at;
+      const __m256i w = _mm256_set1_epi16((short)(taps[i].weight | taps[i].weight >> 8));
+      even0 = _mm256_add_epi16(even0, _mm256_maddubs_epi16(w, _mm256_loadu_si256((const __m256i *)p)));
+      odd0 = _mm256_add_epi16(odd0, _mm256_maddubs_epi16(w, _mm256_loadu_si256((const __m256i *)(p + 1))));
+      even1 = _mm256_add_epi16(even1, _mm256_maddubs_epi16(w, _mm256_loadu_si256((const __m256i *)(p + 32))));
+      odd1 = _mm256_add_epi16(odd1, _mm256_maddubs_epi16(w, _mm256_loadu_si256((const __m256i *)(p + 33))));
+    }
+#define INTERLEAVE(to, even, odd, low, high)                                                                 \
+  do {                                                                                                       \
+    const __m256i lo = low(even, odd), hi = high(even, odd);                                                 \
+    _mm256_storeu_si256((__m256i *)(to), _mm256_permute2x128_si256(lo, hi, 0x20));                           \
+    _mm256_storeu_si256((__m256i *)(to) + 1, _mm256_permute2x128_si256(lo, hi, 0x31));                       \
+  } while (0)
+    INTERLEAVE(sums + at, even0, odd0, _mm256_unpacklo_epi16, _mm256_unpackhi_epi16);
+    INTERLEAVE(sums + at + 32, even1, odd1, _mm256_unpacklo_epi16, _mm256_unpackhi_epi16);
+  }
+  for (int32_t y = 0; y < height; y++) {
+    uint16_t *restrict out = base + sc_walk_row(&walk, y);
+    const uint16_t *restrict sum = sums + y * s;
+    if (scales) {
+      const uint8_t *restrict scale = scales + (size_t)y * (size_t)width;
+      for (int32_t x = 0; x < width; x++)
+        out[x] = (uint16_t)(sum[x] + scale_weight * scale[x]);
+    } else {
+      memcpy(out, sum, (size_t)width * sizeof *out);
+    }
+  }
+}
+
 static __attribute__((target("avx2"))) void mean_base_avx2(int32_t *base, int32_t width, int32_t height,
-                                                           const sc_mean_source *sources, int32_t count) {
-  mean_base(base, width, height, sources, count);
+                                                           const sc_mean_source *sources, int32_t count,
+                                                           void *scratch) {
+  const ptrdiff_t s = (ptrdiff_t)width + 2 * MARGIN;
+  const sc_walk walk = sc_walk_of(width, height);
+  tap taps[6 * SC_CONTEXT_SOURCES];
+  int32_t n = 0;
+  for (int32_t i = 0; i < count; i++) {
+    for (int k = 0; k < 3; k++) {
+      const int16_t *w = sources[i].weight + 3 * k;
+      n += add_taps(taps + n, (const char *)(sources[i].samples + (MARGIN - 1 + k) * s + MARGIN - 1), 2, w[0],
+                    w[1], w[2]);
+    }
+  }
+  int32_t *const sums = scratch;
+  const ptrdiff_t end = (height - 1) * s + width;
+  for (ptrdiff_t at = 0; at < end; at += 32) {
+    __m256i even0 = _mm256_setzero_si256(), odd0 = even0, even1 = even0, odd1 = even0;
+    for (int32_t i = 0; i < n; i++) {
+      const int16_t *p = (const int16_t *)taps[i].at + at;
+      const __m256i w = _mm256_set1_epi32((int)taps[i].weight);
+      even0 = _mm256_add_epi32(even0, _mm256_madd_epi16(w, _mm256_loadu_si256((const __m256i *)p)));
+      odd0 = _mm256_add_epi32(odd0, _mm256_madd_epi16(w, _mm256_loadu_si256((const __m256i *)(p + 1))));
+      even1 = _mm256_add_epi32(even1, _mm256_madd_epi16(w, _mm256_loadu_si256((const __m256i *)(p + 16))));
+      odd1 = _mm256_add_epi32(odd1, _mm256_madd_epi16(w, _mm256_loadu_si256((const __m256i *)(p + 17))));
+    }
+    INTERLEAVE(sums + at, even0, odd0, _mm256_unpacklo_epi32, _mm256_unpackhi_epi32);
+    INTERLEAVE(sums + at + 16, even1, odd1, _mm256_unpacklo_epi32, _mm256_unpackhi_epi32);
+  }
+  for (int32_t y = 0; y < height; y++)
+    memcpy(base + sc_walk_row(&walk, y), sums + y * s, (size_t)width * sizeof *base);
 }
 #endif
 
-void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
-                  int32_t count) {
+void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
+                     int32_t count, const uint8_t *scales, int32_t scale_weight, void *scratch) {
+  assert(count <= SC_CONTEXT_SOURCES);
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) {
-    mean_base_avx2(base, width, height, sources, count);
+    context_base_avx2(base, width, height, sources, count, scales, scale_weight, scratch);
     return;
   }
 #endif
-  mean_base(base, width, height, sources, count);
+  (void)scratch;
+  sc_context_base_c(base, width, height, sources, count, scales, scale_weight);
+}
+
+void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count,
+                  void *scratch) {
+  assert(count <= SC_CONTEXT_SOURCES);
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) {
+    mean_base_avx2(base, width, height, sources, count, scratch);
+    return;
+  }
+#endif
+  (void)scratch;
+  sc_mean_base_c(base, width, height, sources, count);
 }
 
 // ---- Decoder
@@ -208,52 +265,63 @@ int sc_rans_decoder_init(sc_rans_decoder *d, const uint8_t *payload, size_t size
     if (d->state[l] < LOW)
       return -1;
   }
-  d->next = payload + 4 * SC_RANS_LANES;
-  d->end = payload + size;
+  d->words = payload + 4 * SC_RANS_LANES;
+  d->next = 0;
+  d->count = (size - 4 * SC_RANS_LANES) / 2;
   return 0;
 }
 
 int sc_rans_decoder_finish(const sc_rans_decoder *d) {
-  uint32_t off = (uint32_t)(d->next != d->end);
+  uint32_t off = (uint32_t)(d->next != d->count);
   for (int l = 0; l < SC_RANS_LANES; l++)
     off |= d->state[l] ^ LOW;
   return off ? -1 : 0;
 }
 
-static INLINE uint32_t renormalise(uint32_t x, const uint8_t **next) {
-  const uint32_t filled = x << 16 | load16(*next);
-  const int low = x < LOW;
-  *next += 2 * low;
-  return low ? filled : x;
+static INLINE uint32_t renormalise(sc_rans_decoder *d, uint32_t x) {
+  const uint32_t filled = x << 16 | load16(d->words + 2 * d->next);
+  d->next += x < LOW;
+  return x < LOW ? filled : x;
 }
 
 static inline uint32_t decode_bits(sc_rans_decoder *d, int lane, int bits) {
   const uint32_t x = d->state[lane], slot = x & (SLOTS - 1), f = SLOTS >> bits, value = slot / f;
-  d->state[lane] = renormalise(f * (x >> SC_RANS_BITS) + slot - value * f, &d->next);
+  d->state[lane] = renormalise(d, f * (x >> SC_RANS_BITS) + slot - value * f);
   return value;
 }
 
-// The value behind an escape symbol; one outside of int16 is returned as it is, for the caller to see.
+// Ends the walk after this step.
+static int32_t invalid(sc_rans_decoder *d) {
+  if (d->next <= d->count)
+    d->next = d->count + 1;
+  return 0;
+}
+
+// The residual of an escape symbol.
 static __attribute__((noinline)) int32_t decode_escape(sc_rans_decoder *d, int lane, const sc_cdf *cdf) {
+  const sc_symbol *s = cdf->symbol + cdf->symbols - 1;
+  const uint32_t x = d->state[lane], slot = x & (SLOTS - 1);
+  d->state[lane] = renormalise(d, (uint16_t)s->seen * (x >> SC_RANS_BITS) + slot - s->start);
   const int length = (int)decode_bits(d, lane, 5);
   if (length > 17)
-    return INT32_MAX;
+    return invalid(d);
   uint32_t e = length > 0;
   for (int rest = length - 1; rest > 0;) {
     const int bits = rest < 15 ? rest : 15;
     e = e << bits | decode_bits(d, lane, bits);
     rest -= bits;
   }
-  return e & 1 ? cdf->minimum - 1 - (int32_t)(e >> 1) : cdf->minimum + cdf->symbols - 1 + (int32_t)(e >> 1);
+  const int32_t half = (int32_t)(e >> 1);
+  const int32_t residual = e & 1 ? cdf->minimum - 1 - half : cdf->minimum + cdf->symbols - 1 + half;
+  return residual == (int16_t)residual ? residual : invalid(d);
 }
 
 int sc_rans_decode_flag(sc_rans_decoder *d, int lane, uint32_t one) {
   const uint32_t x = d->state[lane], slot = x & (SLOTS - 1), zero = SLOTS - one;
   const int flag = slot >= zero;
-  d->state[lane] =
-      renormalise((flag ? one : zero) * (x >> SC_RANS_BITS) + slot - (flag ? zero : 0), &d->next);
-  if (d->next > d->end) {
-    d->next = d->end; // keeps later reads inside of the slack
+  d->state[lane] = renormalise(d, (flag ? one : zero) * (x >> SC_RANS_BITS) + slot - (flag ? zero : 0));
+  if (d->next > d->count) {
+    d->next = d->count; // keeps later reads inside of the slack
     return -1;
   }
   return flag;
@@ -262,46 +330,47 @@ int sc_rans_decode_flag(sc_rans_decoder *d, int lane, uint32_t one) {
 // ---- The walk over a plane
 // -------------------------------------------------------------------------------------------------------
 //
-// Eight rows at a time, row l two columns behind row l − 1. In step t, row l is at column t − 2 l: seen from it, the
-// sample to the left is row l of step t − 1, the one above row l − 1 of step t − 2, top left and top right row l − 1 of
-// steps t − 3 and t − 1, the one above the one above row l − 2 of step t − 4. So with the eight rows side by side in a
-// vector, the sums of a step are six products of vectors. The vectors of the last steps stay in registers.
+// Eight rows at a time, each two columns behind the one above it, each followed at once by the row eight rows below.
+// Seen from line l in step t, the sample to the left is line l of step t − 1, the one above line l − 1 of step t − 2,
+// top left and top right line l − 1 of steps t − 3 and t − 1, the one above the one above line l − 2 of step t − 4. Above
+// line 0 is line 7 of one period and 16 steps before. So with the eight lines side by side in a vector, the sums of a
+// step are six products of vectors. The vectors of the last steps stay in registers.
+//
+// What is outside of the plane is mended in the steps in which a line is at the start or the end of a row. A line that
+// has no sample in a step "decodes" a symbol that takes no bits: every step is the same code, without branches.
 
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef int16_t i16x8 __attribute__((vector_size(16)));
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
+typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x8 __attribute__((vector_size(32)));
 
-#define ROWS 8
+#define LINES 8
+#define SHUFFLE __builtin_shufflevector
 
-// What the last four steps gave: 1 is the last one.
-typedef struct history {
-  u16x8 m1, m2, m3, m4; // element l: row l
-  u16x8 v1, v2, v3;     // element l: row l − 1
-} history;
+static INLINE int32_t at_most(int32_t x, int32_t last) { return x < last ? x : last; }
 
-// Element l: row l − 1; `above` is the row before the group.
-static INLINE u16x8 shifted1(u16x8 m, uint16_t above) {
-  u16x8 r = __builtin_shufflevector(m, m, 0, 0, 1, 2, 3, 4, 5, 6);
-  r[0] = above;
-  return r;
+sc_walk sc_walk_of(int32_t width, int32_t height) {
+  sc_walk w = {.period = width < 2 * LINES ? 2 * LINES : width};
+  // The last row is the last to end: a period is longer than the lines are behind each other.
+  w.steps =
+      (size_t)((height - 1) / LINES) * (size_t)w.period + 2 * (size_t)((height - 1) % LINES) + (size_t)width;
+  w.line = (w.steps + 2 * LINES) & ~(size_t)(LINES - 1);
+  return w;
 }
 
-// Element l: row l − 2.
-static INLINE u16x8 shifted2(u16x8 m, uint16_t above2, uint16_t above1) {
-  u16x8 r = __builtin_shufflevector(m, m, 0, 1, 0, 1, 2, 3, 4, 5);
-  r[0] = above2;
-  r[1] = above1;
-  return r;
+static INLINE u16x8 load(const uint16_t *p) {
+  u16x8 v;
+  memcpy(&v, p, sizeof v);
+  return v;
 }
 
-static INLINE void advance(history *h, u16x8 m, uint16_t above) {
-  h->m4 = h->m3;
-  h->m3 = h->m2;
-  h->m2 = h->m1;
-  h->m1 = m;
-  h->v3 = h->v2;
-  h->v2 = h->v1;
-  h->v1 = shifted1(m, above);
+static INLINE void store(uint16_t *p, u16x8 v) { memcpy(p, &v, sizeof v); }
+
+static INLINE i32x4 load_i32(const int32_t *p) {
+  i32x4 v;
+  memcpy(&v, p, sizeof v);
+  return v;
 }
 
 static INLINE u16x8 splat(int32_t w) {
@@ -311,191 +380,370 @@ static INLINE u16x8 splat(int32_t w) {
 
 static INLINE i32x8 widened(u16x8 v) { return __builtin_convertvector((i16x8)v, i32x8); }
 
-// Columns of the rows above the group, for the vectors of step t. The row before the first is row 0 moved right by two
-// columns, the one before that by four: what step t itself gave.
-typedef struct above {
-  const uint8_t *m1, *m2; // row − 1, row − 2; NULL for the first group
-  const int16_t *v1, *v2;
-  int32_t last; // column
-} above;
+static INLINE u16x8 blend(u16x8 mask, u16x8 yes, u16x8 no) { return (yes & mask) | (no & ~mask); }
 
-static INLINE int32_t at_most(int32_t x, int32_t last) { return x < last ? x : last; }
+// Elements first … end − 1.
+static INLINE u16x8 elements(int32_t first, int32_t end) {
+  const i16x8 l = {0, 1, 2, 3, 4, 5, 6, 7};
+  return (u16x8)((l >= (i16x8)splat(first)) & (l < (i16x8)splat(end)));
+}
+
+static INLINE void transpose(u16x8 r[8]) {
+  u16x8 a[8], b[8];
+  for (int i = 0; i < 4; i++) {
+    a[2 * i] = SHUFFLE(r[i], r[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+    a[2 * i + 1] = SHUFFLE(r[i], r[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 4; i++) {
+    b[2 * i] = SHUFFLE(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+    b[2 * i + 1] = SHUFFLE(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[2 * i] = SHUFFLE(b[i], b[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+    r[2 * i + 1] = SHUFFLE(b[i], b[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+}
+
+// Eight steps of arrays in the order of the walk.
+static INLINE void gather(u16x8 step[8], const uint16_t *from, size_t line) {
+  for (size_t l = 0; l < LINES; l++)
+    step[l] = load(from + l * line);
+  transpose(step);
+}
+
+static INLINE void scatter(uint16_t *to, size_t line, const u16x8 step[8]) {
+  u16x8 r[8];
+  memcpy(r, step, sizeof r);
+  transpose(r);
+  for (size_t l = 0; l < LINES; l++)
+    store(to + l * line, r[l]);
+}
+
+static INLINE void gather_i32(i32x8 step[8], const int32_t *from, size_t line) {
+  for (size_t half = 0; half < 8; half += 4) {
+    i32x4 q[2][4];
+    for (size_t h = 0; h < 2; h++) {
+      const int32_t *p = from + 4 * h * line + half;
+      const i32x4 a = load_i32(p), b = load_i32(p + line), c = load_i32(p + 2 * line),
+                  d = load_i32(p + 3 * line);
+      const i32x4 ac0 = SHUFFLE(a, c, 0, 4, 1, 5), ac1 = SHUFFLE(a, c, 2, 6, 3, 7);
+      const i32x4 bd0 = SHUFFLE(b, d, 0, 4, 1, 5), bd1 = SHUFFLE(b, d, 2, 6, 3, 7);
+      q[h][0] = SHUFFLE(ac0, bd0, 0, 4, 1, 5);
+      q[h][1] = SHUFFLE(ac0, bd0, 2, 6, 3, 7);
+      q[h][2] = SHUFFLE(ac1, bd1, 0, 4, 1, 5);
+      q[h][3] = SHUFFLE(ac1, bd1, 2, 6, 3, 7);
+    }
+    for (size_t i = 0; i < 4; i++)
+      step[half + i] = SHUFFLE(q[0][i], q[1][i], 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+}
+
+// What the last steps gave, the last one first. Element l of m is that of line l, of v of the row above line l, of w of
+// the row above that.
+typedef struct history {
+  u16x8 m1, m2;
+  u16x8 v1, v2, v3;
+  u16x8 w1, w2, w3, w4;
+} history;
+
+// `all` has the vectors of all steps. The row above the first is the first moved by two columns, as it is known now.
+static INLINE void advance(history *h, uint16_t *all, u16x8 m, size_t t, size_t period) {
+  store(all + LINES * t, m);
+  u16x8 above = SHUFFLE(m, m, 0, 0, 0, 0, 0, 0, 0, 0);
+  if (__builtin_expect(t + 4 >= period, 1)) {
+    above = load(all + LINES * (t + 2 * LINES - period));
+    // Line 1 is two steps longer in the first rows; line 7 has not begun then.
+    if (__builtin_expect(t + 2 < period, 0))
+      above[7] = m[0];
+  }
+  h->m2 = h->m1;
+  h->m1 = m;
+  h->v3 = h->v2;
+  h->v2 = h->v1;
+  h->v1 = SHUFFLE(above, m, 7, 8, 9, 10, 11, 12, 13, 14);
+  h->w4 = h->w3;
+  h->w3 = h->w2;
+  h->w2 = h->w1;
+  h->w1 = SHUFFLE(above, m, 6, 7, 8, 9, 10, 11, 12, 13);
+}
+
+enum { LEFT, LEFT_LEFT, TOP_LEFT, TOP, TOP_RIGHT, TOP_TOP };
+
+static INLINE void neighbours(const history *h, u16x8 n[6]) {
+  n[LEFT] = h->m1;
+  n[LEFT_LEFT] = h->m2;
+  n[TOP_LEFT] = h->v3;
+  n[TOP] = h->v2;
+  n[TOP_RIGHT] = h->v1;
+  n[TOP_TOP] = h->w4;
+}
+
+// Line l alone; none for 8.
+static INLINE u16x8 alone(int32_t l) { return (u16x8){0, 1, 2, 3, 4, 5, 6, 7} == splat(l); }
+
+// Lines whose sample is in one of these columns, as masks; t is the column of line 0, or what it would be.
+typedef struct edges {
+  u16x8 first, second, last;
+} edges;
+
+static INLINE edges edges_at(int32_t width, int32_t period, int32_t t) {
+  const int32_t line = at_most(t >> 1, LINES), last = t - (width - 1);
+  const int32_t last_line = last < 0 ? last + period : last;
+  return (edges){
+      .first = alone(t & 1 ? LINES : line),
+      .second = alone(t & 1 ? line : LINES),
+      .last = alone(last_line & 1 ? LINES : at_most(last_line >> 1, LINES)),
+  };
+}
+
+// Lines that have no sample.
+static INLINE u16x8 outside_at(const sc_plane *p, int32_t period, int32_t group, int32_t t) {
+  // Lines before `begun` are in this group of rows, the others still in the one before.
+  const int32_t begun = at_most(t / 2 + 1, LINES), before = t + period;
+  const int32_t ended = t < p->width ? 0 : (t - p->width) / 2 + 1;
+  const int32_t ended_before = before < p->width ? 0 : at_most((before - p->width) / 2 + 1, LINES);
+  const int32_t rows = at_most(p->height - LINES * group, begun);
+  const int32_t rows_before = group > 0 ? at_most(p->height - LINES * (group - 1), LINES) : 0;
+  return ~(elements(ended, rows) | elements(begun > ended_before ? begun : ended_before, rows_before));
+}
+
+// To the left of a row stands the first sample of the row above it, to the right its last sample.
+static INLINE void mend(u16x8 n[6], const edges *e) {
+  n[LEFT] = blend(e->first, n[TOP], n[LEFT]);
+  n[LEFT_LEFT] = blend(e->second, n[TOP_LEFT], blend(e->first, n[TOP], n[LEFT_LEFT]));
+  n[TOP_LEFT] = blend(e->first, n[TOP_TOP], n[TOP_LEFT]);
+  n[TOP_RIGHT] = blend(e->last, n[TOP], n[TOP_RIGHT]);
+}
 
 typedef struct coder {
   sc_rans_decoder d;
-  sc_rans_encoder *e;
-  int bad;
+  uint32_t *symbols; // of the encoder, the next one
 } coder;
 
-static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t value);
-
-// The symbol of a sample; its value and magnitude are those of the residual, `escaped` for an escape.
-static INLINE sc_symbol decode_symbol(coder *c, const sc_plane *p, const sc_cdf *cdf, int lane) {
-  const uint32_t state = c->d.state[lane], slot = state & (SLOTS - 1);
-  sc_symbol s = *find_symbol(cdf, slot);
-  // Frequency · (state >> 15) + slot − first slot of the symbol.
-  const uint32_t f = s.frequency;
-  c->d.state[lane] = renormalise(f * (state >> SC_RANS_BITS) + slot + f - s.last - 1, &c->d.next);
-  if (__builtin_expect(s.is_escape, 0)) {
-    // A copy, so that the address of the decoder proper never escapes and its states stay in registers.
-    sc_rans_decoder copy = c->d;
-    const int32_t residual = decode_escape(&copy, lane, cdf);
-    c->d = copy;
-    c->bad |= residual != (int16_t)residual;
-    s.value = (int16_t)residual;
-    if (p->magnitude_kind == SC_MAGNITUDE_TABLE)
-      s.magnitude = magnitude_of(p, SC_MAGNITUDE_TABLE, s.value);
+// The value of the residual, and its magnitude in the upper half (with the rule table).
+static INLINE uint32_t decode_symbol(coder *c, const sc_plane *p, const sc_cdf *cdf, int lane) {
+  const uint32_t x = c->d.state[lane], slot = x & (SLOTS - 1);
+  // The slot less 2^15: the first symbols of all slots stand before the CDF.
+  const int64_t before = (int64_t)x | -(int64_t)SLOTS;
+  size_t i = ((const uint8_t *)cdf)[before >> p->start_shift];
+  uint32_t f = cdf->symbol[i].frequency, offset = slot - cdf->symbol[i].start;
+  // Nearly never: the branch takes the comparison off the chain of dependent instructions from state to state.
+  if (__builtin_expect(offset >= f, 0)) {
+    while (cdf->symbol[i].frequency && slot - cdf->symbol[i].start >= cdf->symbol[i].frequency)
+      i++;
+    f = cdf->symbol[i].frequency;
+    offset = slot - cdf->symbol[i].start;
+    if (!f) {
+      // A copy, so that the address of the decoder proper never escapes and its states stay in registers.
+      sc_rans_decoder copy = c->d;
+      const int32_t residual = decode_escape(&copy, lane, cdf);
+      c->d = copy;
+      return (uint16_t)residual | (uint32_t)magnitude_of(p, SC_MAGNITUDE_TABLE, (int16_t)residual) << 16;
+    }
   }
-  return s;
+  c->d.state[lane] = renormalise(&c->d, f * (x >> SC_RANS_BITS) + offset);
+  return cdf->symbol[i].seen;
 }
 
-// One sample. Everything up to `l` is a constant where this is inlined.
-static INLINE void code_sample(coder *c, const sc_plane *p, int encode, int32_t kind, int contexts, int mean,
-                               int l, size_t at, ptrdiff_t padded, uint32_t step, int32_t offset,
-                               int32_t phase, u16x8 *m, u16x8 *v) {
-  const sc_cdf *cdf = p->cdfs + (contexts ? (p->level_of[step] << (mean ? p->phase_bits : 0)) + phase : 0);
-  int16_t value;
-  uint8_t magnitude = 0;
-  if (encode) {
-    value = p->values[at];
-    const int16_t residual = (int16_t)(value - offset); // modulo 2^16, as the decoder adds it
-    push_value(c->e, l % SC_RANS_LANES, cdf, residual);
-    if (contexts)
-      magnitude = magnitude_of(p, kind, residual);
-  } else {
-    const sc_symbol s = decode_symbol(c, p, cdf, l % SC_RANS_LANES);
-    value = (int16_t)(s.value + offset);
-    magnitude = kind == SC_MAGNITUDE_THRESHOLD ? magnitude_of(p, kind, value) : s.magnitude;
-    p->values[at] = value;
+static INLINE uint32_t symbol_word(int lane, uint32_t start, uint32_t frequency) {
+  return start | frequency << 15 | (uint32_t)lane << 30;
+}
+
+static uint32_t *push_bits(uint32_t *to, int lane, uint32_t value, int bits) {
+  *to = symbol_word(lane, value << (15 - bits), SLOTS >> bits);
+  return to + 1;
+}
+
+static __attribute__((noinline)) uint32_t *push_escape(uint32_t *to, int lane, const sc_cdf *cdf,
+                                                       int32_t value) {
+  const int32_t i = value - cdf->minimum, escape = cdf->symbols - 1;
+  *to++ = symbol_word(lane, cdf->symbol[escape].start, cdf->symbol[escape].seen);
+  const uint32_t rest = i < 0 ? (uint32_t)(2 * (-1 - i) + 1) : (uint32_t)(2 * (i - escape));
+  const int length = rest ? 32 - __builtin_clz(rest) : 0;
+  to = push_bits(to, lane, (uint32_t)length, 5);
+  for (int left = length - 1; left > 0;) {
+    const int bits = left < 15 ? left : 15;
+    left -= bits;
+    to = push_bits(to, lane, rest >> left & ((1u << bits) - 1), bits);
   }
-  if (contexts) {
-    p->magnitudes[padded] = magnitude;
-    (*m)[l] = magnitude;
+  return to;
+}
+
+static INLINE uint32_t encode_symbol(coder *c, const sc_plane *p, const sc_cdf *cdf, int lane,
+                                     int32_t value) {
+  const uint32_t i = (uint32_t)(value - cdf->minimum);
+  if (__builtin_expect(i < (uint32_t)cdf->symbols - 1, 1)) {
+    *c->symbols++ = symbol_word(lane, cdf->symbol[i].start, cdf->symbol[i].frequency);
+    return cdf->symbol[i].seen;
   }
-  if (mean) {
-    p->samples[padded] = value;
-    (*v)[l] = (uint16_t)value;
-  }
+  if (cdf->symbols == 1)
+    return 0;
+  c->symbols = push_escape(c->symbols, lane, cdf, value);
+  return (uint16_t)value | (uint32_t)magnitude_of(p, SC_MAGNITUDE_TABLE, value) << 16;
+}
+
+static INLINE void prefetch(const void *p, size_t size) {
+  for (size_t i = 0; i < size; i += 64)
+    __builtin_prefetch((const char *)p + i);
+}
+
+// Tables of all channels together do not stay in the caches from one segment to the next.
+static INLINE void prefetch_tables(const sc_plane *p, int contexts) {
+  const size_t count = contexts ? p->level_of[SC_LEVEL_SUMS] : 1;
+  for (size_t i = 0; i < count; i++)
+    prefetch((const char *)p->cdfs[i] - sc_cdf_starts(p->start_shift),
+             sc_cdf_starts(p->start_shift) + sc_cdf_size(p->cdfs[i]->symbols));
+  if (contexts)
+    prefetch(p->level_of, SC_LEVEL_SUMS * sizeof *p->level_of);
 }
 
 static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_t kind, int contexts,
                              int mean) {
   const sc_plane p = *plane;
-  const int32_t width = p.width;
-  const ptrdiff_t stride = padded_stride(&p);
-  const u16x8 w0 = splat(p.weight[0]), w1 = splat(p.weight[1]), w2 = splat(p.weight[2]),
-              w3 = splat(p.weight[3]), w4 = splat(p.weight[4]), w5 = splat(p.weight[5]);
+  prefetch_tables(&p, contexts);
+  const sc_walk walk = sc_walk_of(p.width, p.height);
+  const size_t period = (size_t)walk.period, line = walk.line, width = (size_t)p.width;
+  // In the order of the walk: values, magnitudes; vector by vector: magnitudes, values.
+  uint16_t *const values = p.scratch, *const magnitudes = values + LINES * line;
+  uint16_t *const all_m = magnitudes + LINES * line, *const all_v = all_m + LINES * line;
+  if (encode) {
+    for (int32_t y = 0; y < p.height; y++)
+      memcpy(values + sc_walk_row(&walk, y), p.values + (size_t)y * width, width * sizeof *values);
+  }
+  u16x8 weight[6] = {0};
+  for (int k = 0; k < 6; k++)
+    weight[k] = splat(p.weight[k]);
+  const i16x8 low = (i16x8)splat(p.low), high = (i16x8)splat(p.high);
   const int32_t half = mean ? 1 << (p.mean_shift - 1) : 0, phase_mask = (1 << p.phase_bits) - 1;
-  for (int32_t y = 0; y < p.height; y += ROWS) {
-    const int32_t rows = at_most(p.height - y, ROWS);
-    const size_t first = (size_t)y * (size_t)width;
-    const ptrdiff_t padded = padded_at(&p, y, 0);
-    history m = {0}, v = {0};
-    above up = {.last = width - 1};
-    if (y > 0 && contexts) {
-      up.m1 = p.magnitudes + padded - stride;
-      up.m2 = up.m1 - stride;
-      // Steps −4 … −1: left of column 0 stands column 0 of the row above.
-      m.m1[0] = m.m2[0] = m.m3[0] = m.m4[0] = up.m1[0];
-      m.v1[0] = up.m1[at_most(1, up.last)];
-      m.v1[1] = up.m1[0];
-      m.v2[0] = up.m1[0];
-      m.v3[0] = up.m2[0];
-    }
-    if (y > 0 && mean) {
-      up.v1 = p.samples + padded - stride;
-      up.v2 = up.v1 - stride;
-      v.m1[0] = v.m2[0] = v.m3[0] = v.m4[0] = (uint16_t)up.v1[0];
-      v.v1[0] = (uint16_t)up.v1[at_most(1, up.last)];
-      v.v1[1] = (uint16_t)up.v1[0];
-      v.v2[0] = (uint16_t)up.v1[0];
-      v.v3[0] = (uint16_t)up.v2[0];
-    }
-    const int32_t steps = width + 2 * (rows - 1);
-    for (int32_t t = 0; t < steps; t++) {
-      // Rows that are inside of the plane in this step.
-      const int32_t low = t < width ? 0 : (t - width) / 2 + 1, high = at_most(t / 2 + 1, rows);
-      const int full = low == 0 && high == ROWS;
-      u16x8 step = {0}, phase = {0}, offset = {0};
-      if (contexts) {
-        u16x8 sum = {0};
-        if (p.base) {
-          // Also what lies outside of the plane: see SC_BASE_BEFORE.
-          const uint16_t *b = p.base + (ptrdiff_t)first + t;
-          const ptrdiff_t s = width - 2;
-          sum = (u16x8){b[0], b[s], b[2 * s], b[3 * s], b[4 * s], b[5 * s], b[6 * s], b[7 * s]};
+  const u16x8 most = splat(SC_LEVEL_SUMS - 1);
+  history m = {0}, v = {0};
+  const sc_cdf *cdf[LINES];
+  const sc_cdf *const nothing = p.cdfs[contexts ? p.level_of[SC_LEVEL_SUMS] : 1];
+  for (int l = 0; l < LINES; l++)
+    cdf[l] = p.cdfs[0];
+  // The last group of rows ends, or has fewer rows, from here on.
+  const size_t tail = (size_t)((p.height - 1) / LINES) * period + (p.height % LINES ? 0 : width);
+
+  size_t column = 0; // of line 0
+  for (size_t block = 0; block < walk.steps; block += 8) {
+    u16x8 base[8] = {0}, value_of[8] = {0}, magnitude_of_[8] = {0};
+    i32x8 mean_base[8] = {0};
+    if (contexts && p.base)
+      gather(base, p.base + block, line);
+    if (mean && p.mean_base)
+      gather_i32(mean_base, p.mean_base + block, line);
+    if (encode)
+      gather(value_of, values + block, line);
+    const size_t end = walk.steps - block < 8 ? walk.steps - block : 8;
+    for (size_t i = 0; i < end; i++) {
+      const size_t t = block + i;
+      u16x8 n[6], nv[6], step = {0}, phase = {0}, offset = {0}, outside = {0};
+      if (contexts)
+        neighbours(&m, n);
+      if (mean)
+        neighbours(&v, nv);
+      if (contexts && (column < 2 * LINES || column == period - 1 || width < 2 * LINES)) {
+        edges e = edges_at(p.width, walk.period, (int32_t)column);
+        if (t == width - 1) {
+          // The row above the first goes on here.
+          e.last &= ~alone(0);
+          n[TOP_RIGHT] = blend(alone(0), n[LEFT], n[TOP_RIGHT]);
+          if (mean)
+            nv[TOP_RIGHT] = blend(alone(0), nv[LEFT], nv[TOP_RIGHT]);
         }
-        // Steps t − 4 + 4 and t − 4 + 2 of the rows above.
-        const uint16_t a2 = up.m2 ? up.m2[at_most(t, up.last)] : m.m4[0];
-        const uint16_t a1 = up.m1 ? up.m1[at_most(t > 2 ? t - 2 : 0, up.last)] : m.m4[0];
-        sum += w5 * shifted2(m.m4, a2, a1) + w1 * m.m2 + w2 * m.v3 + w3 * m.v2 + w4 * m.v1 + w0 * m.m1;
+        mend(n, &e);
+        if (mean)
+          mend(nv, &e);
+      }
+      if (t < 2 * LINES || t >= tail || width < 2 * LINES) {
+        outside = outside_at(&p, walk.period, (int32_t)(t / period), (int32_t)column);
+        for (int l = 0; l < LINES && !contexts; l++)
+          cdf[l] = outside[l] ? nothing : p.cdfs[0];
+      }
+      column = column + 1 == period ? 0 : column + 1;
+      if (contexts) {
+        u16x8 sum = base[i];
+        sum += weight[5] * n[5] + weight[1] * n[1] + weight[2] * n[2] + weight[3] * n[3] +
+               (weight[4] * n[4] + weight[0] * n[0]);
         sum >>= splat(p.shift);
-        const u16x8 most = splat(1023);
-        step = (u16x8)(sum > most);
-        step = (most & step) | (sum & ~step);
+        const u16x8 over = (u16x8)(sum > most);
+        step = blend(over, most, sum);
+        step = blend(outside, splat(SC_LEVEL_SUMS), step);
       }
       if (mean) {
-        i32x8 sum = {0};
-        if (p.mean_base) {
-          const int32_t *b = p.mean_base + (ptrdiff_t)first + t;
-          const ptrdiff_t s = width - 2;
-          sum = (i32x8){b[0], b[s], b[2 * s], b[3 * s], b[4 * s], b[5 * s], b[6 * s], b[7 * s]};
-        }
-        const uint16_t a2 = up.v2 ? (uint16_t)up.v2[at_most(t, up.last)] : v.m4[0];
-        const uint16_t a1 = up.v1 ? (uint16_t)up.v1[at_most(t > 2 ? t - 2 : 0, up.last)] : v.m4[0];
-        sum += p.mean_weight[5] * widened(shifted2(v.m4, a2, a1)) + p.mean_weight[1] * widened(v.m2) +
-               p.mean_weight[2] * widened(v.v3) + p.mean_weight[3] * widened(v.v2) +
-               p.mean_weight[4] * widened(v.v1) + p.mean_weight[0] * widened(v.m1) + half;
+        i32x8 sum = mean_base[i];
+        for (int k = 0; k < 6; k++)
+          sum += p.mean_weight[k] * widened(nv[k]);
+        sum += half;
         offset = __builtin_convertvector(sum >> p.mean_shift, u16x8);
         phase = __builtin_convertvector(sum >> (p.mean_shift - p.phase_bits) & phase_mask, u16x8);
+        phase &= ~outside;
       }
-      // What is outside keeps the value of the step before: to the right of a row stands its last sample.
-      u16x8 next = m.m1, next_value = v.m1;
-#define SAMPLE(l)                                                                                            \
-  code_sample(c, &p, encode, kind, contexts, mean, l, first + (size_t)(t + l * (width - 2)),                 \
-              padded + t + l * (stride - 2), step[l], (int16_t)offset[l], phase[l], &next, &next_value)
-#define SAMPLE_INSIDE(l)                                                                                     \
-  if (l >= low && l < high)                                                                                  \
-  SAMPLE(l)
-      if (!encode && full) {
-        SAMPLE(0);
-        SAMPLE(1);
-        SAMPLE(2);
-        SAMPLE(3);
-        SAMPLE(4);
-        SAMPLE(5);
-        SAMPLE(6);
-        SAMPLE(7);
-      } else {
-        SAMPLE_INSIDE(0);
-        SAMPLE_INSIDE(1);
-        SAMPLE_INSIDE(2);
-        SAMPLE_INSIDE(3);
-        SAMPLE_INSIDE(4);
-        SAMPLE_INSIDE(5);
-        SAMPLE_INSIDE(6);
-        SAMPLE_INSIDE(7);
-        // Left of the row that starts next stands the first sample of the row above it.
-        if (t % 2 == 0 && t < 2 * (ROWS - 1)) {
-          const u16x8 one = (u16x8){0, 1, 2, 3, 4, 5, 6, 7} == splat(t / 2 + 1);
-          next = (next & ~one) | (shifted1(next, 0) & one);
-          next_value = (next_value & ~one) | (shifted1(next_value, 0) & one);
-        }
-      }
+#define CDF(l) (contexts ? p.cdfs[p.level_of[step[l]] + (mean ? phase[l] : 0)] : cdf[l])
+      u16x8 residual = value_of[i] - offset; // modulo 2^16, as the decoder adds it
+#define SYMBOL(l)                                                                                            \
+  (encode ? encode_symbol(c, &p, CDF(l), l % SC_RANS_LANES, (int16_t)residual[l])                            \
+          : decode_symbol(c, &p, CDF(l), l % SC_RANS_LANES))
+      const uint32_t s0 = SYMBOL(0), s1 = SYMBOL(1), s2 = SYMBOL(2), s3 = SYMBOL(3);
+      const uint32_t s4 = SYMBOL(4), s5 = SYMBOL(5), s6 = SYMBOL(6), s7 = SYMBOL(7);
+      const u16x8 a = (u16x8)(u32x4){s0, s1, s2, s3}, b = (u16x8)(u32x4){s4, s5, s6, s7};
+      if (!encode)
+        residual = SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+      u16x8 magnitude = SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+      if (kind == SC_MAGNITUDE_THRESHOLD)
+        magnitude = (u16x8)(((i16x8)residual < low) | ((i16x8)residual >= high)) & splat(1);
+      const u16x8 value = residual + offset;
+      value_of[i] = value;
+      magnitude_of_[i] = magnitude;
       if (contexts)
-        advance(&m, next, up.m1 ? up.m1[at_most(t + 2, up.last)] : next[0]);
+        advance(&m, all_m, magnitude, t, period);
       if (mean)
-        advance(&v, next_value, up.v1 ? (uint16_t)up.v1[at_most(t + 2, up.last)] : next_value[0]);
+        advance(&v, all_v, value, t, period);
       // At most eight samples with escapes, 8 * 4 words, are read between two checks: inside of the slack.
-      if (!encode && __builtin_expect(c->d.next > c->d.end || c->bad, 0))
+      if (!encode && __builtin_expect(c->d.next > c->d.count, 0))
         return -1;
     }
+    if (!encode)
+      scatter(values + block, line, value_of);
+    if (kind == SC_MAGNITUDE_TABLE)
+      scatter(magnitudes + block, line, magnitude_of_);
   }
-  finish_plane(&p, !contexts, !mean);
+
+  for (int32_t y = 0; y < p.height; y++) {
+    const size_t row = sc_walk_row(&walk, y);
+    if (!encode)
+      memcpy(p.values + (size_t)y * width, values + row, width * sizeof *values);
+    if (p.samples)
+      memcpy(p.samples + padded_at(&p, y, 0), values + row, width * sizeof *values);
+    if (p.magnitudes) {
+      uint8_t *restrict to = p.magnitudes + padded_at(&p, y, 0);
+      const int16_t *restrict value = (const int16_t *)values + row;
+      const uint16_t *restrict from = magnitudes + row;
+      if (kind == SC_MAGNITUDE_TABLE) {
+        for (size_t x = 0; x < width; x++)
+          to[x] = (uint8_t)from[x];
+      } else if (p.magnitude_kind == SC_MAGNITUDE_THRESHOLD) {
+        const int16_t lo = (int16_t)p.low, hi = (int16_t)p.high;
+        for (size_t x = 0; x < width; x++)
+          to[x] = (value[x] < lo) | (value[x] >= hi);
+      } else {
+        for (size_t x = 0; x < width; x++)
+          to[x] = magnitude_of(&p, p.magnitude_kind, value[x]);
+      }
+    }
+  }
+  if (p.magnitudes)
+    FINISH(p.magnitudes, &p);
+  if (p.samples)
+    FINISH(p.samples, &p);
   return 0;
 }
 
-_Static_assert(ROWS *SC_RANS_SYMBOLS_PER_VALUE * 2 + 2 <= SC_RANS_SLACK, "reads between two checks");
+size_t sc_plane_scratch(int32_t width, int32_t height) {
+  return 4 * LINES * sc_walk_of(width, height).line * sizeof(uint16_t);
+}
+
+_Static_assert(LINES *SC_RANS_SYMBOLS_PER_VALUE * 2 + 2 <= SC_RANS_SLACK, "reads between two checks");
 
 static INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode) {
   if (!p->level_of)
@@ -507,27 +755,38 @@ static INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode) {
   return code_plane(c, p, encode, SC_MAGNITUDE_TABLE, 1, 1);
 }
 
-static int decode_plane_c(sc_rans_decoder *decoder, const sc_plane *plane) {
-  coder c = {.d = *decoder};
-  const int result = code_plane_of_kind(&c, plane, 0);
-  *decoder = c.d;
-  return result;
-}
+#define VARIANT(name, attributes)                                                                            \
+  static attributes int decode_plane_##name(sc_rans_decoder *decoder, const sc_plane *plane) {               \
+    coder c = {.d = *decoder};                                                                               \
+    const int result = code_plane_of_kind(&c, plane, 0);                                                     \
+    *decoder = c.d;                                                                                          \
+    return result;                                                                                           \
+  }                                                                                                          \
+  static attributes uint32_t *encode_plane_##name(uint32_t *symbols, const sc_plane *plane) {                \
+    coder c = {.symbols = symbols};                                                                          \
+    code_plane_of_kind(&c, plane, 1);                                                                        \
+    return c.symbols;                                                                                        \
+  }
 
+VARIANT(c, )
 #if defined(__x86_64__)
-// The same source for a processor with three-operand instructions and wider vectors.
-static __attribute__((target("avx2,bmi,bmi2"))) int decode_plane_avx2(sc_rans_decoder *decoder,
-                                                                      const sc_plane *plane) {
-  coder c = {.d = *decoder};
-  const int result = code_plane_of_kind(&c, plane, 0);
-  *decoder = c.d;
-  return result;
+// The same source for processors with three-operand instructions and wider vectors, and with twice as many registers.
+VARIANT(avx2, __attribute__((target("avx2,bmi,bmi2"))))
+VARIANT(avx512, __attribute__((target("avx2,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl"))))
+
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }
+
+static int has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq");
 }
 #endif
 
 int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+  if (has_avx512())
+    return decode_plane_avx512(decoder, plane);
+  if (has_avx2())
     return decode_plane_avx2(decoder, plane);
 #endif
   return decode_plane_c(decoder, plane);
@@ -536,39 +795,22 @@ int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane) {
 // ---- Encoder
 // ---------------------------------------------------------------------------------------------------------
 
-static inline void push(sc_rans_encoder *e, int lane, uint32_t start, uint32_t frequency) {
-  assert(e->count < e->capacity && frequency > 0 && start + frequency <= SLOTS);
-  e->symbols[e->count++] = start | frequency << 15 | (uint32_t)lane << 30;
-}
-
 void sc_rans_encode_flag(sc_rans_encoder *e, int lane, uint32_t one, int flag) {
-  push(e, lane, flag ? SLOTS - one : 0, flag ? one : SLOTS - one);
-}
-
-static void push_bits(sc_rans_encoder *e, int lane, uint32_t value, int bits) {
-  push(e, lane, value << (15 - bits), SLOTS >> bits);
-}
-
-static void push_value(sc_rans_encoder *e, int lane, const sc_cdf *cdf, int32_t value) {
-  const int32_t i = value - cdf->minimum, escape = cdf->symbols - 1;
-  const int32_t symbol = i >= 0 && i < escape ? i : escape;
-  push(e, lane, (uint32_t)(cdf->symbol[symbol].last + 1 - cdf->symbol[symbol].frequency),
-       cdf->symbol[symbol].frequency);
-  if (symbol < escape)
-    return;
-  const uint32_t rest = i < 0 ? (uint32_t)(2 * (-1 - i) + 1) : (uint32_t)(2 * (i - escape));
-  const int length = rest ? 32 - __builtin_clz(rest) : 0;
-  push_bits(e, lane, (uint32_t)length, 5);
-  for (int left = length - 1; left > 0;) {
-    const int bits = left < 15 ? left : 15;
-    left -= bits;
-    push_bits(e, lane, rest >> left & ((1u << bits) - 1), bits);
-  }
+  assert(e->count < e->capacity);
+  e->symbols[e->count++] = symbol_word(lane, flag ? SLOTS - one : 0, flag ? one : SLOTS - one);
 }
 
 void sc_rans_encode_plane(sc_rans_encoder *e, const sc_plane *plane) {
-  coder c = {.e = e};
-  code_plane_of_kind(&c, plane, 1);
+  assert(e->capacity - e->count >= (size_t)plane->width * (size_t)plane->height * SC_RANS_SYMBOLS_PER_VALUE);
+  uint32_t *const symbols = e->symbols + e->count;
+#if defined(__x86_64__)
+  uint32_t *const end = has_avx512() ? encode_plane_avx512(symbols, plane)
+                        : has_avx2() ? encode_plane_avx2(symbols, plane)
+                                     : encode_plane_c(symbols, plane);
+#else
+  uint32_t *const end = encode_plane_c(symbols, plane);
+#endif
+  e->count = (size_t)(end - e->symbols);
 }
 
 size_t sc_rans_payload_bound(size_t symbols) { return 4 * SC_RANS_LANES + 2 * symbols; }

@@ -15,6 +15,7 @@ enum BenchCommand: Command {
     OptionSpec("threads", value: "N", "of the whole codec and networks; 1 by default"),
     OptionSpec("cpu", value: "NAME", "one variant of the kernels: \(CPU.names.joined(separator: ", "))"),
     OptionSpec("stripe", value: "ROWS", "output rows that pass through a network at a time"),
+    OptionSpec("entropy", "time entropy coding only"),
     OptionSpec("memory", "instead, decode and encode once and print the peak of resident memory"),
     OptionSpec("json", "print JSON"),
   ]
@@ -54,7 +55,7 @@ enum BenchCommand: Command {
     for k in points {
       report.section(k)
       do throws(Benchmark.Failure) {
-        for role in [GraphRole.synthesis, .analysis] {
+        for role in arguments.has("entropy") ? [] : [GraphRole.synthesis, .analysis] {
           peak = max(peak, Benchmark.peak(execution.cpu))
           let network = try Benchmark.network(
             role, of: model, picture, ratePoint: k, execution: execution, repeats: repeats)
@@ -65,11 +66,13 @@ enum BenchCommand: Command {
           report.symbols(decode)
           report.symbols(encode)
         }
-        var settings = EncoderSettings(ratePoint: k)
-        settings.execution = execution
-        let (encode, decode) = try Benchmark.codec(model, picture, settings, repeats: repeats)
-        report.pixels(encode)
-        report.pixels(decode)
+        if !arguments.has("entropy") {
+          var settings = EncoderSettings(ratePoint: k)
+          settings.execution = execution
+          let (encode, decode) = try Benchmark.codec(model, picture, settings, repeats: repeats)
+          report.pixels(encode)
+          report.pixels(decode)
+        }
       } catch {
         throw .inconsistent(error.description)
       }
@@ -225,7 +228,7 @@ private struct Report {
 
   mutating func sectionEnd(peak: Double) throws(ToolError) {
     if json { return }
-    try printOutput("\n" + table(rows) + "int16 peak of one thread: \(fixed(peak, 1)) GMAC/s\n")
+    try printOutput("\n" + table(rows) + (peak > 0 ? "int16 peak of one thread: \(fixed(peak, 1)) GMAC/s\n" : ""))
   }
 
   func finish() throws(ToolError) {

@@ -28,26 +28,31 @@ extern "C" {
 /// Columns to the left and right, and rows above and below a padded plane.
 #define SC_MAGNITUDE_MARGIN 2
 
-/// A symbol as the decoder needs it, in one word.
+/// A symbol as the decoder needs it.
 typedef struct sc_symbol {
-  uint16_t frequency;
-  uint16_t last; ///< its last slot
-  int16_t value;
-  uint8_t magnitude; ///< of the value, with the magnitude rule table
-  uint8_t is_escape;
+  uint16_t frequency; ///< 0 for the escape, so that no slot is in it
+  uint16_t start;     ///< its first slot
+  uint32_t seen; ///< value | magnitude of it (with the magnitude rule table) << 16; the escape's frequency
 } sc_symbol;
 
-/// A distribution over the values minimum … minimum + symbols − 2 and the escape, which is the last symbol.
+/// A distribution over the values minimum … minimum + symbols − 2 and the escape, which is the last symbol; or over
+/// the value 0 alone, which takes no bits.
+///
+/// Before it in memory stand the symbols of the slots j << start_shift, a byte each: sc_cdf_starts bytes. Fine tables
+/// find nearly all symbols at once, coarse ones stay in the caches if there are many.
 typedef struct sc_cdf {
-  const sc_symbol *symbol;
-  /// start[j] is the symbol of slot j << SC_CDF_START_SHIFT.
-  const uint8_t *start;
   int32_t minimum;
-  int32_t symbols; ///< 2…256
-  int64_t unused;
+  int32_t symbols; ///< 2…256, or 1
+  sc_symbol symbol[];
 } sc_cdf;
-#define SC_CDF_START_SHIFT 7
-#define SC_CDF_STARTS 256
+
+/// Bytes before and from a distribution on, multiples of 8.
+size_t sc_cdf_starts(int32_t start_shift);
+size_t sc_cdf_size(int32_t symbols);
+/// `frequency` is [symbols], each >= 1 and 2^15 together; `table` is [64], the magnitude of |value|, or NULL. One symbol
+/// alone is the value 0. `start_shift` is 1…12.
+void sc_cdf_init(sc_cdf *cdf, int32_t minimum, const uint16_t *frequency, int32_t symbols,
+                 const uint8_t *table, int32_t start_shift);
 
 /// How a residual (a value less its predicted mean) is seen by the contexts of others.
 typedef enum sc_magnitude_kind {
@@ -66,18 +71,38 @@ typedef struct sc_plane {
   uint8_t *magnitudes;   ///< padded; NULL if the kind is none
   int16_t *samples;      ///< padded, the values; NULL if no mean depends on them
   int32_t magnitude_kind;
-  int32_t low, high;       ///< magnitude 1 where value < low or value >= high
-  const uint8_t *table;    ///< [64], magnitude of |residual|
-  const uint16_t *base;    ///< [height][width] contributions of the sources; NULL for none
-  const uint8_t *level_of; ///< [1024] level of a shifted sum; NULL if there is one level only and no mean
-  int32_t weight[6];       ///< left, left of left, top left, top, top right, top of top
+  int32_t low, high;    ///< magnitude 1 where value < low or value >= high
+  const uint8_t *table; ///< [64], magnitude of |residual|
+  const uint16_t *base; ///< contributions of the sources, in the order of the walk; NULL for none
+  /// [SC_LEVEL_SUMS + 1] level of a shifted sum times 2^phase_bits; the last element is for what is outside of the
+  /// plane, the place of a CDF of one symbol. NULL if there is one level only and no mean.
+  const uint16_t *level_of;
+  int32_t weight[6]; ///< left, left of left, top left, top, top right, top of top
   int32_t shift;
-  int32_t mean_shift;       ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
-  int32_t mean_weight[6];   ///< as weight, signed
-  const int32_t *mean_base; ///< [height][width] contributions of other channels; NULL for none
-  int32_t phase_bits;       ///< 0…3, at most mean_shift
-  const sc_cdf *cdfs;       ///< [levels << phase_bits]
+  int32_t mean_shift;        ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
+  int32_t mean_weight[6];    ///< as weight, signed
+  const int32_t *mean_base;  ///< contributions of other channels, in the order of the walk; NULL for none
+  int32_t phase_bits;        ///< 0…3, at most mean_shift
+  const sc_cdf *const *cdfs; ///< [levels << phase_bits], then one of one symbol
+  int32_t start_shift;       ///< of all CDFs
+  void *scratch;             ///< sc_plane_scratch bytes, aligned to 16, zeroed once
 } sc_plane;
+#define SC_LEVEL_SUMS 1024
+
+/// The order of the walk over a plane: row y is on line y mod 8, and the lines run side by side, each two steps behind
+/// the one before it. On its line a row follows on the one eight rows before it after `period` steps.
+typedef struct sc_walk {
+  int32_t period; ///< the width, but at least 16: a row's top-right neighbour is known in every step
+  size_t steps;
+  size_t line; ///< elements from one line to the next: a multiple of 8, more than the steps
+} sc_walk;
+
+sc_walk sc_walk_of(int32_t width, int32_t height);
+/// Place of the first sample of a row in an array in the order of the walk, which has 8 · line elements.
+static inline size_t sc_walk_row(const sc_walk *walk, int32_t y) {
+  return (size_t)(y % 8) * (walk->line + 2) + (size_t)(y / 8) * (size_t)walk->period;
+}
+size_t sc_plane_scratch(int32_t width, int32_t height);
 
 /// A channel coded before whose 3×3 neighbourhoods take part in levels.
 typedef struct sc_context_source {
@@ -92,23 +117,26 @@ typedef struct sc_mean_source {
 } sc_mean_source;
 
 #define SC_CONTEXT_SOURCES 16
-/// `base` and `mean_base` of a plane are readable, not read meaningfully, from SC_BASE_BEFORE elements before them to
-/// 8 width + SC_BASE_AFTER elements past their end.
-#define SC_BASE_BEFORE 8
-#define SC_BASE_AFTER 16
+/// Elements past the end of padded planes that can be read.
+#define SC_PLANE_SLACK 64
 
-/// base = Σ weight · magnitude over the sources, plus scale_weight · scales ([height][width], NULL for none).
-/// Magnitudes are at most 127, and the model loader has proved that sums fit 16 bits.
+/// base = Σ weight · magnitude over the sources, plus scale_weight · scales ([height][width], NULL for none), in the
+/// order of the walk. `scratch` is as in sc_plane. Magnitudes are at most 127, and the model loader has proved that sums fit 16 bits.
 void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
-                     int32_t count, const uint8_t *scales, int32_t scale_weight);
+                     int32_t count, const uint8_t *scales, int32_t scale_weight, void *scratch);
 /// The same in plain C.
 void sc_context_base_c(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
                        int32_t count, const uint8_t *scales, int32_t scale_weight);
-/// base = Σ weight · sample over the sources; the model loader has proved that sums fit 32 bits.
-void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count);
+/// base = Σ weight · sample over the sources, in the order of the walk; the model loader has proved that sums fit 32
+/// bits.
+void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count,
+                  void *scratch);
+void sc_mean_base_c(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
+                    int32_t count);
 
 typedef struct sc_rans_decoder {
-  const uint8_t *next, *end;
+  const uint8_t *words;
+  size_t next, count; ///< words
   uint32_t state[SC_RANS_LANES];
 } sc_rans_decoder;
 

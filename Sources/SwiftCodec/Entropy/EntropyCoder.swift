@@ -5,13 +5,14 @@ internal import CCodecKernels
 final class EntropyCoder {
   let table: EntropyTable
   let magnitude: MagnitudeRule
-  private let symbols: AlignedBuffer<sc_symbol>
-  private let starts: AlignedBuffer<UInt8>
-  /// Of each channel's levels and phases, one channel after the other.
-  private let cdfs: AlignedBuffer<sc_cdf>
-  private let firstIndex: [Int]
-  /// [1024] for each channel with more than one level.
-  private let levels: AlignedBuffer<UInt8>
+  /// All CDFs, one after the other; the last one is the certain one.
+  private let cdfs: AlignedBuffer<UInt64>
+  private let startShift: Int32
+  /// The CDFs of each channel's levels and phases, and the certain one: one channel after the other.
+  private let pointers: AlignedBuffer<UnsafePointer<sc_cdf>?>
+  private let firstPointer: [Int]
+  /// For each channel with contexts.
+  private let levels: AlignedBuffer<UInt16>
   private let levelTable: [Int]
   private let magnitudes: AlignedBuffer<UInt8>
   /// Weights of all sources and means; [9] each.
@@ -31,62 +32,51 @@ final class EntropyCoder {
       magnitude = .table([UInt8](repeating: 0, count: 64))
     }
     self.magnitude = magnitude
-    symbols = AlignedBuffer(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: sc_symbol())
-    starts = AlignedBuffer(count: table.cdfs.count * Int(SC_CDF_STARTS), zero: 0)
-    var distinct: [sc_cdf] = []
-    var offset = 0
-    for (i, cdf) in table.cdfs.enumerated() {
-      let symbol = symbols.base + offset
-      offset += cdf.frequencies.count
-      var last = -1
-      for (j, f) in cdf.frequencies.enumerated() {
-        last += Int(f)
-        symbol[j].frequency = f
-        symbol[j].last = UInt16(last)
-        guard j < cdf.frequencies.count - 1 else {
-          symbol[j].is_escape = 1
-          break
-        }
-        symbol[j].value = Int16(cdf.minimum + j)
-        if case .table(let values) = magnitude { symbol[j].magnitude = values[min(abs(cdf.minimum + j), 63)] }
-      }
-      let start = starts.base + i * Int(SC_CDF_STARTS)
-      var at = 0
-      for j in 0..<Int(SC_CDF_STARTS) {
-        while Int(symbol[at].last) < j << Int(SC_CDF_START_SHIFT) { at += 1 }
-        start[j] = UInt8(at)
-      }
-      var entry = sc_cdf()
-      entry.symbol = UnsafePointer(symbol)
-      entry.start = UnsafePointer(start)
-      entry.minimum = Int32(cdf.minimum)
-      entry.symbols = Int32(cdf.frequencies.count)
-      distinct.append(entry)
+    magnitudes = AlignedBuffer(count: 64, zero: 0)
+    if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
+
+    // The finest start tables that take a megabyte together.
+    var shift: Int32 = 5
+    while shift < 8 && table.cdfs.count * sc_cdf_starts(shift) > 1 << 20 { shift += 1 }
+    startShift = shift
+    let starts = sc_cdf_starts(shift) / 8
+    let sizes = table.cdfs.map { sc_cdf_size(Int32($0.frequencies.count)) / 8 } + [sc_cdf_size(1) / 8]
+    cdfs = AlignedBuffer(count: sizes.reduce(sizes.count * starts, +), zero: 0)
+    var distinct: [UnsafePointer<sc_cdf>] = []
+    var place = cdfs.base
+    for (i, size) in sizes.enumerated() {
+      let cdf = UnsafeMutableRawPointer(place + starts).assumingMemoryBound(to: sc_cdf.self)
+      let frequencies = i < table.cdfs.count ? table.cdfs[i].frequencies : [1 << 15]
+      let minimum = i < table.cdfs.count ? table.cdfs[i].minimum : 0
+      sc_cdf_init(cdf, Int32(minimum), frequencies, Int32(frequencies.count), magnitudes.base, shift)
+      distinct.append(UnsafePointer(cdf))
+      place += starts + size
     }
 
     var first: [Int] = []
-    var indexCount = 0
+    var pointerCount = 0
     var tables = 0
     var levelTable: [Int] = []
     for channel in table.channels {
-      first.append(indexCount)
-      indexCount += channel.cdf.count
+      first.append(pointerCount)
+      pointerCount += channel.cdf.count + 1
       let hasContexts = channel.levels > 1 || channel.mean != nil
       levelTable.append(hasContexts ? tables : -1)
       if hasContexts { tables += 1 }
     }
-    firstIndex = first
+    firstPointer = first
     self.levelTable = levelTable
-    cdfs = AlignedBuffer(count: indexCount, zero: sc_cdf())
-    levels = AlignedBuffer(count: tables * 1024, zero: 0)
+    pointers = AlignedBuffer(count: pointerCount, zero: nil)
+    levels = AlignedBuffer(count: tables * EntropyCoder.levelTableSize, zero: 0)
     for (c, channel) in table.channels.enumerated() {
-      for (j, index) in channel.cdf.enumerated() { cdfs.base[first[c] + j] = distinct[index] }
+      for (j, index) in channel.cdf.enumerated() { pointers.base[first[c] + j] = distinct[index] }
+      pointers.base[first[c] + channel.cdf.count] = distinct[table.cdfs.count]
       guard levelTable[c] >= 0 else { continue }
-      let out = levels.base + levelTable[c] * 1024
-      for bound in channel.bounds { for sum in bound..<1024 { out[sum] += 1 } }
+      let out = levels.base + levelTable[c] * EntropyCoder.levelTableSize
+      let phases = UInt16(channel.cdf.count / channel.levels)
+      for bound in channel.bounds { for sum in bound..<Int(SC_LEVEL_SUMS) { out[sum] += phases } }
+      out[Int(SC_LEVEL_SUMS)] = UInt16(channel.cdf.count)
     }
-    magnitudes = AlignedBuffer(count: 64, zero: 0)
-    if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
 
     var firstSource: [Int] = []
     var firstMeanSource: [Int] = []
@@ -125,6 +115,8 @@ final class EntropyCoder {
     self.samplePlanes = samplePlanes
   }
 
+  private static var levelTableSize: Int { Int(SC_LEVEL_SUMS) + 1 }
+
   private var hasMagnitudes: Bool { if case .none = magnitude { false } else { true } }
 
   private func paddedSize(_ width: Int, _ height: Int) -> Int {
@@ -149,9 +141,11 @@ final class EntropyCoder {
     plane.low = Int32(contexts.low)
     plane.high = Int32(contexts.high)
     plane.table = UnsafePointer(magnitudes.base)
-    plane.cdfs = UnsafePointer(cdfs.base + firstIndex[c])
+    plane.cdfs = UnsafePointer(pointers.base + firstPointer[c])
+    plane.start_shift = startShift
+    plane.scratch = UnsafeMutableRawPointer(segment.scratch.base)
     guard levelTable[c] >= 0 else { return plane }
-    plane.level_of = UnsafePointer(levels.base + levelTable[c] * 1024)
+    plane.level_of = UnsafePointer(levels.base + levelTable[c] * EntropyCoder.levelTableSize)
     if contexts.levels > 1 {
       withUnsafeMutableBytes(of: &plane.weight) { raw in
         let weight = raw.assumingMemoryBound(to: Int32.self)
@@ -176,6 +170,7 @@ final class EntropyCoder {
     let height: Int
     /// [channels][height][width]
     let values: UnsafeMutablePointer<Int16>
+    fileprivate let scratch: AlignedBuffer<UInt8>
     /// Padded planes; the coder fills them.
     fileprivate let magnitudes: AlignedBuffer<UInt8>?
     fileprivate let samples: AlignedBuffer<Int16>?
@@ -189,12 +184,13 @@ final class EntropyCoder {
       self.height = height
       self.values = values
       let size = coder.paddedSize(width, height)
-      // The coder reads outside of these two planes.
-      let slack = Int(SC_BASE_BEFORE) + 8 * width + Int(SC_BASE_AFTER)
-      magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: coder.table.channelCount * size, zero: 0) : nil
-      samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size, zero: 0) : nil
-      base = AlignedBuffer(count: width * height + slack, zero: 0)
-      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: width * height + slack, zero: 0) : nil
+      scratch = AlignedBuffer(count: sc_plane_scratch(Int32(width), Int32(height)), zero: 0)
+      let walk = 8 * sc_walk_of(Int32(width), Int32(height)).line
+      let slack = Int(SC_PLANE_SLACK)
+      magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: coder.table.channelCount * size + slack, zero: 0) : nil
+      samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size + slack, zero: 0) : nil
+      base = AlignedBuffer(count: walk, zero: 0)
+      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: walk, zero: 0) : nil
     }
   }
 
@@ -222,10 +218,11 @@ final class EntropyCoder {
         }
         let usesScales = scales != nil && channel.scaleWeight > 0
         sc_context_base(
-          contexts.base.base + Int(SC_BASE_BEFORE), width, height, sources.baseAddress, Int32(count),
-          usesScales ? scales! + c * contexts.width * contexts.height : nil, Int32(channel.scaleWeight))
+          contexts.base.base, width, height, sources.baseAddress, Int32(count),
+          usesScales ? scales! + c * contexts.width * contexts.height : nil, Int32(channel.scaleWeight),
+          contexts.scratch.base)
       }
-      plane.base = UnsafePointer(contexts.base.base + Int(SC_BASE_BEFORE))
+      plane.base = UnsafePointer(contexts.base.base)
     }
     guard let mean = channel.mean, !mean.sources.isEmpty, let samples = contexts.samples,
       let base = contexts.meanBase
@@ -238,9 +235,9 @@ final class EntropyCoder {
           weight: meanWeights.base + 9 * (firstMeanSource[c] + i))
         count += 1
       }
-      sc_mean_base(base.base + Int(SC_BASE_BEFORE), width, height, sources.baseAddress, Int32(count))
+      sc_mean_base(base.base, width, height, sources.baseAddress, Int32(count), contexts.scratch.base)
     }
-    plane.mean_base = UnsafePointer(base.base + Int(SC_BASE_BEFORE))
+    plane.mean_base = UnsafePointer(base.base)
   }
 
   /// Walks channels at some positions of the coding order. `code` is given each active channel's plane, with what its
