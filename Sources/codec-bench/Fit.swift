@@ -12,6 +12,7 @@ enum FitCommand: Command {
     OptionSpec("images", value: "DIR", "PNG and PNM files; never those that results are measured on"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,paper; all by default, the model's others stay"),
+    OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
     OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
     OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
   ]
@@ -19,15 +20,21 @@ enum FitCommand: Command {
     static: one CDF a channel. paper: four contexts by thresholds on left, top and the previous channel. rich: linear
     means, and levels by weighted sums of neighbouring magnitudes, here and in earlier channels. Tables tell the bits
     of the fitting set after each step. Pictures that were stored with losses should be reduced in size before.
+    With a hyperprior, static has levels by the scale that the network gives, rich by that and neighbouring magnitudes.
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
-    guard let folder = arguments.string("images"), let output = arguments.string("output") else {
+    guard let folder = arguments.string("images") else {
       throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
     }
     let modelBytes = if let file = arguments.string("model") { try readFile(file) } else { Model.embeddedBytes() }
     let model = try parseModel(modelBytes, arguments.string("model") ?? "the default model")
-    let kinds = try entropyKinds(arguments)
+    let kinds = try entropyKinds(arguments, of: model)
+    let someRatePoints = try arguments.integers("rate-points", in: model.ratePoints.indices)
+    let output = arguments.string("output")
+    guard (output == nil) == (someRatePoints != nil) else {
+      throw .usage("expected either --output or --rate-points; see \(CodecBench.name) \(name) --help")
+    }
     let holdOut = try arguments.integer("hold-out", in: 2...1_000_000)
     var execution = Execution()
     execution.threads = try arguments.integer("threads", in: 1...1024) ?? 1
@@ -40,34 +47,42 @@ enum FitCommand: Command {
 
     let analyser = LatentAnalyser(model: model)
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
-    for ratePoint in model.ratePoints.indices {
-      var corpus = LatentCorpus(channels: model.latentChannels(ratePoint: ratePoint))
-      var held = corpus
+    for ratePoint in someRatePoints ?? Array(model.ratePoints.indices) {
+      var set = FittingSet(model: model, ratePoint: ratePoint)
+      var held = set
       for (number, file) in files.enumerated() {
         Progress.show("rate point \(ratePoint): \(file) (\(number + 1) of \(files.count))")
         let picture = try readPicture("\(folder)/\(file)")
         if let holdOut, number % holdOut == 0 {
           analyser.add(picture, ratePoint: ratePoint, to: &held, execution: execution)
         } else {
-          analyser.add(picture, ratePoint: ratePoint, to: &corpus, execution: execution)
+          analyser.add(picture, ratePoint: ratePoint, to: &set, execution: execution)
         }
       }
-      let fitter = EntropyFitter(corpus, threads: execution.threads)
+      let corpus = set.latents
+      let fitter = EntropyFitter(set, threads: execution.threads)
+      let heldFitter = holdOut == nil ? nil : EntropyFitter(held, threads: execution.threads)
       var rows = [["rate point \(ratePoint)", "kB", "saved", "bits/sample"]]
       var heldRows = [["held out", "kB", "saved", "bits/sample"]]
+      // What a model with a hyperprior had before, from its training.
+      if set.hyperLatents != nil, let old = FittedEntropy(.static, of: model, ratePoint: ratePoint) {
+        append([("the model file's static", fitter.bits(old))], to: &rows, of: corpus)
+        if let heldFitter {
+          append([("the model file's static", heldFitter.bits(old))], to: &heldRows, of: held.latents)
+        }
+      }
       for (i, kind) in kinds.enumerated() {
         Progress.show("rate point \(ratePoint): \(kind.name)")
         let fit = fitter.fit(kind)
         fits[i].append(fit)
         // The first steps are the same for all kinds.
-        append(fit.steps.dropFirst(rows.count > 1 ? 2 : 0).map { ($0.name, $0.bits) }, to: &rows, of: corpus)
-        if holdOut != nil {
-          append([("\(kind.name)", EntropyFitter(held, threads: execution.threads).bits(fit))], to: &heldRows, of: held)
-        }
+        append(fit.steps.dropFirst(i > 0 ? 2 : 0).map { ($0.name, $0.bits) }, to: &rows, of: corpus)
+        if let heldFitter { append([("\(kind.name)", heldFitter.bits(fit))], to: &heldRows, of: held.latents) }
       }
       Progress.clear()
       try printOutput(table(rows + (holdOut == nil ? [] : heldRows)) + "\n")
     }
+    guard let output else { return }
     let result: [UInt8]
     do { result = try modelFile(modelBytes, replacingEntropyBy: fits) } catch {
       throw .inconsistent("the fitted model is not valid: \(error.description)")
@@ -80,8 +95,8 @@ enum FitCommand: Command {
     try printOutput("\(output): \(result.count) bytes, model \(hexadecimal(fitted.id))\n")
   }
 
-  private static func entropyKinds(_ arguments: Arguments) throws(ToolError) -> [EntropyKind] {
-    let fittable: [EntropyKind] = [.static, .paper, .rich]
+  private static func entropyKinds(_ arguments: Arguments, of model: Model) throws(ToolError) -> [EntropyKind] {
+    let fittable: [EntropyKind] = model.roles.contains(.hyperSynthesis) ? [.static, .rich] : [.static, .paper, .rich]
     guard let list = arguments.string("entropy") else { return fittable }
     var kinds: [EntropyKind] = []
     for word in list.split(separator: ",") {

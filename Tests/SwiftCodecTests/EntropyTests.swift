@@ -412,4 +412,50 @@ import Testing
       #expect(try Decoder(model: fitted).decode(encoded.bytes) == encoded.reconstruction)
     }
   }
+
+  /// With a hyperprior: what fitting reports is what the encoder then spends, whatever the number of threads.
+  @Test func fitsWithAHyperprior() throws {
+    let model = Fixtures.tinyHyper
+    let pictures = try ["scene", "weave", "gradient", "noise-17x33"].map { try Fixtures.picture($0) }
+    let kinds: [EntropyKind] = [.static, .rich]
+    let analyser = LatentAnalyser(model: model)
+    var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
+    for k in model.ratePoints.indices {
+      var set = FittingSet(model: model, ratePoint: k)
+      for picture in pictures { analyser.add(picture, ratePoint: k, to: &set) }
+      let old = try #require(FittedEntropy(.static, of: model, ratePoint: k))
+      var costs = [EntropyFitter(set, threads: 1).bits(old)]
+      for (i, kind) in kinds.enumerated() {
+        let both = [1, 3].map { EntropyFitter(set, threads: $0).fit(kind) }
+        let sections = both.map { fit in
+          EntropyModel(
+            kind: kind, magnitude: fit.magnitude, hyperTables: fit.hyperTable.map { [$0] } ?? [], tables: [fit.table]
+          ).serialised()
+        }
+        #expect(sections[0] == sections[1])
+        let bits = EntropyFitter(set, threads: 2).bits(both[0])
+        let last = try #require(both[0].steps.last)
+        #expect(abs(last.bits - bits) < 1e-9 * bits)
+        costs.append(bits)
+        fits[i].append(both[0])
+      }
+      #expect(costs[2] < costs[1] && costs[1] < costs[0], "rate point \(k): \(costs)")
+    }
+    let fitted = try Model(modelFile(Fixtures.bytes("models/tiny-hyper.scm"), replacingEntropyBy: fits))
+    #expect(fitted.entropyKinds == kinds)
+    for (i, kind) in kinds.enumerated() {
+      for k in fitted.ratePoints.indices {
+        var settings = EncoderSettings(ratePoint: k)
+        settings.entropy = kind
+        var bits = 0.0
+        for picture in pictures {
+          let encoded = try Encoder(model: fitted).encode(picture, settings)
+          #expect(try Decoder(model: fitted).decode(encoded.bytes) == encoded.reconstruction)
+          bits += encoded.idealBits
+        }
+        let predicted = try #require(fits[i][k].steps.last).bits
+        #expect(abs(bits - predicted) < 1e-6 * bits, "\(kind.name), rate point \(k): \(bits), predicted \(predicted)")
+      }
+    }
+  }
 }

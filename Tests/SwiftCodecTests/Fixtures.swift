@@ -34,6 +34,13 @@ enum Fixtures {
     do throws(ModelError) { return try Model(tinyBytes) } catch { fatalError(error.description) }
   }()
 
+  /// A small one with a hyperprior: two slices, modulated layers, a latent with fractional bits.
+  static let tinyHyper: Model = {
+    do throws(ModelError) { return try Model((try? bytes("models/tiny-hyper.scm")) ?? []) } catch {
+      fatalError(error.description)
+    }
+  }()
+
   static let embedded: Model = {
     do throws(ModelError) { return try Model.embedded() } catch { fatalError(error.description) }
   }()

@@ -18,7 +18,7 @@ import Testing
     var segmentRows = 64
 
     var file: String {
-      let name = model.split(separator: "/").last!.split(separator: ".")[0]
+      let name = model.split(separator: "/").last?.split(separator: ".").first ?? "model"
       let position = fraction == 0 ? "\(ratePoint)" : "\(ratePoint)+\(fraction)"
       return "\(picture)-\(name)-\(position)\(segmentRows == 64 ? "" : "-segments").sci"
     }
@@ -31,10 +31,17 @@ import Testing
     all.append(Wanted(picture: "weave", model: tiny, ratePoint: 2, segmentRows: 8))
     all.append(Wanted(picture: "page", model: tiny, ratePoint: 0, segmentRows: 8))
     all.append(Wanted(picture: "gradient", model: tiny, ratePoint: 1, fraction: 9))
-    for (k, fraction) in [(0, 0), (0, 13), (1, 31), (2, 0)] {
-      all.append(Wanted(picture: "blobs", model: "models/tiny-hyper.scm", ratePoint: k, fraction: fraction))
+    let hyper = "models/tiny-hyper.scm"
+    for (k, name) in ["blobs", "scene-grey", "weave"].enumerated() {
+      all.append(Wanted(picture: name, model: hyper, ratePoint: k))
     }
-    all.append(Wanted(picture: "scene-grey", model: "models/tiny-hyper.scm", ratePoint: 1, fraction: 6, segmentRows: 8))
+    all.append(Wanted(picture: "noise-1x1", model: hyper, ratePoint: 1))
+    all.append(Wanted(picture: "gradient-1x70", model: hyper, ratePoint: 0, segmentRows: 8))
+    all.append(Wanted(picture: "page", model: hyper, ratePoint: 2, segmentRows: 8))
+    for (k, fraction) in [(0, 13), (1, 31)] {
+      all.append(Wanted(picture: "blobs", model: hyper, ratePoint: k, fraction: fraction))
+    }
+    all.append(Wanted(picture: "scene-grey", model: hyper, ratePoint: 1, fraction: 6, segmentRows: 8))
     for k in [0, last / 2, last] { all.append(Wanted(picture: "scene", model: "embedded", ratePoint: k)) }
     all.append(Wanted(picture: "scene-grey", model: "embedded", ratePoint: last / 2))
     all.append(Wanted(picture: "scene", model: "embedded", ratePoint: last / 2 - 1, fraction: 20))
@@ -83,7 +90,11 @@ import Testing
   }
 
   static func model(_ name: String) -> Model {
-    name == "embedded" ? Fixtures.embedded : name.contains("hyper") ? RateTests.hyper : Fixtures.tiny
+    switch name {
+    case "embedded": Fixtures.embedded
+    case "models/tiny-hyper.scm": Fixtures.tinyHyper
+    default: Fixtures.tiny
+    }
   }
 
   static func encode(_ wanted: Wanted) throws -> [UInt8] {

@@ -89,28 +89,66 @@ import Testing
     }
   }
 
-  /// As NetworkTests.equalsTheSimulator: y, z, and what a decoder gives in the end.
+  /// Every step of Fixtures/models/tiny-hyper.txt, which Training/integer.py makes from FORMAT.md alone.
   @Test func equalsTheSimulator() throws {
-    let model = RateTests.hyper
+    let model = Fixtures.tinyHyper
     let picture = Fixtures.formulaPicture(width: 37, height: 29)
-    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: nil)
-    var prepared = PreparedModel(model)
     let lines = try Fixtures.lines("models/tiny-hyper.txt")
-    #expect(lines.contains { $0[0].contains("+") })
+    #expect(lines.count == model.ratePoints.count + 1)
     for line in lines {
-      let position = try NetworkTests.position(line[0])
+      let k = try NetworkTests.position(line[0])
+      #expect(hexadecimal32(Fixtures.hash(picture)) == line[6])
       for cpu in CPU.available {
-        var settings = EncoderSettings(position: position)
-        settings.execution.cpu = cpu
-        let y = prepared.program(.analysis, at: position, cpu: cpu)
-          .analyse(picture, layout, channels: model.latentChannels(at: position), settings.execution)
-        #expect(NetworkTests.hash(y) == line[7], "position \(line[0]), \(cpu.name): y")
-        let z = prepared.hyperLatent(of: y, at: position, settings.execution)
-        #expect(z.map { NetworkTests.hash($0) } == line[8], "position \(line[0]), \(cpu.name): z")
-        let decoded = try #require(try encode(picture, model: model, settings: settings).reconstruction)
+        var execution = Execution()
+        execution.cpu = cpu
+        execution.threads = 2
+        var prepared = PreparedModel(model)
+        let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
+        let channels = model.latentChannels(at: k)
+        #expect([channels, layout.height, layout.width].map(String.init) == Array(line[1...3]))
+        let latent = prepared.program(.analysis, at: k, cpu: cpu)
+          .analyse(picture, layout, channels: channels, execution)
+        let values = UnsafeBufferPointer(start: latent.segments[0].base, count: latent.segments[0].count)
+        #expect([values.min(), values.max()].map { String($0 ?? 0) } == Array(line[4...5]))
+        let places = layout.width * layout.height
+        let y = Self.hash(latent.segments[0].base, places: places, channels)
+        let prediction = prepared.hyperLatent(of: latent, at: k, execution)
+        let coder = prepared.segmentCodec(.static, at: k, cpu: cpu)
+        let hyperLatent = try #require(prediction)
+        let codec = try #require(coder)
+        let z = hyperLatent.segments[0].base
+        let hyperPlaces = hyperLatent.layout.width * hyperLatent.layout.height
+        let (prior, symbols) = codec.quantise(segment: 0, latent, hyperLatent: z, execution)
+        let found = [
+          y, Self.hash(z, places: hyperPlaces, hyperLatent.channels),
+          Self.hash(symbols.base, places: places, channels), Self.hash(prior.scales.base, places: places, channels),
+          Self.hash(latent.segments[0].base, places: places, channels),
+        ]
+        #expect(found == Array(line[7...11]), "position \(line[0]), \(cpu.name): y, z, v, scales, decoded latent")
+        var rows = ByteWriter()
+        prepared.program(.synthesis, at: k, cpu: cpu).run(
+          width: layout.paddedWidth, height: layout.paddedHeight, Execution(),
+          source: { _, y, row in latent.read(row: y, row) },
+          sink: { _, row in for i in 0..<(3 * layout.paddedWidth) { rows.i16(row[i]) } })
+        #expect(hexadecimal32(crc32c(rows.bytes, in: 0..<rows.bytes.count)) == line[12], "the synthesis")
+
+        var settings = EncoderSettings(position: k)
+        settings.execution = execution
+        let encoded = try encode(picture, model: model, settings: settings)
+        let decoded = try decode(encoded.bytes, model: model, execution: execution)
         #expect(hexadecimal32(Fixtures.hash(decoded)) == line[13], "position \(line[0]), \(cpu.name): the picture")
+        #expect(encoded.reconstruction == decoded)
       }
     }
+  }
+
+  /// CRC-32C of planes as int16 [row][column][channel].
+  private static func hash<T: FixedWidthInteger>(
+    _ planes: UnsafePointer<T>, places: Int, _ channels: Int
+  ) -> String {
+    var bytes = ByteWriter()
+    for p in 0..<places { for c in 0..<channels { bytes.i16(Int16(planes[c * places + p])) } }
+    return hexadecimal32(crc32c(bytes.bytes, in: 0..<bytes.bytes.count))
   }
 
   @Test(arguments: 0..<10) func severalSegments(_ number: Int) throws {

@@ -59,10 +59,28 @@ final class SegmentCodec {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
     let values = latent.segments[segment].base
-    guard let hyper, let hyperLatent else { return coder.encode(width: width, height: height, values: values) }
+    guard let hyperLatent else { return coder.encode(width: width, height: height, values: values) }
+    let (prior, symbols) = quantise(segment: segment, latent, hyperLatent: hyperLatent, execution)
     let encoder = PayloadEncoder()
+    prior.encodeHyperLatent(encoder)
+    let contexts = coder.contexts(width: width, height: height, values: symbols.base)
+    let active = coder.encodeActivity(encoder, contexts)
+    coder.encode(
+      encoder, 0..<coder.table.channelCount, contexts, active: active, scales: UnsafePointer(prior.scales.base))
+    return (encoder.finish(), encoder.codeLength)
+  }
+
+  /// With a hyperprior: the decoder's means and scales of a segment, and the nearest symbols, [channels][height][width].
+  /// The segment is replaced by what they decode to; of that, the same symbols are the nearest again.
+  func quantise(
+    segment: Int, _ latent: Latent, hyperLatent: UnsafePointer<Int16>, _ execution: Execution
+  ) -> (prior: SegmentPrior, symbols: AlignedBuffer<Int16>) {
+    guard let hyper else { preconditionFailure("the model has no hyperprior") }
+    let width = latent.layout.width
+    let height = latent.layout.rows(segment: segment).count
+    let values = latent.segments[segment].base
     let prior = SegmentPrior(hyper, width: width, height: height)
-    prior.encodeHyperLatent(encoder, hyperLatent)
+    prior.setHyperLatent(hyperLatent)
     prior.synthesiseFeatures(execution)
     let symbols = AlignedBuffer<Int16>(count: latent.channels * width * height, zero: 0)
     for (slice, channels) in prior.sliceRanges.enumerated() {
@@ -72,11 +90,7 @@ final class SegmentCodec {
       sc_quantise(values + range, prior.means.base + range, symbols.base + range, count, Int32(hyper.q))
       sc_dequantise(symbols.base + range, prior.means.base + range, values + range, count, Int32(hyper.q))
     }
-    let contexts = coder.contexts(width: width, height: height, values: symbols.base)
-    let active = coder.encodeActivity(encoder, contexts)
-    coder.encode(
-      encoder, 0..<coder.table.channelCount, contexts, active: active, scales: UnsafePointer(prior.scales.base))
-    return (encoder.finish(), encoder.codeLength)
+    return (prior, symbols)
   }
 }
 
@@ -120,8 +134,12 @@ final class SegmentPrior {
     return hyper.coder.decode(&decoder, 0..<hyper.coder.table.channelCount, contexts, active: active)
   }
 
-  func encodeHyperLatent(_ encoder: PayloadEncoder, _ values: UnsafePointer<Int16>) {
+  /// [channels][height][width] of the hyper-latent.
+  func setHyperLatent(_ values: UnsafePointer<Int16>) {
     hyperLatent.base.update(from: values, count: hyperLatent.count)
+  }
+
+  func encodeHyperLatent(_ encoder: PayloadEncoder) {
     let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base)
     let active = hyper.coder.encodeActivity(encoder, contexts)
     hyper.coder.encode(encoder, 0..<hyper.coder.table.channelCount, contexts, active: active)

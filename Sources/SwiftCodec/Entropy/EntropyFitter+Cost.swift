@@ -6,6 +6,11 @@
     /// Ideal code length of this corpus under an entropy model fitted to another one.
     public func bits(_ model: FittedEntropy) -> Double {
       let table = model.table
+      var hyperBits = 0.0
+      if let hyper, let hyperTable = model.hyperTable {
+        hyperBits = hyper.bits(
+          FittedEntropy(kind: model.kind, steps: [], magnitude: model.magnitude, table: hyperTable))
+      }
       let residuals = forEachChannel { c in Residuals(self, c, table.channels[c].mean) }
       let magnitudes = forEachChannel { c -> [UInt8] in
         var out = [UInt8](repeating: 0, count: grid.count + 1)
@@ -43,6 +48,9 @@
           let plane = s.channel == ContextSource.previousActive ? previous[c] : magnitudes[s.channel]
           for k in 0..<9 { add(s.weights[k], plane, grid.around[k]) }
         }
+        if contexts.scaleWeight > 0, !corpus.scales.isEmpty {
+          for i in 0..<grid.count { sums[i] += contexts.scaleWeight * Int(corpus.scales[c][i]) }
+        }
         var levels = [Int](repeating: 0, count: 1024)
         for bound in contexts.bounds { for s in bound..<1024 { levels[s] += 1 } }
         let phases = 1 << residuals[c].phaseBits
@@ -65,7 +73,7 @@
         sum += (Double(corpus.pictures) - active) * (15 - binaryLogarithm(Double(32768 - table.active[c])))
         return sum
       }
-      return bits.reduce(0, +)
+      return bits.reduce(hyperBits, +)
     }
   }
 

@@ -84,7 +84,7 @@
     }
 
     /// Sums of 3×3 neighbourhoods weighted 1 2 1, 2 4 2, 1 2 1.
-    private func blur(_ plane: [UInt8]) -> [UInt16] {
+    func blur(_ plane: [UInt8]) -> [UInt16] {
       var out = [UInt16](repeating: 0, count: grid.count + 1)
       for k in 0..<9 {
         let weight = UInt16((k % 3 == 1 ? 2 : 1) * (k / 3 == 1 ? 2 : 1))

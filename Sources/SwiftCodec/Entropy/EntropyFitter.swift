@@ -11,18 +11,36 @@
   /// An entropy model of one rate point, fitted to a corpus.
   public struct FittedEntropy: Sendable {
     public let kind: EntropyKind
-    public let steps: [FittingStep]
+    public internal(set) var steps: [FittingStep]
     let magnitude: MagnitudeRule
+    /// Of the hyper-latent; nil without one.
+    var hyperTable: EntropyTable?
     let table: EntropyTable
 
     /// Bytes that it takes of a model file.
-    public var size: Int { EntropyModel(kind: kind, magnitude: magnitude, tables: [table]).serialised().count }
+    public var size: Int {
+      EntropyModel(kind: kind, magnitude: magnitude, hyperTables: hyperTable.map { [$0] } ?? [], tables: [table])
+        .serialised().count
+    }
+  }
+
+  extension FittedEntropy {
+    /// What a model file has; nil if it has no such entropy model.
+    public init?(_ kind: EntropyKind, of model: Model, ratePoint: Int) {
+      guard let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
+      self.init(
+        kind: kind, steps: [], magnitude: entropy.magnitude,
+        hyperTable: entropy.hyperTables.isEmpty ? nil : entropy.hyperTables[ratePoint],
+        table: entropy.tables[ratePoint])
+    }
   }
 
   /// Fits entropy models of one rate point to a corpus of latents.
   public final class EntropyFitter {
     let corpus: LatentCorpus
     let threads: Int
+    /// Of the hyper-latents; nil without them.
+    let hyper: EntropyFitter?
     let grid: CorpusGrid
     /// Most frequent value of each channel.
     let mode: [Int]
@@ -35,9 +53,16 @@
     /// Lowest and highest coded value of each channel.
     let range: [ClosedRange<Int>]
 
-    public init(_ corpus: LatentCorpus, threads: Int) {
+    public convenience init(_ set: FittingSet, threads: Int) {
+      self.init(set.latents, hyper: set.hyperLatents.map { EntropyFitter($0, threads: threads) }, threads: threads)
+    }
+
+    public convenience init(_ corpus: LatentCorpus, threads: Int) { self.init(corpus, hyper: nil, threads: threads) }
+
+    private init(_ corpus: LatentCorpus, hyper: EntropyFitter?, threads: Int) {
       precondition(corpus.pictures > 0)
       self.corpus = corpus
+      self.hyper = hyper
       self.threads = threads
       let grid = CorpusGrid(corpus.sizes)
       self.grid = grid
@@ -87,11 +112,13 @@
 
     var channels: Int { corpus.channels }
 
+    /// With a hyperprior, static or rich.
     public func fit(_ kind: EntropyKind) -> FittedEntropy {
+      if let hyper { return fitDifferences(kind, hyper) }
       switch kind {
-      case .static: fitStatic()
-      case .paper: fitPaper()
-      case .rich: fitRich()
+      case .static: return fitStatic()
+      case .paper: return fitPaper()
+      case .rich: return fitRich()
       }
     }
 
@@ -211,7 +238,10 @@
     var models: [EntropyModel] = []
     for ofKind in fits {
       guard let first = ofKind.first else { continue }
-      models.append(EntropyModel(kind: first.kind, magnitude: first.magnitude, tables: ofKind.map { $0.table }))
+      models.append(
+        EntropyModel(
+          kind: first.kind, magnitude: first.magnitude, hyperTables: ofKind.compactMap { $0.hyperTable },
+          tables: ofKind.map { $0.table }))
     }
     let out = try ModelFileParser.replacing(models, in: bytes)
     _ = try Model(out)

@@ -71,9 +71,10 @@
     /// The counts, smoothed by `strength` observations of the parent's frequencies.
     ///
     /// Values rarer than half a slot of 2^15 at either end are left to the escape.
-    init(_ histogram: Histogram, parent: CDF?, strength: Double) {
+    /// So do `escapes` values outside of the histogram.
+    init(_ histogram: Histogram, parent: CDF?, strength: Double, escapes: Double = 0) {
       var q = histogram.counts
-      var outside = 0.05
+      var outside = 0.05 + escapes
       let total = histogram.total + (parent == nil ? 0 : strength) + outside
       if let parent {
         for (i, f) in parent.frequencies.enumerated() {

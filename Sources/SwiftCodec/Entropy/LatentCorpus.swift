@@ -10,10 +10,15 @@
     /// Width and height of each picture's latent.
     private(set) var sizes: [(width: Int, height: Int)] = []
     private(set) var values: [[Int16]]
+    /// The scales that a hyperprior gives, as `values`; empty without one.
+    private(set) var scales: [[UInt8]]
 
-    public init(channels: Int) {
+    public init(channels: Int) { self.init(channels: channels, hasScales: false) }
+
+    init(channels: Int, hasScales: Bool) {
       self.channels = channels
       values = [[Int16]](repeating: [0], count: channels)
+      scales = [[UInt8]](repeating: [0], count: hasScales ? channels : 0)
     }
 
     /// Samples of one channel.
@@ -30,6 +35,33 @@
         values[c].append(0)
       }
     }
+
+    /// The same with scales: of a corpus that has them.
+    mutating func append(
+      _ latent: UnsafePointer<Int16>, scales new: UnsafePointer<UInt8>, width: Int, height: Int
+    ) {
+      append(latent, width: width, height: height)
+      let size = width * height
+      for c in scales.indices {
+        scales[c].removeLast()
+        scales[c].append(contentsOf: UnsafeBufferPointer(start: new + c * size, count: size))
+        scales[c].append(0)
+      }
+    }
+  }
+
+  /// What is coded of many pictures at one rate point, with a hyperprior or without.
+  public struct FittingSet: Sendable {
+    /// The latents; with a hyperprior their differences from the means, and each segment as a picture.
+    public internal(set) var latents: LatentCorpus
+    /// nil without a hyperprior.
+    public internal(set) var hyperLatents: LatentCorpus?
+
+    public init(model: Model, ratePoint: Int) {
+      let hasScales = model.hyperprior != nil
+      latents = LatentCorpus(channels: model.latentChannels(ratePoint: ratePoint), hasScales: hasScales)
+      hyperLatents = hasScales ? LatentCorpus(channels: model.hyperChannels) : nil
+    }
   }
 
   /// Computes latents with the integer network, as the encoder does. One thread at a time may use it.
@@ -37,6 +69,36 @@
     private var prepared: PreparedModel
 
     public init(model: Model) { prepared = PreparedModel(model) }
+
+    /// Adds what is coded of a picture to a set of the same model and rate point.
+    ///
+    /// It does not depend on the entropy model: contexts change what a sample costs, not its value.
+    public func add(
+      _ picture: Picture, ratePoint: Int, to set: inout FittingSet, execution: Execution = Execution()
+    ) {
+      let model = prepared.model
+      guard set.hyperLatents != nil else {
+        add(picture, ratePoint: ratePoint, to: &set.latents, execution: execution)
+        return
+      }
+      // A hyperprior's networks see segments, here of the encoder's default height.
+      let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
+      let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
+        .analyse(picture, layout, channels: set.latents.channels, execution)
+      guard let kind = model.preferredEntropyKind,
+        let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: execution.cpu),
+        let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
+      else { preconditionFailure("a model with a hyperprior and an entropy model") }
+      for i in 0..<layout.segmentCount {
+        let (prior, symbols) = codec.quantise(
+          segment: i, latent, hyperLatent: hyperLatent.segments[i].base, execution)
+        set.latents.append(
+          symbols.base, scales: prior.scales.base, width: layout.width, height: layout.rows(segment: i).count)
+        set.hyperLatents?.append(
+          hyperLatent.segments[i].base, width: hyperLatent.layout.width,
+          height: hyperLatent.layout.rows(segment: i).count)
+      }
+    }
 
     /// Adds the latent of a picture to a corpus of `model.latentChannels(ratePoint:)` channels.
     public func add(

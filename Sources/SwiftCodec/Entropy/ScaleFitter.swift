@@ -129,29 +129,6 @@
 
     // MARK: Weights
 
-    /// Derivative of the code length by b and its expected square, of the residual's magnitude r.
-    private func derivatives(_ r: Float, _ b: Float) -> (g: Float, h: Float) {
-      // With a = 1 / b: P(0) = 1 − q₂ where q₂ = exp(−a / 2), and P(|r| = n) = q₂ · exp(−a (n − 1)) (1 − exp(−a)).
-      let a = 1 / b
-      let half = fastExp(-a / 2)
-      let q = half * half
-      let zero = -0.5 * half / max(1 - half, 1e-9)
-      let geometric = q / max(1 - q, 1e-9)
-      let da = r < 0.5 ? zero : r - 0.5 - geometric
-      let fisher = half * (0.25 + geometric / max(1 - q, 1e-9)) + (1 - half) * zero * zero
-      let a2 = a * a
-      return (-da * a2, max(fisher, 1e-9) * a2 * a2)
-    }
-
-    private func fastExp(_ x: Float) -> Float {
-      // 2^(x log2 e): the fraction by a polynomial.
-      let t = max(x * 1.4426950408889634, -100)
-      let i = t.rounded(.down)
-      let f = t - i
-      let p = 1 + f * (0.69314718 + f * (0.24022651 + f * (0.05550411 + f * (0.009618129 + f * 0.0013333558))))
-      return p * Float(bitPattern: UInt32(Int32(i) + 127) << 23)
-    }
-
     private func optimise(steps: Int) {
       let n = samples.count
       let b = AlignedBuffer<Float>(count: n, zero: 0)
@@ -181,37 +158,6 @@
           }
         }
       }
-    }
-
-    private func addProduct(_ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ w: Float, _ n: Int) {
-      for j in 0..<n { out[j] += w * x[j] }
-    }
-
-    /// Σ h x e and Σ h x².
-    private func weightedProducts(
-      _ x: UnsafePointer<Float>, _ e: UnsafePointer<Float>, _ h: UnsafePointer<Float>, _ n: Int
-    ) -> (Float, Float) {
-      var s0 = SIMD8<Float>.zero
-      var s1 = s0
-      let px = UnsafeRawPointer(x)
-      let pe = UnsafeRawPointer(e)
-      let ph = UnsafeRawPointer(h)
-      var i = 0
-      while i + 8 <= n {
-        let v = px.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
-        let t = v * ph.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
-        s0 += t * pe.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
-        s1 += t * v
-        i += 8
-      }
-      var num = s0.sum()
-      var den = s1.sum()
-      while i < n {
-        num += h[i] * x[i] * e[i]
-        den += h[i] * x[i] * x[i]
-        i += 1
-      }
-      return (num, den)
     }
 
     /// The earlier channels whose blurred magnitudes would help most, by the score test.
@@ -394,6 +340,63 @@
       }
       return cells
     }
+  }
+
+  // MARK: - The Laplace distribution
+
+  /// Derivative of the code length by b and its expected square, of the residual's magnitude r.
+  func derivatives(_ r: Float, _ b: Float) -> (g: Float, h: Float) {
+    // With a = 1 / b: P(0) = 1 − q₂ where q₂ = exp(−a / 2), and P(|r| = n) = q₂ · exp(−a (n − 1)) (1 − exp(−a)).
+    let a = 1 / b
+    let half = fastExp(-a / 2)
+    let q = half * half
+    let zero = -0.5 * half / max(1 - half, 1e-9)
+    let geometric = q / max(1 - q, 1e-9)
+    let da = r < 0.5 ? zero : r - 0.5 - geometric
+    let fisher = half * (0.25 + geometric / max(1 - q, 1e-9)) + (1 - half) * zero * zero
+    let a2 = a * a
+    return (-da * a2, max(fisher, 1e-9) * a2 * a2)
+  }
+
+  func fastExp(_ x: Float) -> Float {
+    // 2^(x log2 e): the fraction by a polynomial.
+    let t = max(x * 1.4426950408889634, -100)
+    let i = t.rounded(.down)
+    let f = t - i
+    let p = 1 + f * (0.69314718 + f * (0.24022651 + f * (0.05550411 + f * (0.009618129 + f * 0.0013333558))))
+    return p * Float(bitPattern: UInt32(Int32(i) + 127) << 23)
+  }
+
+  /// out += w x
+  func addProduct(_ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ w: Float, _ n: Int) {
+    for j in 0..<n { out[j] += w * x[j] }
+  }
+
+  /// Σ h x e and Σ h x².
+  func weightedProducts(
+    _ x: UnsafePointer<Float>, _ e: UnsafePointer<Float>, _ h: UnsafePointer<Float>, _ n: Int
+  ) -> (Float, Float) {
+    var s0 = SIMD8<Float>.zero
+    var s1 = s0
+    let px = UnsafeRawPointer(x)
+    let pe = UnsafeRawPointer(e)
+    let ph = UnsafeRawPointer(h)
+    var i = 0
+    while i + 8 <= n {
+      let v = px.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
+      let t = v * ph.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
+      s0 += t * pe.loadUnaligned(fromByteOffset: 4 * i, as: SIMD8<Float>.self)
+      s1 += t * v
+      i += 8
+    }
+    var num = s0.sum()
+    var den = s1.sum()
+    while i < n {
+      num += h[i] * x[i] * e[i]
+      den += h[i] * x[i] * x[i]
+      i += 1
+    }
+    return (num, den)
   }
 
 #endif
