@@ -12,7 +12,7 @@ for source in Sources/CCodecKernels/*.c; do
     -c "$source" -o "$build/objects/$(basename "$source" .c).o"
 done
 # shellcheck disable=SC2046
-"${swift}c" -parse-as-library -O -g -sanitize=fuzzer,address -use-ld=lld -module-name SwiftCodecFuzz \
+"${swift}c" -parse-as-library -O -g -sanitize=fuzzer,address -use-ld=lld -module-name SwiftCodec \
   -I Sources/CCodecKernels/include $(find Sources/SwiftCodec -name '*.swift') scripts/fuzz.swift "$build"/objects/*.o \
   -o "$build/fuzz"
 for file in Fixtures/golden/*-tiny-*.sci; do

@@ -18,7 +18,7 @@ import Testing
     var segmentRows = 64
 
     var file: String {
-      let name = model.split(separator: "/").last!.split(separator: ".")[0]
+      let name = model.split(separator: "/").last?.split(separator: ".").first ?? "model"
       let position = fraction == 0 ? "\(ratePoint)" : "\(ratePoint)+\(fraction)"
       return "\(picture)-\(name)-\(position)\(segmentRows == 64 ? "" : "-segments").sci"
     }
@@ -30,6 +30,7 @@ import Testing
     var all = Fixtures.pictureNames.enumerated().map { i, name in Wanted(picture: name, model: tiny, ratePoint: i % 3) }
     all.append(Wanted(picture: "weave", model: tiny, ratePoint: 2, segmentRows: 8))
     all.append(Wanted(picture: "page", model: tiny, ratePoint: 0, segmentRows: 8))
+    all.append(Wanted(picture: "gradient", model: tiny, ratePoint: 1, fraction: 9))
     let hyper = "models/tiny-hyper.scm"
     for (k, name) in ["blobs", "scene-grey", "weave"].enumerated() {
       all.append(Wanted(picture: name, model: hyper, ratePoint: k))
@@ -37,7 +38,6 @@ import Testing
     all.append(Wanted(picture: "noise-1x1", model: hyper, ratePoint: 1))
     all.append(Wanted(picture: "gradient-1x70", model: hyper, ratePoint: 0, segmentRows: 8))
     all.append(Wanted(picture: "page", model: hyper, ratePoint: 2, segmentRows: 8))
-    all.append(Wanted(picture: "gradient", model: tiny, ratePoint: 1, fraction: 9))
     for (k, fraction) in [(0, 13), (1, 31)] {
       all.append(Wanted(picture: "blobs", model: hyper, ratePoint: k, fraction: fraction))
     }

@@ -7,8 +7,6 @@ import Testing
 
 /// Positions between rate points, and files of a given size or quality.
 @Suite struct RateTests {
-  static let hyper = Fixtures.tinyHyper
-
   static func settings(_ index: Int) -> EncoderSettings { EncoderSettings(position: RatePosition(index: index)) }
 
   @Test func positionsAndQualities() {
@@ -27,9 +25,9 @@ import Testing
     #expect(model.position(quality: -3).index == 0 && model.position(quality: 1000).index == 64)
     #expect(model.lambda(at: RatePosition(ratePoint: 1)) == Double(model.ratePoints[1].lambda))
     // Without width classes the tables are those of the nearer rate point.
-    #expect(Self.hyper.tablePoint(RatePosition(index: 32 + 15)) == 1)
-    #expect(Self.hyper.tablePoint(RatePosition(index: 32 + 16)) == 2)
-    #expect(Self.hyper.widthPoint(RatePosition(index: 32 + 1)) == 2)
+    #expect(Fixtures.tinyHyper.tablePoint(RatePosition(index: 32 + 15)) == 1)
+    #expect(Fixtures.tinyHyper.tablePoint(RatePosition(index: 32 + 16)) == 2)
+    #expect(Fixtures.tinyHyper.widthPoint(RatePosition(index: 32 + 1)) == 2)
   }
 
   /// Halving the exponent five times, against powers.
@@ -59,7 +57,7 @@ import Testing
   /// Encodes at a position with every variant of the kernels, several numbers of threads and stripes: the same bytes and
   /// pixels.
   @Test(arguments: ["tiny", "hyper", "embedded"]) func positionsRoundTrip(_ name: String) throws {
-    let model = name == "tiny" ? Fixtures.tiny : name == "hyper" ? Self.hyper : Fixtures.embedded
+    let model = name == "tiny" ? Fixtures.tiny : name == "hyper" ? Fixtures.tinyHyper : Fixtures.embedded
     var random = SplitMix(NetworkTests.seed)
     let last = model.positions.upperBound.index
     let all = name == "embedded" ? [1, 40, last - 1] : [1, 2, 7, 15, 16, 17, 31, 33, 40, last - 16, last - 1]
@@ -144,7 +142,7 @@ import Testing
   }
 
   @Test func preparedPositionsAreBounded() throws {
-    var prepared = PreparedModel(Self.hyper)
+    var prepared = PreparedModel(Fixtures.tinyHyper)
     let position = RatePosition(index: 5)
     let program = prepared.program(.synthesis, at: position, cpu: .best)
     for index in [0, 7, 32, 8, 9] {
