@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "sc_rdoq.h"
 
-#include <string.h>
+#include <math.h>
 
 #include "sc_entropy.h"
 
@@ -151,8 +151,8 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
     const sc_rate_channel *c = r->channels + i;
     for (int32_t p = 0; p < n && c->means; p++)
       c->means[p] = 1 << (c->mean_shift - 1);
-    if (c->sums)
-      memset(c->sums, 0, (size_t)n * sizeof *c->sums);
+    for (int32_t p = 0; p < n && c->sums; p++)
+      c->sums[p] = c->scales ? c->scale_weight * c->scales[p] : 0;
   }
   for (int32_t i = 0; i < r->channel_count; i++) {
     const sc_rate_channel *c = r->channels + i;
@@ -286,4 +286,80 @@ double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t 
   if (commit)
     changed->values[place] = (int16_t)value;
   return bits;
+}
+
+void sc_rate_set_scales(const sc_rate *r, int32_t channel, const uint8_t *scales) {
+  const sc_rate_channel *c = r->channels + channel;
+  for (int32_t p = 0; p < r->places; p++) {
+    c->sums[p] += c->scale_weight * (scales[p] - c->scales[p]);
+    c->scales[p] = scales[p];
+  }
+}
+
+// The change of a value that saves most, more than `saved`; the value itself if there is none.
+static int32_t best_change(const sc_rate *r, int32_t channel, int32_t p, const sc_requantiser *how,
+                           double *saved) {
+  const sc_rate_channel *c = r->channels + channel;
+  const double one = 1 << how->q;
+  const double g = how->gradient[p * how->stride], h = how->curvature[p * how->stride];
+  const int32_t mean = how->means[p], old = c->values[p];
+  const int32_t base = mean - how->reference[p], sum = SUM(c, p), offset = MEAN(c, p);
+  double ideal = ((h > 0 ? -g / h : 0) - base) / one;
+  ideal = ideal < -32000 ? -32000 : ideal > 32000 ? 32000 : ideal;
+  const int32_t below = (int32_t)floor(ideal);
+  // What it is, the integers around the best real value, and the next one on the side of zero.
+  const int32_t candidates[4] = {old, below, below + 1, ideal > 0 ? below - 1 : below + 2};
+  double cost[4], own[4], least = 0;
+  for (int i = 0; i < 4; i++) {
+    const double d = candidates[i] * one + base;
+    own[i] = sample_bits(r, c, candidates[i], sum, offset);
+    cost[i] = how->weight * d * (2 * g + h * d) + own[i];
+    if (i == 0 || cost[i] < least)
+      least = cost[i];
+  }
+  int32_t best = old;
+  for (int i = 1; i < 4; i++) {
+    const int32_t v = candidates[i], y = v * (1 << how->q) + mean;
+    if (v == old || cost[i] > least + 2 || v < -32768 || v > 32767 || y < -32768 || y > 32767)
+      continue;
+    double gain = cost[0] - cost[i];
+    if (how->looks_ahead && gain > *saved - 2)
+      gain += own[i] - own[0] - sc_rate_change(r, channel, p, v, 0);
+    if (gain > *saved) {
+      *saved = gain;
+      best = v;
+    }
+  }
+  return best;
+}
+
+int32_t sc_rate_requantise(const sc_rate *r, int32_t channel, const sc_requantiser *how) {
+  const sc_rate_channel *c = r->channels + channel;
+  int32_t changes = 0;
+  for (int32_t p = 0; p < r->places; p++) {
+    double saved = how->threshold[p];
+    const int32_t v = best_change(r, channel, p, how, &saved);
+    if (v != c->values[p]) {
+      sc_rate_change(r, channel, p, v, 1);
+      changes++;
+    }
+    const int32_t y = v * (1 << how->q) + how->means[p];
+    how->decoded[p] = (int16_t)(y < -32768 ? -32768 : y > 32767 ? 32767 : y);
+  }
+  return changes;
+}
+
+void sc_rate_propose(const sc_rate *r, int32_t channel, const sc_requantiser *how, float *gains,
+                     int16_t *to) {
+  for (int32_t p = 0; p < r->places; p++) {
+    double saved = -1e9;
+    to[p] = (int16_t)best_change(r, channel, p, how, &saved);
+    gains[p] = (float)saved;
+  }
+}
+
+void sc_rate_place_bits(const sc_rate *r, int32_t channel, double *bits) {
+  const sc_rate_channel *c = r->channels + channel;
+  for (int32_t p = 0; p < r->places; p++)
+    bits[p] += sample_bits(r, c, c->values[p], SUM(c, p), MEAN(c, p));
 }

@@ -53,9 +53,41 @@ import Testing
     }
   }
 
+  /// A model with a hyperprior, with contexts beside its scales.
+  static func fittedHyper() throws -> Model {
+    let analyser = LatentAnalyser(model: Fixtures.tinyHyper)
+    let fits = try Fixtures.tinyHyper.ratePoints.indices.map { k in
+      var set = FittingSet(model: Fixtures.tinyHyper, ratePoint: k)
+      for name in ["scene", "weave"] { analyser.add(try Fixtures.picture(name), ratePoint: k, to: &set) }
+      return EntropyFitter(set, threads: 2).fit(.rich)
+    }
+    return try Model(modelFile(Fixtures.bytes("models/tiny-hyper.scm"), replacingEntropyBy: [fits]))
+  }
+
+  @Test func costNeverRisesWithAHyperprior() throws {
+    let fitted = try Self.fittedHyper()
+    var random = SplitMix(17)
+    for (width, height, channels) in [(1, 1, 3), (1, 70, 1), (37, 29, 3), (64, 48, 3), (90, 170, 1)] {
+      let picture =
+        channels == 3 && width > 1
+        ? Fixtures.formulaPicture(width: width, height: height)
+        : Fixtures.randomPicture(width, height, channels, &random)
+      for k in fitted.ratePoints.indices {
+        try Self.check(picture, Fixtures.tinyHyper, k, .fast)
+        try Self.check(picture, fitted, k, .fast)
+        if height < 100 { try Self.check(picture, fitted, k, .full) }
+      }
+    }
+    // A picture of the kind that the networks are for gains.
+    let picture = try Fixtures.picture("scene")
+    let report = try #require(try Self.encoded(picture, fitted, 1, .fast).rdoq)
+    #expect(report.finalCost < 0.97 * report.initialCost)
+    #expect(report.changedValues > 0)
+  }
+
   @Test func threadsAndBandsGiveTheSameBytes() throws {
     let picture = Fixtures.formulaPicture(width: 83, height: 301)
-    for (model, k) in [(Fixtures.embedded, 1), (Fixtures.tiny, 2)] {
+    for (model, k) in [(Fixtures.embedded, 1), (Fixtures.tiny, 2), (Fixtures.tinyHyper, 1)] {
       let one = try Self.encoded(picture, model, k, .fast, segmentRows: 8)
       for threads in [2, 3] {
         let several = try Self.encoded(picture, model, k, .fast, threads: threads, segmentRows: 8)
@@ -129,6 +161,10 @@ import Testing
     // Every operation, borders of both kinds; and the network that it is for.
     for k in Fixtures.tiny.ratePoints.indices {
       #expect(Self.gradientCorrelation(Fixtures.tiny, picture, k, step: 1) > 0.9)
+    }
+    // Modulated layers and a latent with fractional bits.
+    for k in Fixtures.tinyHyper.ratePoints.indices {
+      #expect(Self.gradientCorrelation(Fixtures.tinyHyper, picture, k, step: 16) > 0.9)
     }
     for k in [0, 3] { #expect(Self.gradientCorrelation(Fixtures.embedded, picture, k, step: 1) > 0.8) }
   }

@@ -64,6 +64,8 @@ typedef struct sc_rate_channel {
   int32_t link_count, mean_link_count;
   int32_t low, high, shift, mean_shift, phase_bits;
   int32_t weight[6], mean_weight[6]; ///< left, left of that, top left, top, top right, top of top
+  uint8_t *scales;                   ///< [places] of the hyperprior, part of the sums; NULL without one
+  int32_t scale_weight;
 } sc_rate_channel;
 
 /// A segment and its entropy model. A place is row * width + column.
@@ -91,6 +93,30 @@ double sc_rate_channel_bits(const sc_rate *rate, int32_t channel);
 double sc_rate_own_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value);
 /// What the bits of all samples change by if it becomes `value`. Sets it, with all that follows, if `commit`.
 double sc_rate_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value, int commit);
+
+/// Other scales of a channel that has sums: `scales` is [places].
+void sc_rate_set_scales(const sc_rate *rate, int32_t channel, const uint8_t *scales);
+
+/// How a channel's values are chosen anew. A move d of a decoded value costs weight · (2 gradient d + curvature d²).
+typedef struct sc_requantiser {
+  const int16_t *means;              ///< [places]
+  int16_t *decoded;                  ///< [places], written: value · 2^q + mean
+  const int16_t *reference;          ///< [places], what moves are counted from
+  const float *gradient, *curvature; ///< of place p at [p * stride]; curvature >= 0
+  ptrdiff_t stride;
+  float weight;
+  int32_t q;
+  int32_t looks_ahead;    ///< whether bits of other samples count, whose contexts see the value
+  const float *threshold; ///< [places], what a change must save, in bits
+} sc_requantiser;
+
+/// Gives every value of an active channel the one nearby that costs least, in the order of rows; returns how many changed.
+int32_t sc_rate_requantise(const sc_rate *rate, int32_t channel, const sc_requantiser *how);
+/// Says what the best change of every value would save and to what: both [places]. Thresholds do not matter.
+void sc_rate_propose(const sc_rate *rate, int32_t channel, const sc_requantiser *how, float *gains,
+                     int16_t *to);
+/// Adds the bits of every sample of a channel to its place.
+void sc_rate_place_bits(const sc_rate *rate, int32_t channel, double *bits);
 
 #ifdef __cplusplus
 }

@@ -21,7 +21,7 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .position: SC_ERROR_RATE_POINT
-    case .entropyModel, .rdoqWithHyperprior: SC_ERROR_ENTROPY
+    case .entropyModel: SC_ERROR_ENTROPY
     case .lambda: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
     }

@@ -6,8 +6,6 @@ public enum EncodeError: Error, Equatable {
   case position(RatePosition, count: Int)
   /// The model has no such entropy model, or none at all.
   case entropyModel(EntropyKind?)
-  /// Rate-distortion optimised quantisation does not know hyperpriors yet.
-  case rdoqWithHyperprior
   /// The trade-off is a finite number > 0.
   case lambda(Double)
   /// No position reaches the target: the nearest that the model comes to it, in the target's unit.
@@ -19,7 +17,6 @@ public enum EncodeError: Error, Equatable {
       "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
-    case .rdoqWithHyperprior: "no rate-distortion optimised quantisation for a model with a hyperprior"
     case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
     case .target(.bytes(let bytes), let nearest): "no file of at most \(bytes) bytes: the smallest has \(Int(nearest))"
     case .target(.bitsPerPixel(let bits), let nearest):
@@ -84,20 +81,20 @@ public final class Encoder {
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
       let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
-    if settings.rdoq != .off, model.hyperprior != nil { throw .rdoqWithHyperprior }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
     let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
-    let report = settings.rdoq == .off ? nil : optimise(latent, picture, kind, settings)
+    let hyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
+    let report = settings.rdoq == .off ? nil : optimise(latent, hyperLatent, codec, picture, kind, settings)
 
     let header = BitstreamHeader(
       modelID: model.shortID, position: position, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
       height: picture.height,
       segments: layout.segmentCount == 1 ? nil : .init(rows: segmentRows, count: layout.segmentCount))
     let (bytes, bits) = serialise(
-      latent, prepared.hyperLatent(of: latent, at: position, execution), header, codec, execution)
+      latent, hyperLatent, header, codec, execution)
     guard settings.measuresDistortion else {
       return Encoded(
         bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
@@ -117,7 +114,8 @@ public final class Encoder {
   }
 
   private func optimise(
-    _ latent: Latent, _ picture: Picture, _ kind: EntropyKind, _ settings: EncoderSettings
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ picture: Picture, _ kind: EntropyKind,
+    _ settings: EncoderSettings
   ) -> RDOQReport? {
     let position = settings.position
     let cpu = settings.execution.cpu
@@ -128,8 +126,14 @@ public final class Encoder {
         model, synthesis, at: position, entropy.tables[model.tablePoint(position)], entropy.magnitude)
       search = (program, kind, position, cpu)
     }
+    let lambda = settings.lambda ?? model.lambda(at: position)
+    if let hyperLatent {
+      return search!.program.optimise(
+        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda, settings.rdoq.priorEffort,
+        settings.execution, progress: settings.progress)
+    }
     return search!.program.optimise(
-      latent, of: picture, lambda: settings.lambda ?? model.lambda(at: position),
+      latent, of: picture, lambda: lambda,
       settings.rdoq.effort(
         macPerPixel: model.decoderMACPerPixel(at: position),
         hasContexts: entropy.tables[model.tablePoint(position)].channels.contains { $0.cdf.count > 1 }),

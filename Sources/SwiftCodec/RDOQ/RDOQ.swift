@@ -68,6 +68,17 @@ extension RDOQ {
   }
 }
 
+extension RDOQ {
+  /// With a hyperprior.
+  var priorEffort: PriorEffort {
+    switch self {
+    case .off: PriorEffort(gradientPasses: 0, exactPasses: 0)
+    case .fast: PriorEffort(gradientPasses: 22, exactPasses: 0, probes: 1, countsContexts: false)
+    case .full: PriorEffort(gradientPasses: 60, exactPasses: 400)
+    }
+  }
+}
+
 /// What RDOQ prepares once per position and entropy model.
 struct RDOQProgram {
   let adjoint: AdjointProgram
@@ -96,5 +107,18 @@ struct RDOQProgram {
       for i in old.indices where segment.base[i] != old[i] { changed += 1 }
     }
     return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: changed)
+  }
+
+  /// With a hyperprior: changes the latent in place to what the decoder gets.
+  func optimise(
+    _ latent: Latent, hyperLatent: Latent, _ codec: SegmentCodec, of picture: Picture, lambda: Double,
+    _ effort: PriorEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?
+  ) -> RDOQReport {
+    let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
+    let optimiser = PriorOptimiser(
+      meter, tables, codec, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels), effort,
+      execution, progress: progress)
+    optimiser.run()
+    return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: optimiser.changedValues)
   }
 }

@@ -16,6 +16,11 @@ final class RateTables {
 
   init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
     self.table = table
+    // Levels that follow from the hyperprior's scales alone, as in the coder: every magnitude is 0.
+    var magnitude = magnitude
+    if case .none = magnitude, table.channels.contains(where: { $0.levels > 1 }) {
+      magnitude = .table([UInt8](repeating: 0, count: 64))
+    }
     self.magnitude = magnitude
     // −log2(f / 2^15) of every frequency is needed often.
     let bits = AlignedBuffer<Double>(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: 0)
@@ -120,6 +125,7 @@ final class SegmentRate {
   private let means: AlignedBuffer<Int32>?
   private let changes: AlignedBuffer<Int32>?
   private let touched: AlignedBuffer<UInt8>?
+  private let scales: AlignedBuffer<UInt8>?
   private let list: AlignedBuffer<Int32>
   private let channels: AlignedBuffer<sc_rate_channel>
   private var links = AlignedBuffer<sc_rate_link>(count: 0, zero: sc_rate_link())
@@ -152,6 +158,8 @@ final class SegmentRate {
     means = hasMeans ? AlignedBuffer(count: count * places, zero: 0) : nil
     changes = hasContexts ? AlignedBuffer(count: 2 * count * places, zero: 0) : nil
     touched = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
+    let hasScales = tables.table.channels.contains { $0.scaleWeight > 0 }
+    scales = hasScales ? AlignedBuffer(count: count * places, zero: 0) : nil
     list = AlignedBuffer(count: hasContexts ? count * places : 0, zero: 0)
     channels = AlignedBuffer(count: count, zero: sc_rate_channel())
     active = [Bool](repeating: false, count: count)
@@ -185,6 +193,10 @@ final class SegmentRate {
         channel.level_of = UnsafePointer(levels.base)
         channel.sums = sums.base + c * places
         channel.shift = Int32(contexts.shift)
+        if let scales {
+          channel.scales = scales.base + c * places
+          channel.scale_weight = Int32(contexts.scaleWeight)
+        }
         withUnsafeMutableBytes(of: &channel.weight) { raw in
           let weight = raw.assumingMemoryBound(to: Int32.self)
           for i in 0..<6 { weight[i] = Int32(contexts.weights[i]) }
@@ -206,6 +218,11 @@ final class SegmentRate {
 
   /// Starts anew from the values.
   func refresh() {
+    count()
+    fill()
+  }
+
+  private func count() {
     for c in 0..<channelCount {
       let mode = Int16(tables.table.mode[c])
       var count = 0
@@ -213,7 +230,51 @@ final class SegmentRate {
       moved[c] = count
       active[c] = count > 0
     }
-    fill()
+  }
+
+  /// Takes the scales of some channels, of [channels][height][width].
+  func setScales(_ new: UnsafePointer<UInt8>, _ some: Range<Int>) {
+    for c in some where channels.base[c].sums != nil && channels.base[c].scales != nil {
+      sc_rate_set_scales(&rate, Int32(c), new + c * size)
+    }
+  }
+
+  /// Chooses the values of a channel anew; how many changed. `recount` must follow before anything else is asked.
+  func requantise(_ c: Int, _ how: sc_requantiser) -> Int {
+    var how = how
+    guard active[c] else {
+      sc_dequantise(values + c * size, how.means, how.decoded, size, how.q)
+      return 0
+    }
+    return Int(sc_rate_requantise(&rate, Int32(c), &how))
+  }
+
+  /// What the best change of every value of a channel would save, and to what: both [height][width]. Nothing is saved by
+  /// those of a channel that is not active.
+  func propose(
+    _ c: Int, _ how: sc_requantiser, _ gains: UnsafeMutablePointer<Float>, _ to: UnsafeMutablePointer<Int16>
+  ) {
+    var how = how
+    if active[c] {
+      sc_rate_propose(&rate, Int32(c), &how, gains, to)
+    } else {
+      gains.update(repeating: -1e9, count: size)
+      to.update(from: values + c * size, count: size)
+    }
+  }
+
+  /// Bits of all samples at each place.
+  func placeBits() -> [Double] {
+    var bits = [Double](repeating: 0, count: size)
+    for c in 0..<channelCount where active[c] { sc_rate_place_bits(&rate, Int32(c), &bits) }
+    return bits
+  }
+
+  /// Sees which channels are no longer active.
+  func recount() {
+    let before = active
+    count()
+    if active != before { fill() }
   }
 
   private func fill() {
