@@ -130,13 +130,13 @@ import Testing
 
   @Test func searchesBetweenRatePoints() throws {
     let picture = try Fixtures.picture("blobs")
-    for index in [40, 41] {
+    for (model, index) in [(Fixtures.embedded, 40), (Fixtures.embedded, 41), (Fixtures.tinyHyper, 21)] {
       var settings = Self.settings(index)
       settings.rdoq = .fast
-      let encoded = try encode(picture, model: Fixtures.embedded, settings: settings)
+      let encoded = try encode(picture, model: model, settings: settings)
       let report = try #require(encoded.rdoq)
-      #expect(report.finalCost < report.initialCost && report.lambda == Fixtures.embedded.lambda(at: settings.position))
-      let same = try decode(encoded.bytes, model: Fixtures.embedded) == encoded.reconstruction
+      #expect(report.finalCost < report.initialCost && report.lambda == model.lambda(at: settings.position))
+      let same = try decode(encoded.bytes, model: model) == encoded.reconstruction
       #expect(same)
     }
   }
