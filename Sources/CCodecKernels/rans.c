@@ -347,6 +347,12 @@ typedef int32_t i32x8 __attribute__((vector_size(32)));
 
 #define LINES 8
 #define SHUFFLE __builtin_shufflevector
+#if defined(__x86_64__)
+// Makes the compiler insert an element at once. Otherwise it keeps all eight in memory until the last is known.
+#define IN_REGISTER(vector) __asm__("" : "+x"(vector))
+#else
+#define IN_REGISTER(vector)
+#endif
 
 static INLINE int32_t at_most(int32_t x, int32_t last) { return x < last ? x : last; }
 
@@ -684,9 +690,19 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
 #define SYMBOL(l)                                                                                            \
   (encode ? encode_symbol(c, &p, CDF(l), l % SC_RANS_LANES, (int16_t)residual[l])                            \
           : decode_symbol(c, &p, CDF(l), l % SC_RANS_LANES))
-      const uint32_t s0 = SYMBOL(0), s1 = SYMBOL(1), s2 = SYMBOL(2), s3 = SYMBOL(3);
-      const uint32_t s4 = SYMBOL(4), s5 = SYMBOL(5), s6 = SYMBOL(6), s7 = SYMBOL(7);
-      const u16x8 a = (u16x8)(u32x4){s0, s1, s2, s3}, b = (u16x8)(u32x4){s4, s5, s6, s7};
+      u32x4 lo = {0}, hi = {0};
+#define INSERT(vector, l)                                                                                    \
+  (vector)[(l) % 4] = SYMBOL(l);                                                                             \
+  IN_REGISTER(vector)
+      INSERT(lo, 0);
+      INSERT(lo, 1);
+      INSERT(lo, 2);
+      INSERT(lo, 3);
+      INSERT(hi, 4);
+      INSERT(hi, 5);
+      INSERT(hi, 6);
+      INSERT(hi, 7);
+      const u16x8 a = (u16x8)lo, b = (u16x8)hi;
       if (!encode)
         residual = SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
       u16x8 magnitude = SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
@@ -699,7 +715,6 @@ static INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_
         advance(&m, all_m, magnitude, t, period);
       if (mean)
         advance(&v, all_v, value, t, period);
-      // At most eight samples with escapes, 8 * 4 words, are read between two checks: inside of the slack.
       if (!encode && __builtin_expect(c->d.next > c->d.count, 0))
         return -1;
     }
@@ -743,7 +758,8 @@ size_t sc_plane_scratch(int32_t width, int32_t height) {
   return 4 * LINES * sc_walk_of(width, height).line * sizeof(uint16_t);
 }
 
-_Static_assert(LINES *SC_RANS_SYMBOLS_PER_VALUE * 2 + 2 <= SC_RANS_SLACK, "reads between two checks");
+// A word is read before it is known whether it is needed, and an invalid escape moves one word past the end.
+_Static_assert(2 * (LINES * SC_RANS_SYMBOLS_PER_VALUE + 2) <= SC_RANS_SLACK, "reads between two checks");
 
 static INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode) {
   if (!p->level_of)
