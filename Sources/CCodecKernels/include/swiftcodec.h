@@ -177,6 +177,14 @@ const char *sc_decoder_message(const sc_decoder *decoder);
 
 typedef struct sc_encoder sc_encoder;
 
+/// Rate-distortion optimised quantisation: the encoder searches for a smaller file or a better picture. The decoder does
+/// not know of it, and the result does not depend on the machine.
+typedef enum sc_rdoq {
+  SC_RDOQ_OFF = 0,
+  SC_RDOQ_FAST = 1, ///< some tens of decodings
+  SC_RDOQ_FULL = 2  ///< some hundreds
+} sc_rdoq;
+
 /// 0 in every field but the first means the default.
 typedef struct sc_encoder_settings {
   size_t struct_size;      ///< sizeof(sc_encoder_settings)
@@ -185,10 +193,15 @@ typedef struct sc_encoder_settings {
   uint32_t threads;        ///< at most 64; 0: one for every processor that the process may use
   uint32_t
       segment_rows; ///< rows of the latent that are coded independently: a multiple of 8 up to 2040; 0: 64
+  sc_rdoq rdoq;
+  uint32_t reserved; ///< 0
+  double
+      lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1]; 0: the
+              ///< rate point's
 } sc_encoder_settings;
 
 #define SC_ENCODER_SETTINGS                                                                                  \
-  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0 }
+  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, SC_RDOQ_OFF, 0, 0 }
 
 /// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
 sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings, sc_encoder **out);

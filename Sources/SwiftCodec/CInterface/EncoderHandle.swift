@@ -30,6 +30,16 @@ final class EncoderHandle {
       throw CallFailure(
         SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
     }
+    guard let rdoq = RDOQ(new.rdoq) else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "rdoq \(new.rdoq.rawValue) is unknown")
+    }
+    guard new.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
+    guard new.lambda >= 0, new.lambda.isFinite else {
+      let error = EncodeError.lambda(new.lambda)
+      throw CallFailure(error.status, error.description)
+    }
+    settings.rdoq = rdoq
+    settings.lambda = new.lambda > 0 ? new.lambda : nil
     settings.ratePoint = Int(new.rate_point)
     settings.entropy = kind
     settings.measuresDistortion = false
@@ -54,6 +64,17 @@ final class EncoderHandle {
         .bytes
     } catch {
       throw CallFailure(error.status, error.description)
+    }
+  }
+}
+
+extension RDOQ {
+  fileprivate init?(_ value: sc_rdoq) {
+    switch value {
+    case SC_RDOQ_OFF: self = .off
+    case SC_RDOQ_FAST: self = .fast
+    case SC_RDOQ_FULL: self = .full
+    default: return nil
     }
   }
 }
