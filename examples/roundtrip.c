@@ -92,6 +92,8 @@ int main(int argc, char **argv) {
     size_t size = 0;
     sc_header header = SC_HEADER;
     settings.rate_point = k;
+    // The lowest rate point as good as the encoder can quickly make it.
+    settings.rdoq = k == 0 ? SC_RDOQ_FAST : SC_RDOQ_OFF;
     if ((status = sc_encoder_configure(encoder, &settings)) != SC_OK ||
         (status = sc_encode(encoder, samples, &layout, &bytes, &size)) != SC_OK) {
       fail("encode", status, sc_encoder_message(encoder));

@@ -288,6 +288,47 @@ import Testing
     sc_encoder_destroy(encoder)
   }
 
+  /// The search through the C interface gives what it gives in Swift.
+  @Test func searches() throws {
+    let model = try Self.makeModel(Fixtures.bytes("models/tiny-hyper.scm"))
+    defer { sc_model_destroy(model) }
+    let picture = Fixtures.formulaPicture(width: 64, height: 48)
+    var layout = Self.layout(picture)
+    var settings = Self.encoderSettings
+    settings.rate_point = 1
+    var encoder: OpaquePointer?
+    #expect(sc_encoder_create(model, &settings, &encoder) == SC_OK)
+    defer { sc_encoder_destroy(encoder) }
+    for (rdoq, expected) in [(SC_RDOQ_OFF, RDOQ.off), (SC_RDOQ_FAST, .fast), (SC_RDOQ_FULL, .full)] {
+      for lambda in [0, 0.002] {
+        settings.rdoq = rdoq
+        settings.lambda = lambda
+        #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
+        var bytes: UnsafeMutablePointer<UInt8>?
+        var size = 0
+        #expect(sc_encode(encoder, picture.samples, &layout, &bytes, &size) == SC_OK)
+        var swift = EncoderSettings(ratePoint: 1)
+        swift.rdoq = expected
+        swift.lambda = lambda > 0 ? lambda : nil
+        let same =
+          try encode(picture, model: Fixtures.tinyHyper, settings: swift).bytes
+          == Array(UnsafeBufferPointer(start: bytes, count: size))
+        #expect(same, "\(expected.name), lambda \(lambda)")
+        sc_free(bytes)
+      }
+    }
+    settings.rdoq = sc_rdoq(3)
+    #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_ARGUMENT)
+    settings.rdoq = SC_RDOQ_FAST
+    for lambda in [-1, Double.infinity, .nan] {
+      settings.lambda = lambda
+      #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_ARGUMENT)
+    }
+    settings.lambda = 0
+    settings.reserved = 1
+    #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_ARGUMENT)
+  }
+
   /// A later version's larger struct is taken if its new fields are zero, an earlier one's smaller without the fields.
   @Test func largerStructs() throws {
     let model = try Self.makeModel()

@@ -192,6 +192,14 @@ typedef enum sc_target {
   SC_TARGET_PSNR = 3            ///< the smallest file with a PSNR of at least target_value dB
 } sc_target;
 
+/// Rate-distortion optimised quantisation: the encoder searches for a smaller file or a better picture. The decoder does
+/// not know of it, and the result does not depend on the machine.
+typedef enum sc_rdoq {
+  SC_RDOQ_OFF = 0,
+  SC_RDOQ_FAST = 1, ///< some tens of decodings
+  SC_RDOQ_FULL = 2  ///< some hundreds
+} sc_rdoq;
+
 /// 0 in every field but the first means the default.
 typedef struct sc_encoder_settings {
   size_t struct_size;      ///< sizeof(sc_encoder_settings)
@@ -203,10 +211,15 @@ typedef struct sc_encoder_settings {
   uint32_t rate_fraction; ///< 0...31: how many 32nds to go from rate_point towards the next
   sc_target target;       ///< if not SC_TARGET_NONE, rate_point and rate_fraction are searched for
   double target_value;    ///< >= 0
+  sc_rdoq rdoq;
+  uint32_t reserved; ///< 0
+  double
+      lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1]; 0: the
+              ///< position's
 } sc_encoder_settings;
 
 #define SC_ENCODER_SETTINGS                                                                                  \
-  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0 }
+  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0, SC_RDOQ_OFF, 0, 0 }
 
 /// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
 sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings, sc_encoder **out);

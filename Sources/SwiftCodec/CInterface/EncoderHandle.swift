@@ -35,6 +35,16 @@ final class EncoderHandle {
       throw CallFailure(
         SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
     }
+    guard let rdoq = RDOQ(new.rdoq) else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "rdoq \(new.rdoq.rawValue) is unknown")
+    }
+    guard new.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
+    guard new.lambda >= 0, new.lambda.isFinite else {
+      let error = EncodeError.lambda(new.lambda)
+      throw CallFailure(error.status, error.description)
+    }
+    settings.rdoq = rdoq
+    settings.lambda = new.lambda > 0 ? new.lambda : nil
     let target = try EncoderTarget.requested(new.target, new.target_value)
     settings.position = position
     self.target = target
@@ -76,6 +86,17 @@ extension EncoderTarget {
     case SC_TARGET_BITS_PER_PIXEL: return .bitsPerPixel(value)
     case SC_TARGET_PSNR: return .psnr(value)
     default: throw CallFailure(SC_ERROR_ARGUMENT, "target \(target.rawValue) is unknown")
+    }
+  }
+}
+
+extension RDOQ {
+  fileprivate init?(_ value: sc_rdoq) {
+    switch value {
+    case SC_RDOQ_OFF: self = .off
+    case SC_RDOQ_FAST: self = .fast
+    case SC_RDOQ_FULL: self = .full
+    default: return nil
     }
   }
 }

@@ -128,8 +128,9 @@ public final class Encoder {
     let lambda = settings.lambda ?? model.lambda(at: position)
     if let hyperLatent {
       return search!.program.optimise(
-        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda, settings.rdoq.priorEffort,
-        settings.execution, progress: settings.progress)
+        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
+        settings.rdoq.priorEffort(macPerPixel: model.decoderMACPerPixel(ratePoint: k)), settings.execution,
+        progress: settings.progress)
     }
     return search!.program.optimise(
       latent, of: picture, lambda: lambda,

@@ -71,12 +71,14 @@ extension RDOQ {
 }
 
 extension RDOQ {
-  /// With a hyperprior.
-  var priorEffort: PriorEffort {
-    switch self {
+  /// With a hyperprior. Heavier networks get fewer passes.
+  func priorEffort(macPerPixel: Double) -> PriorEffort {
+    let share = min(1, 8000 / max(1, macPerPixel))
+    func passes(_ most: Double) -> Int { max(4, Int(most * share)) }
+    return switch self {
     case .off: PriorEffort(gradientPasses: 0, exactPasses: 0)
-    case .fast: PriorEffort(gradientPasses: 22, exactPasses: 0, probes: 1, countsContexts: false)
-    case .full: PriorEffort(gradientPasses: 60, exactPasses: 400)
+    case .fast: PriorEffort(gradientPasses: passes(22), exactPasses: 0, probes: 1, countsContexts: false)
+    case .full: PriorEffort(gradientPasses: passes(60), exactPasses: passes(600))
     }
   }
 }
