@@ -129,7 +129,7 @@ public final class Encoder {
     if let hyperLatent {
       return search!.program.optimise(
         latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
-        settings.rdoq.priorEffort(macPerPixel: model.decoderMACPerPixel(ratePoint: k)), settings.execution,
+        settings.rdoq.priorEffort(macPerPixel: model.decoderMACPerPixel(at: position)), settings.execution,
         progress: settings.progress)
     }
     return search!.program.optimise(
