@@ -141,7 +141,7 @@ export: tool
 
 # The paper's second table on a folder of pictures: make table2 PICTURES=…
 table2: tool
-	scripts/table2.sh $(TOOL) "$(PICTURES)" $(OUT)/table2
+	scripts/table2.sh $(TOOL) "$(PICTURES)" $(OUT)/table2 Fixtures/models/base.scm
 
 clean:
 	rm -rf .build .build-* demo

@@ -15,7 +15,7 @@ from integer import ANALYSIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, LEAKY, RELU, REPL
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / 'Fixtures/models'
-BASE = ROOT / 'Sources/CCodecKernels/models/base.scm'
+BASE = ROOT / 'Fixtures/models/base.scm'
 LAMBDAS = [0.002, 0.01, 0.05]
 HIDDEN, LATENT = 0, 1
 CLASSES = [[4, 8, 8], [8, 8, 12]]

@@ -4,7 +4,7 @@
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
 static const uint8_t model[] = {
-#embed "models/base.scm"
+#embed "models/flagship.scm"
 };
 
 const uint8_t *sc_default_model(void) { return model; }

@@ -41,6 +41,13 @@ enum Fixtures {
     }
   }()
 
+  /// The paper's network.
+  static let base: Model = {
+    do throws(ModelError) { return try Model((try? bytes("models/base.scm")) ?? []) } catch {
+      fatalError(error.description)
+    }
+  }()
+
   static let embedded: Model = {
     do throws(ModelError) { return try Model.embedded() } catch { fatalError(error.description) }
   }()

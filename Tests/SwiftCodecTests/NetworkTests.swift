@@ -121,7 +121,7 @@ import Testing
 
   /// Fixtures/models/*.txt are made by Training/integer.py, which was written from FORMAT.md alone.
   @Test(arguments: ["tiny", "base"]) func equalsTheSimulator(_ name: String) throws {
-    let model = name == "tiny" ? Fixtures.tiny : Fixtures.embedded
+    let model = name == "tiny" ? Fixtures.tiny : Fixtures.base
     let picture =
       name == "tiny" ? Fixtures.formulaPicture(width: 37, height: 29) : Fixtures.formulaPicture(width: 64, height: 48)
     for line in try Fixtures.lines("models/\(name).txt") {

@@ -48,8 +48,8 @@ import Testing
         for rdoq in [RDOQ.fast, .full] { try Self.check(picture, Fixtures.tiny, k, rdoq) }
       }
       if width > 37 { continue }
-      for k in Fixtures.embedded.ratePoints.indices { try Self.check(picture, Fixtures.embedded, k, .fast) }
-      if width == 37 { try Self.check(picture, Fixtures.embedded, 2, .full) }
+      for k in Fixtures.base.ratePoints.indices { try Self.check(picture, Fixtures.base, k, .fast) }
+      if width == 37 { try Self.check(picture, Fixtures.base, 2, .full) }
     }
   }
 
@@ -87,7 +87,7 @@ import Testing
 
   @Test func threadsAndBandsGiveTheSameBytes() throws {
     let picture = Fixtures.formulaPicture(width: 83, height: 301)
-    for (model, k) in [(Fixtures.embedded, 1), (Fixtures.tiny, 2), (Fixtures.tinyHyper, 1)] {
+    for (model, k) in [(Fixtures.base, 1), (Fixtures.tiny, 2), (Fixtures.tinyHyper, 1)] {
       let one = try Self.encoded(picture, model, k, .fast, segmentRows: 8)
       for threads in [2, 3] {
         let several = try Self.encoded(picture, model, k, .fast, threads: threads, segmentRows: 8)
@@ -98,7 +98,7 @@ import Testing
 
   @Test func lambdaIsATradeOff() throws {
     let picture = Fixtures.formulaPicture(width: 80, height: 64)
-    let encoder = Encoder(model: Fixtures.embedded)
+    let encoder = Encoder(model: Fixtures.base)
     var settings = EncoderSettings(ratePoint: 3)
     settings.rdoq = .fast
     var bits: [Double] = []
@@ -166,7 +166,7 @@ import Testing
     for k in Fixtures.tinyHyper.ratePoints.indices {
       #expect(Self.gradientCorrelation(Fixtures.tinyHyper, picture, k, step: 16) > 0.9)
     }
-    for k in [0, 3] { #expect(Self.gradientCorrelation(Fixtures.embedded, picture, k, step: 1) > 0.8) }
+    for k in [0, 3] { #expect(Self.gradientCorrelation(Fixtures.base, picture, k, step: 1) > 0.8) }
   }
 
   @Test func rateIsThatOfTheCoder() {

@@ -56,11 +56,16 @@ import Testing
 
   /// Encodes at a position with every variant of the kernels, several numbers of threads and stripes: the same bytes and
   /// pixels.
-  @Test(arguments: ["tiny", "hyper", "embedded"]) func positionsRoundTrip(_ name: String) throws {
-    let model = name == "tiny" ? Fixtures.tiny : name == "hyper" ? Fixtures.tinyHyper : Fixtures.embedded
+  @Test(arguments: ["tiny", "hyper", "base", "embedded"]) func positionsRoundTrip(_ name: String) throws {
+    let model =
+      name == "tiny"
+      ? Fixtures.tiny
+      : name == "hyper" ? Fixtures.tinyHyper : name == "base" ? Fixtures.base : Fixtures.embedded
     var random = SplitMix(NetworkTests.seed)
     let last = model.positions.upperBound.index
-    let all = name == "embedded" ? [1, 40, last - 1] : [1, 2, 7, 15, 16, 17, 31, 33, 40, last - 16, last - 1]
+    let all =
+      name == "embedded" || name == "base"
+      ? [1, 40, last - 1] : [1, 2, 7, 15, 16, 17, 31, 33, 40, last - 16, last - 1]
     let encoder = Encoder(model: model)
     let decoder = Decoder(model: model)
     encoder.segmentRows = 8
@@ -68,7 +73,7 @@ import Testing
       let picture = Fixtures.randomPicture(random.int(20...60), random.int(40...90), random.pick([1, 3]), &random)
       let expected = try encoder.encode(picture, Self.settings(index))
       #expect(try BitstreamHeader(parsing: expected.bytes).position.index == index)
-      for cpu in name == "embedded" ? [CPU.best] : CPU.available {
+      for cpu in name == "embedded" || name == "base" ? [CPU.best] : CPU.available {
         for threads in [1, 3] {
           var settings = Self.settings(index)
           settings.execution.cpu = cpu
@@ -115,13 +120,14 @@ import Testing
     }
   }
 
-  @Test func rateGrowsWithThePosition() throws {
+  @Test(arguments: ["base", "embedded"]) func rateGrowsWithThePosition(_ name: String) throws {
     let picture = try Fixtures.picture("weave")
-    let encoder = Encoder(model: Fixtures.embedded)
+    let model = name == "base" ? Fixtures.base : Fixtures.embedded
+    let encoder = Encoder(model: model)
     var settings = Self.settings(0)
     settings.measuresDistortion = false
     var sizes: [Int] = []
-    for index in stride(from: 0, through: Fixtures.embedded.positions.upperBound.index, by: 4) {
+    for index in stride(from: 0, through: model.positions.upperBound.index, by: 4) {
       settings.position = RatePosition(index: index)
       sizes.append(try encoder.encode(picture, settings).bytes.count)
     }
@@ -130,7 +136,7 @@ import Testing
 
   @Test func searchesBetweenRatePoints() throws {
     let picture = try Fixtures.picture("blobs")
-    for (model, index) in [(Fixtures.embedded, 40), (Fixtures.embedded, 41), (Fixtures.tinyHyper, 21)] {
+    for (model, index) in [(Fixtures.base, 40), (Fixtures.base, 41), (Fixtures.tinyHyper, 21)] {
       var settings = Self.settings(index)
       settings.rdoq = .fast
       let encoded = try encode(picture, model: model, settings: settings)
@@ -215,8 +221,8 @@ import Testing
 
   @Test func targetsAreReached() throws {
     let picture = try Fixtures.picture("blobs")
-    let encoder = Encoder(model: Fixtures.embedded)
-    let last = Fixtures.embedded.positions.upperBound.index
+    let encoder = Encoder(model: Fixtures.base)
+    let last = Fixtures.base.positions.upperBound.index
     var settings = EncoderSettings(ratePoint: 0)
     let worst = try encoder.encode(picture, settings)
     let smallest = worst.bytes.count
