@@ -16,11 +16,15 @@ import Testing
     let ratePoint: Int
     var fraction = 0
     var segmentRows = 64
+    var entropy: EntropyKind?
+    var rdoq = RDOQ.off
 
     var file: String {
       let name = model.split(separator: "/").last?.split(separator: ".").first ?? "model"
       let position = fraction == 0 ? "\(ratePoint)" : "\(ratePoint)+\(fraction)"
-      return "\(picture)-\(name)-\(position)\(segmentRows == 64 ? "" : "-segments").sci"
+      let coding = entropy.map { "-\($0.name)" } ?? ""
+      let search = rdoq == .off ? "" : "-\(rdoq.name)"
+      return "\(picture)-\(name)-\(position)\(coding)\(search)\(segmentRows == 64 ? "" : "-segments").sci"
     }
   }
 
@@ -41,6 +45,13 @@ import Testing
       all.append(Wanted(picture: "blobs", model: hyper, ratePoint: k, fraction: fraction))
     }
     all.append(Wanted(picture: "scene-grey", model: hyper, ratePoint: 1, fraction: 6, segmentRows: 8))
+    for kind in [EntropyKind.static, .paper, .rich] {
+      all.append(Wanted(picture: "blobs", model: "models/base.scm", ratePoint: 2, entropy: kind))
+      if kind != .paper { all.append(Wanted(picture: "blobs", model: "embedded", ratePoint: 3, entropy: kind)) }
+    }
+    for (model, rdoq) in [("models/base.scm", RDOQ.fast), ("models/base.scm", .full), ("embedded", .fast)] {
+      all.append(Wanted(picture: "blobs", model: model, ratePoint: 1, rdoq: rdoq))
+    }
     for (model, last) in [
       ("models/base.scm", Fixtures.base.ratePoints.count - 1), ("embedded", Fixtures.embedded.ratePoints.count - 1),
     ] {
@@ -107,6 +118,8 @@ import Testing
     var settings = EncoderSettings(position: RatePosition(ratePoint: wanted.ratePoint, fraction: wanted.fraction))
     settings.measuresDistortion = false
     settings.execution.threads = 2
+    settings.entropy = wanted.entropy
+    settings.rdoq = wanted.rdoq
     return try encoder.encode(Fixtures.picture(wanted.picture), settings).bytes
   }
 
