@@ -87,7 +87,9 @@ class TrainingTest(unittest.TestCase):
                 model, picture = integer.read_model(path), self.pictures[2][:120, :150]
                 out, bits = evaluate.code(net, picture, point)
                 out16, bits16, _ = integer.code(model, picture, point)
-                self.assertAlmostEqual(evaluate.psnr(out16, picture), evaluate.psnr(out, picture), delta=0.1)
+                gain = evaluate.psnr(out16, picture) - evaluate.psnr(out, picture)
+                self.assertGreater(gain, -0.05)
+                self.assertLess(gain, 0.1)      # after 48 steps rounding may happen to help
                 self.assertAlmostEqual(bits16 / bits, 1, delta=0.03)
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1

@@ -77,4 +77,42 @@
     }
   }
 
+  /// The sums that choose levels, as the coder forms them.
+  extension EntropyFitter {
+    /// Adds weighted magnitudes at the coded samples of channel `c`: `weights` are those of the six causal neighbours and
+    /// of nine around for each source; sources beyond them add nothing.
+    func addMagnitudes(
+      _ weights: [UInt8], of c: Int, _ sources: [Int], _ magnitudes: [[UInt8]], to sums: inout [UInt16]
+    ) {
+      for (k, weight) in weights.enumerated() where weight > 0 {
+        let plane = k < 6 ? magnitudes[c] : magnitudes[sources[(k - 6) / 9]]
+        let at = k < 6 ? grid.causal[k] : grid.around[(k - 6) % 9]
+        let w = UInt16(weight)
+        plane.withUnsafeBufferPointer { plane in
+          at.withUnsafeBufferPointer { at in
+            sums.withUnsafeMutableBufferPointer { sums in
+              for r in coded[c] { for i in r { sums[i] &+= w &* UInt16(plane[Int(at[i])]) } }
+            }
+          }
+        }
+      }
+    }
+
+    /// The shift that leaves at most one of 2000 coded samples of channel `c` in the last of the 1024 steps.
+    func levelShift(_ sums: [UInt16], of c: Int) -> Int {
+      var high = [Int](repeating: 0, count: 17)
+      var counted = 0
+      for r in coded[c] {
+        for i in r { high[16 - sums[i].leadingZeroBitCount] += 1 }
+        counted += r.count
+      }
+      var above = 0
+      for bits in stride(from: 16, to: 10, by: -1) {
+        above += high[bits]
+        if above * 2000 > counted { return bits - 10 }
+      }
+      return 0
+    }
+  }
+
 #endif

@@ -311,40 +311,8 @@
       fitter.corpus.scales[c].withUnsafeBufferPointer { scales in
         for i in 0..<grid.count { sums[i] = UInt16(scaleWeight) * UInt16(scales[i]) }
       }
-      func add(_ weight: UInt8, _ plane: [UInt8], _ at: [Int32]) {
-        guard weight > 0 else { return }
-        let w = UInt16(weight)
-        plane.withUnsafeBufferPointer { plane in
-          at.withUnsafeBufferPointer { at in
-            sums.withUnsafeMutableBufferPointer { sums in
-              for r in fitter.coded[c] { for i in r { sums[i] &+= w &* UInt16(plane[Int(at[i])]) } }
-            }
-          }
-        }
-      }
-      for (k, weight) in weights.enumerated() {
-        if k < 6 {
-          add(weight, magnitudes[c], grid.causal[k])
-        } else {
-          add(weight, magnitudes[sources[(k - 6) / 9]], grid.around[(k - 6) % 9])
-        }
-      }
-      // All but one sample in 2000 lie within the 1024 steps.
-      var high = [Int](repeating: 0, count: 17)
-      var counted = 0
-      for r in fitter.coded[c] {
-        for i in r { high[16 - sums[i].leadingZeroBitCount] += 1 }
-        counted += r.count
-      }
-      var shift = 0
-      var above = 0
-      for bits in stride(from: 16, to: 10, by: -1) {
-        above += high[bits]
-        if above * 2000 > counted {
-          shift = bits - 10
-          break
-        }
-      }
+      fitter.addMagnitudes(weights, of: c, sources, magnitudes, to: &sums)
+      let shift = fitter.levelShift(sums, of: c)
       let bins = LevelCell.bins
       var counts = [Float](repeating: 0, count: 1024 * bins)
       let values = fitter.corpus.values[c]

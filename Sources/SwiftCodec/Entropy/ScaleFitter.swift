@@ -193,7 +193,6 @@
     // MARK: Levels
 
     private func levels(_ marginal: Histogram) -> (fit: ScaleFit, Void) {
-      let grid = fitter.grid
       // Integer weights: as fine as weights of 7 bits and sums of 16 bits allow.
       let weights = theta.dropFirst()
       let largest = weights.max() ?? 0
@@ -201,40 +200,9 @@
       guard largest > 0 else { return (unconditional(marginal), ()) }
       let scale = min(127 / largest, 60000 / (all * Float(settings.largestMagnitude)))
       let integers = weights.map { UInt8(min(127, ($0 * scale).rounded())) }
-      var sums = [UInt16](repeating: 0, count: grid.count)
-      func add(_ weight: UInt8, _ plane: [UInt8], _ at: [Int32]) {
-        guard weight > 0 else { return }
-        let w = UInt16(weight)
-        plane.withUnsafeBufferPointer { plane in
-          at.withUnsafeBufferPointer { at in
-            sums.withUnsafeMutableBufferPointer { sums in
-              for r in fitter.coded[c] { for i in r { sums[i] &+= w &* UInt16(plane[Int(at[i])]) } }
-            }
-          }
-        }
-      }
-      for k in 0..<6 { add(integers[k], magnitudes[c], grid.causal[k]) }
-      for (s, channel) in sources.enumerated() {
-        for k in 0..<9 { add(integers[6 + 9 * s + k], magnitudes[channel], grid.around[k]) }
-      }
-      // The shift leaves one sample in 2000 in the last of the 1024 steps.
-      var high = [Int](repeating: 0, count: 17)
-      var counted = 0
-      for r in fitter.coded[c] {
-        for i in r {
-          high[16 - min(16, sums[i].leadingZeroBitCount)] += 1
-          counted += 1
-        }
-      }
-      var shift = 0
-      var above = 0
-      for bits in stride(from: 16, to: 10, by: -1) {
-        above += high[bits]
-        if above * 2000 > counted {
-          shift = bits - 10
-          break
-        }
-      }
+      var sums = [UInt16](repeating: 0, count: fitter.grid.count)
+      fitter.addMagnitudes(integers, of: c, sources, magnitudes, to: &sums)
+      let shift = fitter.levelShift(sums, of: c)
 
       let phases = 1 << residuals.phaseBits
       let n = residuals.count
