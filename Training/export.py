@@ -42,7 +42,7 @@ def base_graphs(net):
 
 def flagship_graphs(net):
     """Analysis, synthesis, hyper-analysis, hyper-synthesis and slices, whose input h gets its exponent in calibration."""
-    points, m = len(net.lambdas), net.M // net.S
+    points = len(net.lambdas)
     gain, igain = net.gain.exp(), net.igain.exp()
 
     def add_block(g, name, x, block, border=ZERO):
@@ -53,11 +53,13 @@ def flagship_graphs(net):
     a = Graph(ANALYSIS, points)
     x = a.unshuffle('unshuffle', a.input(3, ALL, 8, 0, 0), 8)
     x = a.conv('whiten', x, net.whiten / 510, torch.zeros(net.C))
+    fine = a.conv('e_fine', x, net.e_fine.weight, net.e_fine.bias, stride=2)
     for i, block in enumerate(net.e1):
         x = add_block(a, f'e1.{i}', x, block)
     x = a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2)
     for i, block in enumerate(net.e2):
         x = add_block(a, f'e2.{i}', x, block)
+    x = a.concat('concat', [x, fine])
     a.gain('gain', x, gain, q=Q, bits=15)
 
     s = Graph(SYNTHESIS, points)
@@ -86,12 +88,12 @@ def flagship_graphs(net):
     add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE)
 
     slices, step = [], (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** Q       # a scale is an integer as it stands, whatever the exponent
-    for i, part in enumerate(net.slices):
-        g, c = Graph(SLICE + i, points), slice(i * m, (i + 1) * m)
+    for i, (part, c) in enumerate(zip(net.slices, net.ranges())):
+        g, m = Graph(SLICE + i, points), c.stop - c.start
         x = g.input(net.hb.dw.out_channels, ALL, None, None, 4)
         if i:
-            known = g.input(i * m, ALL, 15, Q, 4)
-            x = g.concat('concat', [x, g.gain('igain', known, igain[:, :i * m])])
+            known = g.input(c.start, ALL, 15, Q, 4)
+            x = g.concat('concat', [x, g.gain('igain', known, igain[:, :c.start])])
         x = g.conv('c1', x, part.c1.weight, part.c1.bias, activation=RELU)
         x = g.depthwise('dw', x, part.dw.weight, part.dw.bias, border=REPLICATE, activation=RELU, rate=(part.act.a, part.act.b))
         g.conv('c2', x, part.c2.weight, part.c2.bias, q=Q, bits=15, rate=(

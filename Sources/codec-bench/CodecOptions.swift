@@ -36,9 +36,13 @@ enum CodecOptions {
     var settings = EncoderSettings(ratePoint: 0)
     settings.entropy = try entropyKind(arguments, of: model)
     settings.execution = try execution(arguments)
-    settings.rdoq = try arguments.choice("rdoq", ["off": .off, "fast": .fast, "full": .full]) ?? .off
+    settings.rdoq = try rdoq(arguments)
     settings.lambda = try arguments.number("lambda", above: 0)
     return settings
+  }
+
+  static func rdoq(_ arguments: Arguments) throws(ToolError) -> RDOQ {
+    try arguments.choice("rdoq", ["off": .off, "fast": .fast, "full": .full]) ?? .off
   }
 
   private static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {

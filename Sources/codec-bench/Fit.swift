@@ -14,6 +14,7 @@ enum FitCommand: Command {
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,paper; all by default, the model's others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
     OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
+    OptionSpec("rdoq", value: "EFFORT", "fit to the latents that this search finds with the model as it is"),
     OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
   ]
   static let notes = """
@@ -45,7 +46,7 @@ enum FitCommand: Command {
       throw .badData(file: folder, "no PNG or PNM files in this folder")
     }
 
-    let analyser = LatentAnalyser(model: model)
+    let analyser = LatentAnalyser(model: model, rdoq: try CodecOptions.rdoq(arguments))
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
     for ratePoint in someRatePoints ?? Array(model.ratePoints.indices) {
       var set = FittingSet(model: model, ratePoint: ratePoint)

@@ -66,8 +66,6 @@ public struct Encoded: Sendable {
 /// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Encoder {
   private var prepared: PreparedModel
-  /// The last one used.
-  private var search: (program: RDOQProgram, kind: EntropyKind, position: RatePosition, cpu: CPU)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
@@ -87,7 +85,9 @@ public final class Encoder {
     let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
     let hyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
-    let report = settings.rdoq == .off ? nil : optimise(latent, hyperLatent, codec, picture, kind, settings)
+    let report = prepared.optimise(
+      latent, hyperLatent, codec, kind, of: picture, at: position, settings.rdoq, lambda: settings.lambda, execution,
+      progress: settings.progress)
 
     let header = BitstreamHeader(
       modelID: model.shortID, position: position, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
@@ -110,35 +110,6 @@ public final class Encoder {
     return Encoded(
       bytes: bytes, position: position, idealBits: bits, reconstruction: decoded, squaredError: error,
       psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count), rdoq: report)
-  }
-
-  private func optimise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ picture: Picture, _ kind: EntropyKind,
-    _ settings: EncoderSettings
-  ) -> RDOQReport? {
-    let position = settings.position
-    let cpu = settings.execution.cpu
-    guard let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
-    if search == nil || search!.kind != kind || search!.position != position || search!.cpu != cpu {
-      let synthesis = prepared.program(.synthesis, at: position, cpu: cpu)
-      let program = RDOQProgram(
-        model, synthesis, at: position, entropy.tables[model.tablePoint(position)], entropy.magnitude)
-      search = (program, kind, position, cpu)
-    }
-    let lambda = settings.lambda ?? model.lambda(at: position)
-    if let hyperLatent {
-      return search!.program.optimise(
-        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
-        settings.rdoq.priorEffort(macPerPixel: model.decoderMACPerPixel(at: position)), settings.execution,
-        progress: settings.progress)
-    }
-    return search!.program.optimise(
-      latent, of: picture, lambda: lambda,
-      settings.rdoq.effort(
-        macPerPixel: model.decoderMACPerPixel(at: position),
-        hasContexts: entropy.tables[model.tablePoint(position)].channels.contains { $0.cdf.count > 1 }),
-      settings.execution,
-      progress: settings.progress)
   }
 
   /// Codes all segments. With a hyperprior, the latent becomes what the decoder gets.

@@ -22,6 +22,8 @@ struct PreparedModel {
   private var coders: [[EntropyCoder?]]
   private var hyperCoders: [[EntropyCoder?]]
   private var cpu = CPU.best
+  /// The last one used.
+  private var search: (program: RDOQProgram, kind: EntropyKind, position: RatePosition)?
 
   init(_ model: Model) {
     self.model = model
@@ -101,6 +103,33 @@ struct PreparedModel {
     let codec = SegmentCodec(coder: coder(&coders[i][table], entropy.tables[table]), hyper: hyper)
     entries[entry(position)].codecs[i] = codec
     return codec
+  }
+
+  /// Searches for a cheaper latent, with the codec of an entropy model of this kind, and changes the latent in place. `lambda`
+  /// is nil for the position's. nil if there is nothing to do.
+  mutating func optimise(
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, of picture: Picture,
+    at position: RatePosition, _ rdoq: RDOQ, lambda: Double?, _ execution: Execution,
+    progress: ((RDOQPass) -> Void)?
+  ) -> RDOQReport? {
+    use(execution.cpu)
+    guard rdoq != .off, let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
+    let table = entropy.tables[model.tablePoint(position)]
+    if search == nil || search!.kind != kind || search!.position != position {
+      let synthesis = program(.synthesis, at: position, cpu: execution.cpu)
+      search = (RDOQProgram(model, synthesis, at: position, table, entropy.magnitude), kind, position)
+    }
+    let lambda = lambda ?? model.lambda(at: position)
+    let macPerPixel = model.decoderMACPerPixel(at: position)
+    if let hyperLatent {
+      return search!.program.optimise(
+        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
+        rdoq.priorEffort(macPerPixel: macPerPixel), execution, progress: progress)
+    }
+    return search!.program.optimise(
+      latent, of: picture, lambda: lambda,
+      rdoq.effort(macPerPixel: macPerPixel, hasContexts: table.channels.contains { $0.cdf.count > 1 }), execution,
+      progress: progress)
   }
 
   mutating func segmentCodec(_ kind: EntropyKind, ratePoint: Int, cpu: CPU) -> SegmentCodec? {

@@ -67,12 +67,16 @@
   /// Computes latents with the integer network, as the encoder does. One thread at a time may use it.
   public final class LatentAnalyser {
     private var prepared: PreparedModel
+    private let rdoq: RDOQ
 
-    public init(model: Model) { prepared = PreparedModel(model) }
+    /// Without RDOQ latents do not depend on the entropy model: contexts change what a sample costs, not its value. With it
+    /// they are those that the encoder finds with the model's preferred one.
+    public init(model: Model, rdoq: RDOQ = .off) {
+      prepared = PreparedModel(model)
+      self.rdoq = rdoq
+    }
 
     /// Adds what is coded of a picture to a set of the same model and rate point.
-    ///
-    /// It does not depend on the entropy model: contexts change what a sample costs, not its value.
     public func add(
       _ picture: Picture, ratePoint: Int, to set: inout FittingSet, execution: Execution = Execution()
     ) {
@@ -89,6 +93,9 @@
         let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: execution.cpu),
         let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
       else { preconditionFailure("a model with a hyperprior and an entropy model") }
+      _ = prepared.optimise(
+        latent, hyperLatent, codec, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil,
+        execution, progress: nil)
       for i in 0..<layout.segmentCount {
         let (prior, symbols) = codec.quantise(
           segment: i, latent, hyperLatent: hyperLatent.segments[i].base, execution)
@@ -109,6 +116,13 @@
       let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 65536)
       let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
         .analyse(picture, layout, channels: corpus.channels, execution)
+      if let kind = model.preferredEntropyKind,
+        let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: execution.cpu)
+      {
+        _ = prepared.optimise(
+          latent, nil, codec, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
+          progress: nil)
+      }
       corpus.append(latent.segments[0].base, width: layout.width, height: layout.height)
     }
   }
