@@ -56,16 +56,11 @@ def flagship_graphs(net):
     fine = a.conv('e_fine', x, net.e_fine.weight, net.e_fine.bias, stride=2)
     for i, block in enumerate(net.e1):
         x = add_block(a, f'e1.{i}', x, block)
-    x = a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2)
-    for i, block in enumerate(net.e2):
-        x = add_block(a, f'e2.{i}', x, block)
-    x = a.concat('concat', [x, fine])
+    x = a.concat('concat', [a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2), fine])
     a.gain('gain', x, gain, q=Q, bits=15)
 
     s = Graph(SYNTHESIS, points)
     x = s.gain('igain', s.input(net.M, ALL, 15, Q, 4), igain)
-    for i, block in enumerate(net.d2):
-        x = add_block(s, f'd2.{i}', x, block)
     x = s.transposed('d_up', x, net.d_up.weight, net.d_up.bias)
     for i, block in enumerate(net.d1):
         x = add_block(s, f'd1.{i}', x, block)

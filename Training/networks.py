@@ -232,8 +232,8 @@ class Flagship(nn.Module):
         blocks = lambda n, c, h: nn.ModuleList(Block(points, c, h) for _ in range(n))
         self.register_buffer('whiten', torch.zeros(C, 192, 1, 1))       # fixed; they fold into their neighbours
         self.register_buffer('colour', torch.zeros(192, 192, 1, 1))
-        self.e1, self.e_dn, self.e_fine, self.e2 = blocks(4, C, 256), nn.Conv2d(C, M - fine, 4, 2, 1), nn.Conv2d(C, fine, 2, 2), blocks(1, M - fine, 256)
-        self.d2, self.d_up, self.d1 = blocks(1, M, 128), nn.ConvTranspose2d(M, D, 2, 2), blocks(3, D, 192)
+        self.e1, self.e_dn, self.e_fine = blocks(4, C, 256), nn.Conv2d(C, M - fine, 4, 2, 1), nn.Conv2d(C, fine, 2, 2)
+        self.d_up, self.d1 = nn.ConvTranspose2d(M, D, 2, 2), blocks(3, D, 192)
         self.d_out = conv(D, 192, 1, gain=0.0)
         self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, M))
         self.igain = nn.Parameter(-steps(self.lambdas)[:, None].repeat(1, M))
@@ -257,16 +257,10 @@ class Flagship(nn.Module):
         fine = self.e_fine(x)
         for b in self.e1:
             x = b(x, r)
-        x = self.e_dn(x)
-        for b in self.e2:
-            x = b(x, r)
-        return torch.cat([x, fine], 1).float() * self.gain[r].exp()[:, :, None, None]
+        return torch.cat([self.e_dn(x), fine], 1).float() * self.gain[r].exp()[:, :, None, None]
 
     def synthesis(self, y, r):
-        x = y * self.igain[r].exp()[:, :, None, None]
-        for b in self.d2:
-            x = b(x, r)
-        x = self.d_up(x)
+        x = self.d_up(y * self.igain[r].exp()[:, :, None, None])
         for b in self.d1:
             x = b(x, r)
         return F.pixel_shuffle(F.conv2d(self.d_out(x), self.colour), 8).float() + 0.5

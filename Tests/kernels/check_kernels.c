@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "sc_kernels.h"
+#include "sc_layout.h"
 
 static uint64_t state;
 static uint32_t next(void) {
@@ -270,6 +271,78 @@ static int check_crc(void) {
   return printf("FAIL crc32c\n"), 0;
 }
 
+// ---- Layouts: one variant, against their formulas ---------------------------------------------------------------
+
+static int32_t clamped(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+static int16_t *random_elements(size_t count) {
+  int16_t *p = allocate(2 * count);
+  for (size_t i = 0; i < count; i++)
+    p[i] = value(next() % 8 ? RANDOM : ALTERNATING, -32768, 32767, i);
+  return p;
+}
+
+#define EXPECT(condition, name)                                                                              \
+  if (!(condition)) {                                                                                        \
+    printf("FAIL %s: channels %d, width %d, plane %zu\n", name, channels, width, plane);                     \
+    good = 0;                                                                                                \
+  }
+
+static int check_layouts(void) {
+  int good = 1;
+  const int32_t channels = between(1, 40), width = between(1, 40);
+  const size_t plane = (size_t)(width + between(0, 9)), c_count = (size_t)channels, w_count = (size_t)width;
+  int16_t *planes = random_elements(c_count * plane), *row = allocate(2 * c_count * w_count),
+          *back = random_elements(c_count * plane);
+  sc_planes_to_row(planes, plane, row, channels, w_count);
+  sc_row_to_planes(row, back, plane, channels, w_count);
+  for (size_t c = 0; c < c_count; c++)
+    for (size_t x = 0; x < w_count; x++) {
+      EXPECT(row[x * c_count + c] == planes[c * plane + x], "planes to row")
+      EXPECT(back[c * plane + x] == planes[c * plane + x], "row to planes")
+    }
+
+  int16_t *parameters = random_elements(2 * c_count * w_count);
+  for (size_t i = 0; i < 2 * c_count * w_count; i += 2)
+    parameters[i] = (int16_t)between(-300, 600);
+  uint8_t *scales = allocate(c_count * plane);
+  sc_row_to_parameters(parameters, back, scales, plane, channels, w_count);
+  for (size_t c = 0; c < c_count; c++)
+    for (size_t x = 0; x < w_count; x++) {
+      const int16_t *p = parameters + 2 * x * c_count;
+      EXPECT(back[c * plane + x] == p[c], "means")
+      EXPECT(scales[c * plane + x] == clamped(p[c_count + c], 0, 255), "scales")
+    }
+
+  const int32_t shift = between(0, 15), bits = between(1, 15), lo = next() % 2 ? 0 : -(1 << bits),
+                hi = (1 << bits) - 1;
+  const size_t step = c_count + (size_t)between(0, 5);
+  int16_t *from = random_elements(step * w_count), *copy = guarded(step * w_count);
+  sc_copy_channels(from, (ptrdiff_t)step, copy, (ptrdiff_t)step, channels, w_count, shift, lo, hi);
+  for (size_t x = 0; x < w_count; x++)
+    for (size_t c = 0; c < step; c++) {
+      const int32_t v = (from[x * step + c] + (shift ? 1 << (shift - 1) : 0)) >> shift;
+      EXPECT(copy[x * step + c] == (c < c_count ? clamped(v, lo, hi) : GUARD), "copied channels")
+    }
+
+  const int32_t factor = 1 << between(1, 3), deep = next() % 2 ? 3 : between(1, 5);
+  const size_t f = (size_t)factor, d = (size_t)deep, square = f * f;
+  int16_t *whole = random_elements(w_count * d * square), *line = allocate(2 * w_count * d * f),
+          *again = allocate(2 * w_count * d * square);
+  for (size_t i = 0; i < f; i++) {
+    sc_pixel_shuffle(whole, line, deep, factor, (int32_t)i, w_count);
+    for (size_t x = 0; x < w_count; x++)
+      for (size_t j = 0; j < f; j++)
+        for (size_t c = 0; c < d; c++)
+          EXPECT(line[(x * f + j) * d + c] == whole[x * d * square + c * square + i * f + j], "pixel shuffle")
+    sc_pixel_unshuffle(line, again, deep, factor, (int32_t)i, w_count);
+  }
+  EXPECT(!memcmp(whole, again, 2 * w_count * d * square), "pixel unshuffle")
+  free(planes), free(row), free(back), free(parameters), free(scales), free(from), free(copy), free(whole);
+  free(line), free(again);
+  return good;
+}
+
 int main(int argc, char **argv) {
   uint64_t seed = sc_clock_ns();
   long cases = 2000;
@@ -285,6 +358,9 @@ int main(int argc, char **argv) {
   printf("seed %llu\n", (unsigned long long)seed);
   const sc_kernels *ref = sc_kernels_get(SC_CPU_SCALAR);
   int good = check_reference(ref) & check_crc(), variants = 0;
+  state = seed | 1;
+  for (long i = 0; good && i < cases; i++)
+    good &= check_layouts();
   for (int cpu = SC_CPU_SCALAR + 1; cpu < SC_CPU_COUNT; cpu++) {
     if (only && strcmp(only, sc_cpu_name(cpu)))
       continue;

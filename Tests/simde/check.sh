@@ -10,5 +10,6 @@ mkdir -p "$build"
 kernels=Sources/CCodecKernels
 # shellcheck disable=SC2086
 ${CC:-cc} -std=gnu17 -O1 -Wall -Wextra -Wno-psabi -mavx2 -DSC_SIMDE -ITests/simde -I$kernels/include -o "$build/check_kernels" \
-  Tests/kernels/check_kernels.c $kernels/conv_*.c $kernels/dispatch.c $kernels/parallel.c $kernels/crc32c.c -lpthread
+  Tests/kernels/check_kernels.c $kernels/conv_*.c $kernels/dispatch.c $kernels/parallel.c $kernels/crc32c.c \
+  $kernels/layout.c -lpthread
 "$build/check_kernels" "$@"
