@@ -18,12 +18,12 @@ def psnr(a, b):
 
 
 @torch.no_grad()
-def code(net, picture, k):
+def code(net, picture, k, rounding='hard'):
     """Decoded picture, uint8 [H, W, 3], and bits of rate point k."""
     h, w = picture.shape[:2]
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].to(next(net.parameters()).device).float() / 255
     x = F.pad(x, (0, -w % net.multiple, 0, -h % net.multiple), mode='replicate').contiguous(memory_format=torch.channels_last)
-    out, bits = net(x, [k], rounding='hard')
+    out, bits = net(x, [k], rounding)
     out = (out[0, :, :h, :w].clamp(0, 1) * 255).round().to(torch.uint8)
     return out.permute(1, 2, 0).cpu().numpy(), bits.item()
 

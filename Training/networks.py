@@ -16,14 +16,53 @@ def straight_through(x):
 
 
 def noisy(x, alpha=4.0):
-    """Soft rounding, then uniform noise. Noise alone charges latents that round to zero far too much."""
+    """Soft rounding, then uniform noise."""
     m = torch.floor(x) + 0.5
     return m + torch.tanh(alpha * (x - m)) * (0.5 / math.tanh(alpha / 2)) + torch.rand_like(x) - 0.5
 
 
-# How values become the ones whose bits are counted. Noise charges values that mostly round to zero far too much (a third of all bits at the lowest
-# rate point); the straight-through bits are true, but their gradient says nothing to values between −1/2 and 1/2.
-ROUNDING = {'noise': noisy, 'straight': straight_through, 'hard': torch.round}
+ROUNDING = {'noise': noisy, 'hard': torch.round, 'none': lambda x: x}
+
+
+def code_length(density, x, parameters, rounding):
+    """Bits of the values x [B, C, h, w] under density(values, *parameters), which gives probabilities; one sum for each of the batch.
+
+    `mixed` is for training: the bits are those of rounded values, and so is their gradient with respect to the parameters. That with respect to x
+    is the one with noise, which also tells a value between −1/2 and 1/2 what it would cost to be 1. Noise alone charges values that mostly round
+    to zero far too much, a third of all bits at the lowest rate point, and so teaches the parameters too wide a density.
+    """
+    def length(x, parameters):
+        return -torch.log2(density(x, *parameters).clamp_min(1e-9)).sum((1, 2, 3))
+
+    if rounding != 'mixed':
+        return length(ROUNDING[rounding](x), parameters)
+    soft = length(noisy(x), [p.detach() for p in parameters])
+    return length(torch.round(x).detach(), parameters) + soft - soft.detach()
+
+
+class AtLeast(torch.autograd.Function):
+    """max(x, bound), whose gradient still raises an x below the bound."""
+
+    @staticmethod
+    def forward(ctx, x, bound):
+        ctx.save_for_backward(x < bound)
+        return x.clamp_min(bound)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        below, = ctx.saved_tensors
+        return gradient * ~(below & (gradient > 0)), None
+
+
+def normal(v, log_scale):
+    """Probabilities of the integers v under rounded normal variables of mean zero."""
+    d, s = v.abs(), torch.exp(-log_scale) * math.sqrt(0.5)
+    return 0.5 * (torch.erfc((d - 0.5) * s) - torch.erfc((d + 0.5) * s))
+
+
+def quantise(x, rounding):
+    """What the decoder gets."""
+    return x if rounding == 'none' else straight_through(x)
 
 
 def steps(lambdas):
@@ -48,15 +87,20 @@ class Mixture(nn.Module):
         self.w = nn.Parameter(torch.zeros(points, channels, 3))
         self.ls = nn.Parameter(torch.log(torch.tensor([0.3, 0.8, 2.0])).repeat(points, channels, 1))
 
-    def forward(self, y, points):
-        """Probabilities of the values y [B, C, h, w]; the first C channels are used."""
-        r, n, p = torch.tensor(points, device=y.device), y.shape[1], 0
-        weight, sharpness = F.softmax(self.w[r, :n], -1), torch.exp(-self.ls[r, :n]).clamp_max(50.0)
+    def forward(self, y, points, rounding):
+        """Bits of the values y [B, C, h, w]; the first C channels are used."""
+        r, n = torch.tensor(points, device=y.device), y.shape[1]
+        parameters = [self.mu[r, :n], F.softmax(self.w[r, :n], -1), torch.exp(-self.ls[r, :n]).clamp_max(50.0)]
+        return code_length(self.probability, y, parameters, rounding)
+
+    @staticmethod
+    def probability(y, *parameters):
+        p = 0
         for j in range(3):
-            mu, w, s = (t[..., j, None, None] for t in (self.mu[r, :n], weight, sharpness))
+            mu, w, s = (t[..., j, None, None] for t in parameters)
             d = (y - mu).abs()
             p = p + w * (torch.sigmoid((0.5 - d) * s) - torch.sigmoid((-0.5 - d) * s))
-        return p.clamp_min(1e-9)
+        return p
 
 
 # ---- base -----------------------------------------------------------------------------------------------------------
@@ -111,14 +155,14 @@ class Base(nn.Module):
             x = F.relu(conv(x, self.hidden[k]))
         return self.gs[3](x, 3).float() + 0.5
 
-    def forward(self, x, points, rounding='noise'):
+    def forward(self, x, points, rounding='mixed'):
         pictures, bits, first = [], [], 0
         for k, group in groupby(points):
             n = len(list(group))
             y = self.analysis(x[first:first + n], k)
             with torch.autocast(x.device.type, enabled=False):
-                bits.append(-torch.log2(self.by(ROUNDING[rounding](y), [k] * n)).sum((1, 2, 3)))
-            pictures.append(self.synthesis(straight_through(y), k))
+                bits.append(self.by(y, [k] * n, rounding))
+            pictures.append(self.synthesis(quantise(y, rounding), k))
             first += n
         return torch.cat(pictures), torch.cat(bits)
 
@@ -224,7 +268,7 @@ class Flagship(nn.Module):
     learning_rate, ratio = 3e-4, 3.0
     C, D, M, F, Z = 192, 128, 320, 128, 64      # channels of trunk up and down, latent, of that fine, hyper-latent
     S = (48, 48, 48, 48, 128)                   # channels of the latent's slices
-    log_scale = (-3.5, 6.0)                     # bounds of the logarithm of a scale
+    log_scale = (-2.0, 6.0)                     # bounds of the logarithm of a scale; below them a 1 would have no probability to learn from
 
     def __init__(self):
         super().__init__()
@@ -273,8 +317,8 @@ class Flagship(nn.Module):
             z = c(F.relu(z) if i else z)
         z = z.float() * 4
         with torch.autocast(z.device.type, enabled=False):
-            bits = -torch.log2(self.bz(ROUNDING[rounding](z), points)).sum((1, 2, 3))
-        h = straight_through(z) / 4
+            bits = self.bz(z, points, rounding)
+        h = quantise(z, rounding) / 4
         h = F.relu(F.pixel_shuffle(self.hs[0](h), 2))
         h = self.hb(F.pixel_shuffle(self.hs[1](h), 2), r)
         done = []
@@ -282,16 +326,14 @@ class Flagship(nn.Module):
             known = [(v * igain[:, k]).to(h.dtype) for k, v in zip(self.ranges(), done)]
             o, m = part(torch.cat([h] + known, 1), r).float(), c.stop - c.start
             mean = o[:, :m] * gain[:, c]
-            log_scale = (self.base[r][:, c, None, None] + 2 * o[:, m:]).clamp(*self.log_scale)
+            log_scale = AtLeast.apply((self.base[r][:, c, None, None] + 2 * o[:, m:]).clamp_max(self.log_scale[1]), self.log_scale[0])
             v = y[:, c] - mean
-            d, s = ROUNDING[rounding](v).abs(), torch.exp(-log_scale) * math.sqrt(0.5)
             with torch.autocast(v.device.type, enabled=False):
-                p = 0.5 * (torch.erfc((d - 0.5) * s) - torch.erfc((d + 0.5) * s))
-                bits = bits - torch.log2(p.clamp_min(1e-9)).sum((1, 2, 3))
-            done.append(straight_through(v) + mean)
+                bits = bits + code_length(normal, v, [log_scale], rounding)
+            done.append(quantise(v, rounding) + mean)
         return bits, torch.cat(done, 1)
 
-    def forward(self, x, points, rounding='noise'):
+    def forward(self, x, points, rounding='mixed'):
         r = torch.tensor(points, device=x.device)
         y = self.analysis(x, r)
         bits, y = self.entropy(y, points, r, rounding)

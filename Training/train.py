@@ -59,7 +59,7 @@ class Trainer:
             group['lr'] = rate * ratio
         x = self.crops.batch(len(self.points))
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-            out, bits = self.forward(x, self.points, 'noise' if self.progress() < o.noise else 'straight')
+            out, bits = self.forward(x, self.points)
         mse, bpp = (out - x).pow(2).mean((1, 2, 3)), bits / o.crop ** 2
         # the logarithm weighs every crop and rate point alike, as mean PSNR does
         loss = (self.lambdas * 255 ** 2 * mse + bpp + 0.02).log().mean()
@@ -122,7 +122,6 @@ def arguments(line=None):
     a.add_argument('--ratio', type=float, help='the other parameters take this times lr')
     a.add_argument('--lr-end', type=float, default=0.02, help='fraction of lr at the end of the cosine')
     a.add_argument('--warm', type=float, default=500, help='steps of warm-up')
-    a.add_argument('--noise', type=float, default=0.4, help='part of the time in which rates are estimated with noise; then with straight-through rounding')
     a.add_argument('--ema', type=float, default=0.999)
     a.add_argument('--per', type=int, default=1, help='crops of each rate point in a batch')
     a.add_argument('--crop', type=int, default=192)
@@ -130,7 +129,7 @@ def arguments(line=None):
     a.add_argument('--threads', type=int, default=0)
     a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
     a.add_argument('--seed', type=int, default=0)
-    a.add_argument('--log', type=int, default=100, help='steps between lines of the log')
+    a.add_argument('--log', type=int, default=25, help='steps between lines of the log')
     a.add_argument('--save', type=float, default=5, help='minutes between checkpoints')
     return a.parse_args(line)
 
