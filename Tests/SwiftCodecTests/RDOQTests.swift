@@ -64,6 +64,23 @@ import Testing
     return try Model(modelFile(Fixtures.bytes("models/tiny-hyper.scm"), replacingEntropyBy: [fits]))
   }
 
+  /// What entropy models are fitted to is what the encoder codes.
+  @Test func fittingSeesWhatTheSearchFinds() throws {
+    let picture = try Fixtures.picture("scene")
+    for (model, k) in [(Fixtures.tiny, 2), (try Self.fittedHyper(), 1)] {
+      var sets = [RDOQ.off, .fast].map { _ in FittingSet(model: model, ratePoint: k) }
+      for (i, rdoq) in [RDOQ.off, .fast].enumerated() {
+        LatentAnalyser(model: model, rdoq: rdoq).add(picture, ratePoint: k, to: &sets[i])
+      }
+      var changed = 0
+      for (before, after) in zip(sets[0].latents.values, sets[1].latents.values) {
+        for i in before.indices where before[i] != after[i] { changed += 1 }
+      }
+      #expect(changed > 0)
+      #expect(changed == (try Self.encoded(picture, model, k, .fast).rdoq?.changedValues))
+    }
+  }
+
   @Test func costNeverRisesWithAHyperprior() throws {
     let fitted = try Self.fittedHyper()
     var random = SplitMix(17)
