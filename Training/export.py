@@ -13,11 +13,11 @@ import integer
 from data import list_pictures, read_picture
 from graph import ALL, Graph, cdf, entropy_point, write_model
 from integer import ANALYSIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, RELU, REPLICATE, SLICE, STATIC, SYNTHESIS, ZERO
-from networks import NETWORKS, load
+from networks import NETWORKS, Flagship, load
 
 HIDDEN, LATENT = 0, 1       # width classes of the base network
 Q = 5                       # of the flagship's latent: in int16 it reaches from −1024 to 1024
-SCALE_LOW, SCALE_HIGH, LEVELS = -2.3, 5.0, 64   # logarithms of the scales 0 and 255, below the first all mass is on zero; CDFs for them
+SCALE_LOW, SCALE_HIGH, LEVELS = Flagship.log_scale[0], 5.0, 64      # logarithms of the scales 0 and 255; CDFs for them
 
 
 # ---- graphs ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,18 @@
+"""A checkpoint in half precision, without what only its own run needs: small enough to be kept with the sources.
+
+python halve.py CKPT OUT.pt
+"""
+import sys
+
+import torch
+
+
+def main():
+    source, out = sys.argv[1:]
+    checkpoint = torch.load(source, weights_only=True, map_location='cpu')
+    args = {name: value for name, value in checkpoint['args'].items() if name not in ('out', 'data', 'init')}
+    torch.save(dict(ema={n: p.half() for n, p in checkpoint['ema'].items()}, step=checkpoint['step'], args=args), out)
+
+
+if __name__ == '__main__':
+    main()
