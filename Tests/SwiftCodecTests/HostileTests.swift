@@ -84,7 +84,8 @@ import Testing
         accepted += 1
       }
     }
-    // Every lane's state is verified at the end, so nearly all is seen: but for bits of escapes, that states forget.
+    // Every lane's state is verified at the end, so nearly all is seen: but for bits of escapes, that states forget. With
+    // f = 2^(15−b), x ← f · (x >> 15) + slot − c drops the symbol's b bits, and what they were leaves no trace.
     #expect(accepted < 8 * bytes.count / (kind == .plain ? 20 : 10), "\(accepted) of \(8 * bytes.count)")
   }
 
