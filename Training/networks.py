@@ -257,7 +257,7 @@ class Slice(nn.Module):
 class Flagship(nn.Module):
     """One width for all rates: whitened linear trunk, depthwise-separable residual blocks, mean-scale hyperprior with channel slices.
 
-    The last F channels of the latent, fine texture that only high rates pay for, are filters of the picture's patches of 16×16×3 samples, which have
+    The last FINE channels of the latent, fine texture that only high rates pay for, are filters of the picture's patches of 16×16×3 samples, which have
     more than 192 directions whose variance exceeds the quantiser's error.
 
     Borders are replicated in the entropy networks: training crops are 3×3 hyper-latents, nearly all border, and must look like whole pictures.
@@ -266,13 +266,13 @@ class Flagship(nn.Module):
     lambdas = [0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800]
     multiple = 64
     learning_rate, ratio = 3e-4, 3.0
-    C, D, M, F, Z = 192, 128, 320, 128, 64      # channels of trunk up and down, latent, of that fine, hyper-latent
+    C, D, M, FINE, Z = 192, 128, 320, 128, 64   # channels of trunk up and down, latent, of that fine, hyper-latent
     S = (48, 48, 48, 48, 128)                   # channels of the latent's slices
     log_scale = (-2.0, 6.0)                     # bounds of the logarithm of a scale; below them a 1 would have no probability to learn from
 
     def __init__(self):
         super().__init__()
-        C, D, M, fine, Z, points, context = self.C, self.D, self.M, self.F, self.Z, len(self.lambdas), 96
+        C, D, M, fine, Z, points, context = self.C, self.D, self.M, self.FINE, self.Z, len(self.lambdas), 96
         blocks = lambda n, c, h: nn.ModuleList(Block(points, c, h) for _ in range(n))
         self.register_buffer('whiten', torch.zeros(C, 192, 1, 1))       # fixed; they fold into their neighbours
         self.register_buffer('colour', torch.zeros(192, 192, 1, 1))
@@ -360,7 +360,7 @@ class Flagship(nn.Module):
             layer.weight.zero_()
             layer.bias.zero_()
         down = (u2 * w / s2).T.reshape(M, D, 2, 2)
-        self.e_dn.weight[:, :D, 1:3, 1:3], self.e_fine.weight[:, :D] = down[:-self.F], down[-self.F:]
+        self.e_dn.weight[:, :D, 1:3, 1:3], self.e_fine.weight[:, :D] = down[:-self.FINE], down[-self.FINE:]
         self.d_up.weight.copy_((u2 * s2 / w).T.reshape(M, D, 2, 2))
         self.gain.add_(s2.log())
         self.igain.sub_(s2.log())

@@ -13,7 +13,7 @@ import fixtures
 import graph
 import integer
 import train
-from networks import load
+from networks import AtLeast, code_length, load, normal
 
 
 def synthetic_pictures(count=6, size=288):
@@ -111,6 +111,21 @@ class TrainingTest(unittest.TestCase):
             expected = synthesis.run([latent.float()], k)
             q = model.output(integer.SYNTHESIS).q
             self.assertLess((out * 2.0 ** -q - expected).abs().max(), 0.01 * expected.abs().max())
+
+    def test_mixed_bits_are_those_of_rounded_values(self):
+        x, scale = torch.full((1, 1, 1, 64), 0.4, requires_grad=True), torch.zeros(1, 1, 1, 1, requires_grad=True)
+        mixed, hard = (code_length(normal, x, [scale], rounding) for rounding in ('mixed', 'hard'))
+        self.assertTrue(torch.allclose(mixed, hard))
+        (of_x, of_scale), = [torch.autograd.grad(mixed, [x, scale])]
+        self.assertTrue(torch.allclose(of_scale, torch.autograd.grad(hard, scale)[0]))
+        self.assertGreater(of_x.mean(), 0)      # towards zero it gets cheaper, although all of it rounds to zero
+
+    def test_scales_below_the_bound_can_return(self):
+        x = torch.tensor([-3.0, -3.0, 0.0], requires_grad=True)
+        y = AtLeast.apply(x, -2.0)
+        self.assertEqual(y.tolist(), [-2, -2, 0])
+        (y * torch.tensor([1.0, -1.0, 1.0])).sum().backward()
+        self.assertEqual(x.grad.tolist(), [0, -1, 1])
 
     def test_equalise_keeps_the_function(self):
         graphs = fixtures.tiny_hyper_graphs(fixtures.Draw(np.random.default_rng(3)))

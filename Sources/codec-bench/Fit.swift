@@ -46,7 +46,12 @@ enum FitCommand: Command {
       throw .badData(file: folder, "no PNG or PNM files in this folder")
     }
 
-    let analyser = LatentAnalyser(model: model, rdoq: try CodecOptions.rdoq(arguments))
+    let rdoq = try CodecOptions.rdoq(arguments)
+    guard rdoq == .off || model.preferredEntropyKind != nil else {
+      throw .usage(
+        "--rdoq \(rdoq.name): the model has no entropy model to search with yet; fit one without --rdoq first")
+    }
+    let analyser = LatentAnalyser(model: model, rdoq: rdoq)
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
     for ratePoint in someRatePoints ?? Array(model.ratePoints.indices) {
       var set = FittingSet(model: model, ratePoint: ratePoint)

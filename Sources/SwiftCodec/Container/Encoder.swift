@@ -86,7 +86,7 @@ public final class Encoder {
       .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
     let hyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
     let report = prepared.optimise(
-      latent, hyperLatent, codec, kind, of: picture, at: position, settings.rdoq, lambda: settings.lambda, execution,
+      latent, hyperLatent, kind, of: picture, at: position, settings.rdoq, lambda: settings.lambda, execution,
       progress: settings.progress)
 
     let header = BitstreamHeader(

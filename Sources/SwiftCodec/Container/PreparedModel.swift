@@ -105,12 +105,11 @@ struct PreparedModel {
     return codec
   }
 
-  /// Searches for a cheaper latent, with the codec of an entropy model of this kind, and changes the latent in place. `lambda`
-  /// is nil for the position's. nil if there is nothing to do.
+  /// Searches for a latent that is cheaper with this kind of entropy model, and changes the latent in place. `lambda` is nil
+  /// for the position's. nil if no search is asked for.
   mutating func optimise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, of picture: Picture,
-    at position: RatePosition, _ rdoq: RDOQ, lambda: Double?, _ execution: Execution,
-    progress: ((RDOQPass) -> Void)?
+    _ latent: Latent, _ hyperLatent: Latent?, _ kind: EntropyKind, of picture: Picture, at position: RatePosition,
+    _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport? {
     use(execution.cpu)
     guard rdoq != .off, let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
@@ -121,7 +120,7 @@ struct PreparedModel {
     }
     let lambda = lambda ?? model.lambda(at: position)
     let macPerPixel = model.decoderMACPerPixel(at: position)
-    if let hyperLatent {
+    if let hyperLatent, let codec = segmentCodec(kind, at: position, cpu: execution.cpu) {
       return search!.program.optimise(
         latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
         rdoq.priorEffort(macPerPixel: macPerPixel), execution, progress: progress)

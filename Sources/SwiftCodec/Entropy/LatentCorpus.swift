@@ -70,8 +70,9 @@
     private let rdoq: RDOQ
 
     /// Without RDOQ latents do not depend on the entropy model: contexts change what a sample costs, not its value. With it
-    /// they are those that the encoder finds with the model's preferred one.
+    /// they are those that the encoder finds with the model's preferred one, which there must be.
     public init(model: Model, rdoq: RDOQ = .off) {
+      precondition(rdoq == .off || model.preferredEntropyKind != nil)
       prepared = PreparedModel(model)
       self.rdoq = rdoq
     }
@@ -94,8 +95,8 @@
         let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
       else { preconditionFailure("a model with a hyperprior and an entropy model") }
       _ = prepared.optimise(
-        latent, hyperLatent, codec, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil,
-        execution, progress: nil)
+        latent, hyperLatent, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
+        progress: nil)
       for i in 0..<layout.segmentCount {
         let (prior, symbols) = codec.quantise(
           segment: i, latent, hyperLatent: hyperLatent.segments[i].base, execution)
@@ -116,11 +117,9 @@
       let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 65536)
       let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
         .analyse(picture, layout, channels: corpus.channels, execution)
-      if let kind = model.preferredEntropyKind,
-        let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: execution.cpu)
-      {
+      if let kind = model.preferredEntropyKind {
         _ = prepared.optimise(
-          latent, nil, codec, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
+          latent, nil, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
           progress: nil)
       }
       corpus.append(latent.segments[0].base, width: layout.width, height: layout.height)
