@@ -77,12 +77,15 @@ enum FitCommand: Command {
           append([("the model file's static", heldFitter.bits(old))], to: &heldRows, of: held.latents)
         }
       }
+      var shown: [FittingStep] = []
       for (i, kind) in kinds.enumerated() {
         Progress.show("rate point \(ratePoint): \(kind.name)")
         let fit = fitter.fit(kind)
         fits[i].append(fit)
-        // The first steps are the same for all kinds.
-        append(fit.steps.dropFirst(i > 0 ? 2 : 0).map { ($0.name, $0.bits) }, to: &rows, of: corpus)
+        // Steps that kinds have in common are shown once.
+        let steps = fit.steps.filter { step in !shown.contains { $0.name == step.name && $0.bits == step.bits } }
+        shown += steps
+        append(steps.map { ($0.name, $0.bits) }, to: &rows, of: corpus)
         if let heldFitter { append([("\(kind.name)", heldFitter.bits(fit))], to: &heldRows, of: held.latents) }
       }
       Progress.clear()

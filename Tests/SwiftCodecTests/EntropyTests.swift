@@ -513,7 +513,12 @@ import Testing
         fits[i].append(both[0])
       }
       #expect(costs[2] < costs[1] && costs[1] < costs[0], "rate point \(k): \(costs)")
+      #expect(fits[0][k].table.channels.allSatisfy { $0.mean == nil })
     }
+    // What follows covers means, those with sources among them, and a hyper-latent with contexts.
+    #expect(fits[1].contains { $0.table.channels.contains { $0.mean != nil } })
+    #expect(fits[1].contains { $0.table.channels.contains { $0.mean?.sources.isEmpty == false } })
+    #expect(fits[1].contains { $0.hyperTable?.channels.contains { $0.levels > 1 || $0.mean != nil } == true })
     let fitted = try Model(modelFile(Fixtures.bytes("models/tiny-hyper.scm"), replacingEntropyBy: fits))
     #expect(fitted.entropyKinds == kinds)
     for (i, kind) in kinds.enumerated() {

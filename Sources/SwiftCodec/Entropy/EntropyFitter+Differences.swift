@@ -15,6 +15,15 @@
     public var levels = 48
     /// A level must save so many bits of the fitting set to be there.
     public var bitsPerLevel = 64.0
+    /// A mean must leave less than this part of the weighted square to be there.
+    public var meanError = 0.97
+    /// log2 of the phases of a mean.
+    public var phaseBits = 2
+    /// Only the first channels' means have earlier channels as sources.
+    public var meanChannels = 16
+    public var meanSources = 4
+    /// Samples that a mean is fitted to, about.
+    public var meanSamples = 50_000
 
     public init() {}
   }
@@ -25,23 +34,29 @@
       fitDifferences(kind, hyper, DifferenceSettings())
     }
 
-    /// static: the scale alone chooses a sample's level. rich: the scale and weighted magnitudes of neighbours.
+    /// static: the scale alone chooses a sample's level. rich: the scale and weighted magnitudes of neighbours, after what
+    /// causal neighbours say of the mean: hyper-latents are too coarse to tell flat areas' levels.
     func fitDifferences(_ kind: EntropyKind, _ hyper: EntropyFitter, _ settings: DifferenceSettings) -> FittedEntropy {
       precondition(kind != .paper, "thresholds are not for differences")
       let isRich = kind == .rich
       let order = Array(0..<channels)
       // What a neighbour says of a scale is a factor, as the scales are logarithms: so is its magnitude.
       let table = (0..<64).map { UInt8((8 * binaryLogarithm(Double(1 + $0))).rounded()) }
+      let means = isRich ? differenceMeans(settings) : [MeanPredictor?](repeating: nil, count: channels)
+      let residuals = forEachChannel { c in Residuals(self, c, means[c]) }
       let magnitudes = forEachChannel { c -> [UInt8] in
         var out = [UInt8](repeating: 0, count: isRich ? grid.count + 1 : 0)
-        if isRich { for r in coded[c] { for i in r { out[i] = table[min(Int(corpus.values[c][i].magnitude), 63)] } } }
+        let values = residuals[c].values
+        if isRich { for r in coded[c] { for i in r { out[i] = table[min(Int(values[i].magnitude), 63)] } } }
         return out
       }
       let blurred = forEachChannel { c in isRich ? blur(magnitudes[c]) : [] }
       // The last channels have the most candidates: first come, first served.
       let found = concurrentMap(channels) { i -> DifferenceFit in
         let c = channels - 1 - i
-        return DifferenceFitter(self, c, magnitudes: magnitudes, blurred: blurred, table, settings).fit(isRich: isRich)
+        return DifferenceFitter(
+          self, c, residuals[c], magnitudes: magnitudes, blurred: blurred, table, settings
+        ).fit(isRich: isRich)
       }
       let fits = Array(found.reversed())
       let family = CDFFamily(fits.flatMap { $0.cells }, count: settings.cdfs)
@@ -50,17 +65,23 @@
       for fit in fits {
         var channel = fit.contexts
         channel.cdf = Array(family.members[at..<(at + fit.cells.count)])
+        channel.mean = means[contexts.count]
         at += fit.cells.count
         contexts.append(channel)
       }
       let result = EntropyTable(mode: mode, active: activity, order: order, cdfs: family.cdfs, channels: contexts)
-      let hyperTable = hyper.fitStatic()
+      var richHyper = RichSettings()
+      richHyper.magnitudes = table
+      let hyperTable = isRich ? hyper.fitRich(richHyper) : hyper.fitStatic()
       let hyperBits = hyperTable.steps.last?.bits ?? 0
       let before = hyperBits + activityBits
       var steps = [
-        FittingStep(name: "hyper-latent, one CDF a channel", bits: hyperBits),
+        FittingStep(name: isRich ? "hyper-latent with contexts" : "hyper-latent, one CDF a channel", bits: hyperBits),
         FittingStep(
-          name: "and differences, levels by scale", bits: fits.reduce(before) { $0 + $1.scaleBits }),
+          name: isRich
+            ? "and differences, \(means.count { $0 != nil }) channels with means, levels by scale"
+            : "and differences, levels by scale",
+          bits: fits.reduce(before) { $0 + $1.scaleBits }),
       ]
       if isRich {
         steps += [
@@ -75,12 +96,91 @@
       fitted.steps = steps
       return fitted
     }
+
+    /// What causal neighbours and earlier channels say of the means, by least squares; nil where that does not pay.
+    ///
+    /// Squares are weighted by the inverse of what is usual at a sample's scale, as in a likelihood.
+    private func differenceMeans(_ settings: DifferenceSettings) -> [MeanPredictor?] {
+      concurrentMap(channels) { i in
+        // The last channels have the most candidates: first come, first served.
+        let c = channels - 1 - i
+        return differenceMean(c, sources: c < settings.meanChannels ? c : 0, settings)
+      }.reversed()
+    }
+
+    private func differenceMean(_ c: Int, sources: Int, _ settings: DifferenceSettings) -> MeanPredictor? {
+      let values = corpus.values[c]
+      let scales = corpus.scales[c]
+      let positions = coded[c].reduce(0) { $0 + $1.count }
+      guard positions > 0 else { return nil }
+      var squares = [Float](repeating: 0.1, count: 256)
+      var counts = [Float](repeating: 1, count: 256)
+      for r in coded[c] {
+        for i in r {
+          squares[Int(scales[i])] += Float(values[i]) * Float(values[i])
+          counts[Int(scales[i])] += 1
+        }
+      }
+      let weights = zip(squares, counts).map { ($1 / ($0 + 0.02 * $1)).squareRoot() }
+      // Of the sample, its six neighbours, and nine of each earlier channel.
+      let step = max(1, positions / settings.meanSamples)
+      let samples = coded[c].flatMap { stride(from: $0.lowerBound, to: $0.upperBound, by: step) }
+      let size = 7 + 9 * sources
+      let rows = AlignedBuffer<Float>(count: size * samples.count, zero: 0)
+      func fill(_ feature: Int, _ channel: Int, _ at: [Int32]?) {
+        let row = rows.base + feature * samples.count
+        seen[channel].withUnsafeBufferPointer { values in
+          for (j, i) in samples.enumerated() {
+            row[j] = Float(values[at.map { Int($0[i]) } ?? i]) * weights[Int(scales[i])]
+          }
+        }
+      }
+      fill(0, c, nil)
+      for k in 0..<6 { fill(1 + k, c, grid.causal[k]) }
+      for s in 0..<sources { for k in 0..<9 { fill(7 + 9 * s + k, s, grid.around[k]) } }
+      let moments = AlignedBuffer<Double>(count: size * size, zero: 0)
+      let block = 2048
+      for start in stride(from: 0, to: samples.count, by: block) {
+        let n = min(block, samples.count - start)
+        for a in 0..<size {
+          for b in 0...a {
+            moments.base[a * size + b] += Double(
+              dotProduct(rows.base + a * samples.count + start, rows.base + b * samples.count + start, n))
+          }
+        }
+      }
+      for a in 0..<size { for b in 0..<a { moments.base[b * size + a] = moments.base[a * size + b] } }
+      let square = moments.base[0]
+      func solve(_ chosen: [Int]) -> (weights: [Double], error: Double) {
+        let features = Array(1..<7) + chosen.flatMap { s in (7 + 9 * s)..<(16 + 9 * s) }
+        return leastSquares(moments.base, size, features, 0, ridge: 1e-4 * square + 1e-9)
+      }
+      var chosen: [Int] = []
+      var best = solve(chosen)
+      while chosen.count < min(settings.meanSources, sources) {
+        var next = -1
+        var nextFit = best
+        for s in 0..<sources where !chosen.contains(s) {
+          let fit = solve(chosen + [s])
+          if fit.error < nextFit.error {
+            nextFit = fit
+            next = s
+          }
+        }
+        guard next >= 0, nextFit.error < best.error - 0.004 * square else { break }
+        chosen.append(next)
+        best = nextFit
+      }
+      guard best.error < settings.meanError * square else { return nil }
+      return MeanPredictor(best.weights, sources: chosen, phaseBits: settings.phaseBits)
+    }
   }
 
   /// The levels of one channel, with what they cost on the fitting set.
   struct DifferenceFit {
-    /// Without CDFs.
+    /// Without CDFs and mean.
     var contexts: ChannelContexts
+    /// [levels][phases]
     var cells: [LevelCell]
     /// With the scale alone, with the same channel, with everything.
     var scaleBits: Double
@@ -96,6 +196,7 @@
   final class DifferenceFitter {
     private let fitter: EntropyFitter
     private let c: Int
+    private let residuals: Residuals
     private let magnitudes: [[UInt8]]
     private let blurred: [[UInt16]]
     private let table: [UInt8]
@@ -103,18 +204,19 @@
     /// Positions that take part, and 1 / the probability with which they were drawn.
     private var samples: [Int32] = []
     private var sampleWeights: [Float] = []
-    private var residuals: [Float] = []
+    private var sizes: [Float] = []
     /// 1, the scale less its mean, six causal neighbours, nine of each source.
     private var features: [AlignedBuffer<Float>] = []
     private var theta: [Float] = []
     private var sources: [Int] = []
 
     init(
-      _ fitter: EntropyFitter, _ c: Int, magnitudes: [[UInt8]], blurred: [[UInt16]], _ table: [UInt8],
-      _ settings: DifferenceSettings
+      _ fitter: EntropyFitter, _ c: Int, _ residuals: Residuals, magnitudes: [[UInt8]], blurred: [[UInt16]],
+      _ table: [UInt8], _ settings: DifferenceSettings
     ) {
       self.fitter = fitter
       self.c = c
+      self.residuals = residuals
       self.magnitudes = magnitudes
       self.blurred = blurred
       self.table = table
@@ -156,7 +258,7 @@
 
     /// Draws positions, those where something happens more often.
     private func draw() {
-      let values = fitter.corpus.values[c]
+      let values = residuals.values
       let scales = fitter.corpus.scales[c]
       // How often a sample is not zero, by its scale.
       var total = [Float](repeating: 1, count: 256)
@@ -184,7 +286,7 @@
           if Float(state >> 40) < p * 16_777_216 {
             samples.append(Int32(i))
             sampleWeights.append(1 / p)
-            residuals.append(Float(min(values[i].magnitude, 63)))
+            sizes.append(Float(min(values[i].magnitude, 63)))
             scaleMean += Float(scales[i])
           }
         }
@@ -195,7 +297,7 @@
       for (j, i) in samples.enumerated() { scale.base[j] = Float(scales[Int(i)]) - scaleMean }
       features = [AlignedBuffer(count: n, zero: 1), scale]
       var mean: Float = 0
-      for r in residuals { mean += r }
+      for size in sizes { mean += size }
       theta = [Float(binaryLogarithm(Double(mean / Float(max(1, n)) + 0.05)) * 0.7), 0]
     }
 
@@ -220,7 +322,7 @@
       for j in 0..<n {
         let b = fastExp(min(max(eta.base[j], -3), 4))
         // Rare outliers say nothing of the bulk.
-        let d = derivatives(min(residuals[j], 8 * b + 2), b)
+        let d = derivatives(min(sizes[j], 8 * b + 2), b)
         let expected = max(d.h * b * b, 1e-5)
         e[j] = -d.g * b / expected
         h[j] = expected * sampleWeights[j]
@@ -314,17 +416,32 @@
       fitter.addMagnitudes(weights, of: c, sources, magnitudes, to: &sums)
       let shift = fitter.levelShift(sums, of: c)
       let bins = LevelCell.bins
-      var counts = [Float](repeating: 0, count: 1024 * bins)
-      let values = fitter.corpus.values[c]
-      counts.withUnsafeMutableBufferPointer { counts in
-        for r in fitter.coded[c] {
-          for i in r { counts[min(1023, Int(sums[i] >> UInt16(shift))) * bins + LevelCell.bin(Int(values[i]))] += 1 }
+      let phases = 1 << residuals.phaseBits
+      // [phases][steps][bins]
+      var counts = [[Float]](repeating: [Float](repeating: 0, count: 1024 * bins), count: phases)
+      for r in fitter.coded[c] {
+        for i in r {
+          let at = min(1023, Int(sums[i] >> UInt16(shift))) * bins + LevelCell.bin(Int(residuals.values[i]))
+          counts[phases > 1 ? Int(residuals.phases[i]) : 0][at] += 1
         }
       }
-      var cells = LevelCell.merge(steps: counts, levels: settings.levels, least: settings.bitsPerLevel)
-      if cells.isEmpty { cells = [LevelCell(first: 0, [Float](repeating: 0, count: bins))] }
+      let all = (0..<(1024 * bins)).map { i in counts.reduce(0) { $0 + $1[i] } }
+      var merged = LevelCell.merge(steps: all, levels: settings.levels, least: settings.bitsPerLevel)
+      if merged.isEmpty { merged = [LevelCell(first: 0, [Float](repeating: 0, count: bins))] }
+      var cells = merged
+      if phases > 1 {
+        cells = []
+        for (level, cell) in merged.enumerated() {
+          let end = level + 1 < merged.count ? merged[level + 1].first : 1024
+          for phase in 0..<phases {
+            var sum = [Float](repeating: 0, count: bins)
+            for step in cell.first..<end { for b in 0..<bins { sum[b] += counts[phase][step * bins + b] } }
+            cells.append(LevelCell(first: cell.first, sum))
+          }
+        }
+      }
       var contexts = ChannelContexts(cdf: [])
-      if cells.count > 1 {
+      if merged.count > 1 {
         contexts.weights = [UInt8](repeating: 0, count: 6)
         for (k, weight) in weights.prefix(6).enumerated() { contexts.weights[k] = weight }
         for (s, channel) in sources.enumerated() where weights.count > 6 + 9 * s {
@@ -335,7 +452,7 @@
         }
         contexts.scaleWeight = scaleWeight
         contexts.shift = shift
-        contexts.bounds = cells.dropFirst().map { $0.first }
+        contexts.bounds = merged.dropFirst().map { $0.first }
       }
       let bits = cells.reduce(0) { $0 + $1.entropy }
       return DifferenceFit(contexts: contexts, cells: cells, scaleBits: bits, ownBits: bits)

@@ -17,7 +17,8 @@
     public var levels = 48
     /// log2 of the most phases of a mean.
     public var phaseBits = 2
-    public var largestMagnitude = 31
+    /// What values of 0 to 63 count as in sums; what lies beyond counts as 63.
+    public var magnitudes = (0..<64).map { UInt8(min($0, 31)) }
     /// Sources are added in so many rounds.
     public var rounds = 4
 
@@ -32,7 +33,7 @@
       let order = energyOrder()
       var position = [Int](repeating: 0, count: channels)
       for (i, c) in order.enumerated() { position[c] = i }
-      let table = (0..<64).map { UInt8(min($0, settings.largestMagnitude)) }
+      let table = settings.magnitudes
 
       // Means, and what they leave.
       let means = fitMeans(order, settings)
@@ -131,7 +132,7 @@
         func add(_ weight: Int, _ channel: Int, _ at: [Int32]) {
           guard weight != 0 else { return }
           let w = Int32(weight)
-          fitter.corpus.values[channel].withUnsafeBufferPointer { values in
+          fitter.seen[channel].withUnsafeBufferPointer { values in
             at.withUnsafeBufferPointer { at in
               sums.withUnsafeMutableBufferPointer { sums in
                 for i in 0..<n { sums[i] &+= w &* Int32(values[Int(at[i])]) }
@@ -181,7 +182,7 @@
       let rows = AlignedBuffer<Float>(count: strong.count * perChannel * samples.count, zero: 0)
       let size = strong.count * perChannel
       parallel(threads: threads, count: strong.count) { s in
-        let values = corpus.values[strong[s]]
+        let values = seen[strong[s]]
         for k in 0..<perChannel {
           let at = k < 9 ? grid.around[k] : grid.causal[k - 9]
           let row = rows.base + (s * perChannel + k) * samples.count

@@ -52,6 +52,8 @@
     let coded: [[Range<Int>]]
     /// Lowest and highest coded value of each channel.
     let range: [ClosedRange<Int>]
+    /// The values of each channel as means see them: where it is not active, 0.
+    let seen: [[Int16]]
 
     public convenience init(_ set: FittingSet, threads: Int) {
       self.init(set.latents, hyper: set.hyperLatents.map { EntropyFitter($0, threads: threads) }, threads: threads)
@@ -104,6 +106,15 @@
       self.activePictures = activePictures
       self.coded = coded
       self.range = range
+      seen = corpus.values.indices.map { c in
+        var values = corpus.values[c]
+        if mode[c] != 0 {
+          for (p, isActive) in activePictures[c].enumerated() where !isActive {
+            for i in grid.starts[p]..<grid.starts[p + 1] { values[i] = 0 }
+          }
+        }
+        return values
+      }
       activity = activePictures.map { active in
         let p = (Double(active.count { $0 }) + 0.5) / Double(active.count + 1)
         return min(32767, max(1, Int(p * 32768)))

@@ -198,7 +198,7 @@
       let largest = weights.max() ?? 0
       let all = weights.reduce(0, +)
       guard largest > 0 else { return (unconditional(marginal), ()) }
-      let scale = min(127 / largest, 60000 / (all * Float(settings.largestMagnitude)))
+      let scale = min(127 / largest, 60000 / (all * Float(settings.magnitudes.max() ?? 1)))
       let integers = weights.map { UInt8(min(127, ($0 * scale).rounded())) }
       var sums = [UInt16](repeating: 0, count: fitter.grid.count)
       fitter.addMagnitudes(integers, of: c, sources, magnitudes, to: &sums)

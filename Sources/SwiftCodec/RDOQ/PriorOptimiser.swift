@@ -298,7 +298,8 @@ final class PriorOptimiser {
         segment.rate.setScales(segment.prior.scales.base, range)
         for c in range {
           let how = requantiser(
-            i, c, looksAhead: effort.countsContexts, threshold: thresholds.base + segment.firstPlace)
+            i, c, looksAhead: effort.countsContexts || segment.rate.hasMean(c),
+            threshold: thresholds.base + segment.firstPlace)
           changes.base[i] += segment.rate.requantise(c, how)
         }
       }

@@ -239,6 +239,9 @@ final class SegmentRate {
     }
   }
 
+  /// Whether values of the channel move the means of others.
+  func hasMean(_ c: Int) -> Bool { channels.base[c].means != nil }
+
   /// Chooses the values of a channel anew; how many changed. `recount` must follow before anything else is asked.
   func requantise(_ c: Int, _ how: sc_requantiser) -> Int {
     var how = how
