@@ -13,7 +13,11 @@ from networks import load
 
 
 def report(model, net, folder, points=None):
-    """bpp and PSNR, means over pictures. The last column is what leaving out inactive channels changes in the bits."""
+    """bpp and PSNR, means over pictures. The last column is what leaving out inactive channels changes in the bits.
+
+    Bits are without contexts, which an exported model file does not have yet.
+    """
+    net.contexts = False
     print('rate point   float bpp      dB   int16 bpp      dB    bits %       dB   inactive %')
     for k in points or range(len(model.lambdas)):
         rows = []

@@ -24,8 +24,10 @@ def noisy(x, alpha=4.0):
 ROUNDING = {'noise': noisy, 'hard': torch.round, 'none': lambda x: x}
 
 
-def code_length(density, x, parameters, rounding):
+def code_length(density, x, parameters, rounding, offset=0.0):
     """Bits of the values x [B, C, h, w] under density(values, *parameters), which gives probabilities; one sum for each of the batch.
+
+    `offset` is what contexts expect of the value, a real number that moves the density and not the quantiser.
 
     `mixed` is for training: the bits are those of rounded values, and so is their gradient with respect to the parameters. That with respect to x
     is the one with noise, which also tells a value between −1/2 and 1/2 what it would cost to be 1. Noise alone charges values that mostly round
@@ -35,9 +37,9 @@ def code_length(density, x, parameters, rounding):
         return -torch.log2(density(x, *parameters).clamp_min(1e-9)).sum((1, 2, 3))
 
     if rounding != 'mixed':
-        return length(ROUNDING[rounding](x), parameters)
-    soft = length(noisy(x), [p.detach() for p in parameters])
-    return length(torch.round(x).detach(), parameters) + soft - soft.detach()
+        return length(ROUNDING[rounding](x) - offset, parameters)
+    soft = length(noisy(x) - torch.as_tensor(offset).detach(), [p.detach() for p in parameters])
+    return length(torch.round(x).detach() - offset, parameters) + soft - soft.detach()
 
 
 class AtLeast(torch.autograd.Function):
@@ -254,11 +256,24 @@ class Slice(nn.Module):
         return self.c2(self.act(self.dw(F.relu(self.c1(x))), r))
 
 
+CAUSAL = ((0, -1), (0, -2), (-1, -1), (-1, 0), (-1, 1), (-2, 0))        # rows and columns of the neighbours that contexts see, in the coder's order
+
+
+def causal_mean(symbols, weights):
+    """What the causal neighbours of each of the symbols [B, C, h, w] say of it, by weights [B, C, 6]; zeros beyond the borders."""
+    h, w = symbols.shape[2:]
+    padded = F.pad(symbols, (2, 1, 2, 0))
+    return sum(weights[:, :, i, None, None] * padded[:, :, 2 + dy:2 + dy + h, 2 + dx:2 + dx + w] for i, (dy, dx) in enumerate(CAUSAL))
+
+
 class Flagship(nn.Module):
     """One width for all rates: whitened linear trunk, depthwise-separable residual blocks, mean-scale hyperprior with channel slices.
 
     The last FINE channels of the latent, fine texture that only high rates pay for, are filters of the picture's patches of 16×16×3 samples, which have
     more than 192 directions whose variance exceeds the quantiser's error.
+
+    The hyper-latent, one place for 64×64 samples, says little of the level of 16×16: the first few channels, the mean colours above all, are coded first
+    and by their causal neighbours, and the others know them all around.
 
     Borders are replicated in the entropy networks: training crops are 3×3 hyper-latents, nearly all border, and must look like whole pictures.
     """
@@ -267,7 +282,8 @@ class Flagship(nn.Module):
     multiple = 64
     learning_rate, ratio = 3e-4, 3.0
     C, D, M, FINE, Z = 192, 128, 320, 128, 64   # channels of trunk up and down, latent, of that fine, hyper-latent
-    S = (48, 48, 48, 48, 128)                   # channels of the latent's slices
+    S = (8, 40, 48, 48, 48, 128)                # channels of the latent's slices; of the first, contexts predict means, too
+    contexts = True                             # whether bits count what contexts say of means; the coder's are fitted after training
     log_scale = (-2.0, 6.0)                     # bounds of the logarithm of a scale; below them a 1 would have no probability to learn from
 
     def __init__(self):
@@ -284,7 +300,9 @@ class Flagship(nn.Module):
         self.ha = nn.ModuleList([conv(2 * M, 128, 1), conv(128, 128, 5, 2, border='replicate'), conv(128, Z, 5, 2, border='replicate')])
         self.hs = nn.ModuleList([conv(Z, 4 * context, border='replicate'), conv(context, 4 * context, border='replicate')])
         self.hb = Block(points, context, 2 * context, 'replicate')
-        self.slices = nn.ModuleList(Slice(points, context + c.start, 96 if c.start == M - fine else 128, 2 * (c.stop - c.start)) for c in self.ranges())
+        hidden = lambda c: 64 if c.start == 0 else 96 if c.start == M - fine else 128
+        self.slices = nn.ModuleList(Slice(points, context + c.start, hidden(c), 2 * (c.stop - c.start)) for c in self.ranges())
+        self.causal = nn.Parameter(torch.zeros(points, self.S[0], len(CAUSAL)))
         self.base = nn.Parameter(torch.zeros(points, M))
         self.bz = Mixture(points, Z)
 
@@ -329,7 +347,9 @@ class Flagship(nn.Module):
             log_scale = AtLeast.apply((self.base[r][:, c, None, None] + 2 * o[:, m:]).clamp_max(self.log_scale[1]), self.log_scale[0])
             v = y[:, c] - mean
             with torch.autocast(v.device.type, enabled=False):
-                bits = bits + code_length(normal, v, [log_scale], rounding)
+                first = self.contexts and c.start == 0
+                offset = causal_mean((v if rounding == 'none' else torch.round(v)).detach(), self.causal[r]) if first else 0.0
+                bits = bits + code_length(normal, v, [log_scale], rounding, offset)
             done.append(quantise(v, rounding) + mean)
         return bits, torch.cat(done, 1)
 

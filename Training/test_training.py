@@ -13,7 +13,7 @@ import fixtures
 import graph
 import integer
 import train
-from networks import AtLeast, code_length, load, normal
+from networks import AtLeast, causal_mean, code_length, load, normal
 
 
 def synthetic_pictures(count=6, size=288):
@@ -83,6 +83,7 @@ class TrainingTest(unittest.TestCase):
                     trainer.train_step()
                 trainer.save()
                 net, path = load(trainer.options.out, network), self.path('model.scm')
+                net.contexts = False
                 export.export(network, net, self.pictures[:2], path, headroom=1.5)
                 model, picture = integer.read_model(path), self.pictures[2][:120, :150]
                 out, bits = evaluate.code(net, picture, point)
@@ -119,6 +120,18 @@ class TrainingTest(unittest.TestCase):
         (of_x, of_scale), = [torch.autograd.grad(mixed, [x, scale])]
         self.assertTrue(torch.allclose(of_scale, torch.autograd.grad(hard, scale)[0]))
         self.assertGreater(of_x.mean(), 0)      # towards zero it gets cheaper, although all of it rounds to zero
+
+    def test_causal_mean(self):
+        """Weights meet the neighbours that they are for; a sample sees nothing of itself nor of what comes later."""
+        symbols = torch.arange(1.0, 13).reshape(1, 1, 3, 4)
+        for i, expected in enumerate(([9, 10, 11], [0, 9, 10], [5, 6, 7], [6, 7, 8], [7, 8, 0], [2, 3, 4])):
+            weights = torch.zeros(1, 1, 6)
+            weights[0, 0, i] = 1
+            self.assertEqual(causal_mean(symbols, weights)[0, 0, 2, 1:].tolist(), expected)
+            self.assertTrue((causal_mean(symbols, weights)[0, 0, 0] == torch.tensor([[0, 1, 2, 3], [0, 0, 1, 2]][i] if i < 2 else [0] * 4)).all())
+        offset = torch.full((1, 1, 3, 4), 0.3)
+        moved, = code_length(normal, symbols, [torch.zeros(1, 1, 3, 4)], 'hard', offset)
+        self.assertAlmostEqual(moved.item(), -torch.log2(normal(symbols - 0.3, torch.zeros(1, 1, 3, 4)).clamp_min(1e-9)).sum().item(), places=4)
 
     def test_scales_below_the_bound_can_return(self):
         x = torch.tensor([-3.0, -3.0, 0.0], requires_grad=True)

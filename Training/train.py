@@ -46,6 +46,7 @@ class Trainer:
         self.optimiser = SOAP(groups, self.rate) if o.optimiser == 'soap' else torch.optim.Adam(groups, self.rate, betas=(0.9, 0.99))
         self.average = [p.detach().clone() for p in self.parameters]
         self.step, self.spent, self.totals = 0, 0.0, torch.zeros(2, len(self.points), device=self.device)
+        self.usual = torch.zeros(len(net.lambdas), device=self.device)      # cost of a crop, by rate point
         if o.resume:
             self.restore(torch.load(o.out + '.resume', map_location=self.device, weights_only=True))
 
@@ -61,8 +62,12 @@ class Trainer:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             out, bits = self.forward(x, self.points)
         mse, bpp = (out - x).pow(2).mean((1, 2, 3)), bits / o.crop ** 2
-        # the logarithm weighs every crop and rate point alike, as mean PSNR does
-        loss = (self.lambdas * 255 ** 2 * mse + bpp + 0.02).log().mean()
+        cost = self.lambdas * 255 ** 2 * mse + bpp
+        with torch.no_grad():
+            self.usual.lerp_(cost.reshape(-1, o.per).mean(1), max(0.01, 1 / (self.step + 1)))
+        # The logarithm weighs rate points alike, and pictures, as mean PSNR does. Within a picture flat crops matter less than rich ones, which is what
+        # the usual cost of the rate point is added for: the cheaper half of all crops has a tenth of the cost.
+        loss = (cost + self.usual.repeat_interleave(o.per)).log().mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 2.0)
@@ -92,7 +97,7 @@ class Trainer:
     def save(self):
         averaged = dict(self.net.state_dict(), **dict(zip(self.names, self.average)))
         state = dict(net=self.net.state_dict(), optimiser=self.optimiser.state_dict(), average=self.average, step=self.step, spent=self.spent,
-                     totals=self.totals, crops=self.crops.generator.get_state(), noise=torch.get_rng_state(),
+                     totals=self.totals, usual=self.usual, crops=self.crops.generator.get_state(), noise=torch.get_rng_state(),
                      cuda=torch.cuda.get_rng_state() if self.device == 'cuda' else None)
         for path, what in ((self.options.out, dict(ema=averaged, step=self.step, args=vars(self.options))), (self.options.out + '.resume', state)):
             torch.save(what, path + '.tmp')
@@ -101,7 +106,8 @@ class Trainer:
     def restore(self, state):
         self.net.load_state_dict(state['net'])
         self.optimiser.load_state_dict(state['optimiser'])
-        self.average, self.step, self.spent, self.totals = state['average'], state['step'], state['spent'], state['totals']
+        self.average, self.step, self.spent = state['average'], state['step'], state['spent']
+        self.totals, self.usual = state['totals'], state['usual']
         self.crops.generator.set_state(state['crops'].cpu())
         torch.set_rng_state(state['noise'].cpu())
         if state['cuda'] is not None:
