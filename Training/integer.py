@@ -468,10 +468,15 @@ def symbol_bits(values, cdf):
     return bits
 
 
-def code_length(point, latent, scales=None):
-    """Ideal bits of integers [M, h, w], given their scales if a channel's level depends on them: (of all, with inactive channels left out)."""
+def code_length(point, latent, scales=None, first=0):
+    """Ideal bits of integers [M, h, w], given their scales if a channel's level depends on them: (of all, with inactive channels left out).
+
+    Channels before `first` are left out of both.
+    """
     everything = coded = 0.0
     for c, values in enumerate(latent.flatten(1).numpy()):
+        if c < first:
+            continue
         channel, level = point.channels[c], np.zeros(values.shape, int)
         if len(channel.bounds):
             s = np.minimum(channel.scale * scales[c].flatten().numpy() >> channel.shift, 1023)

@@ -65,8 +65,8 @@ class Trainer:
         cost = self.lambdas * 255 ** 2 * mse + bpp
         with torch.no_grad():
             self.usual.lerp_(cost.reshape(-1, o.per).mean(1), max(0.01, 1 / (self.step + 1)))
-        # The logarithm weighs rate points alike, and pictures, as mean PSNR does. Within a picture flat crops matter less than rich ones, which is what
-        # the usual cost of the rate point is added for: the cheaper half of all crops has a tenth of the cost.
+        # The logarithm weighs rate points alike, and pictures, as mean PSNR does. But within a picture flat crops matter less than rich ones, which is
+        # what the usual cost of the rate point is added for.
         loss = (cost + self.usual.repeat_interleave(o.per)).log().mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
