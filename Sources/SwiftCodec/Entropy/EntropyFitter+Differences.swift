@@ -139,38 +139,15 @@
       for k in 0..<6 { fill(1 + k, c, grid.causal[k]) }
       for s in 0..<sources { for k in 0..<9 { fill(7 + 9 * s + k, s, grid.around[k]) } }
       let moments = AlignedBuffer<Double>(count: size * size, zero: 0)
-      let block = 2048
-      for start in stride(from: 0, to: samples.count, by: block) {
-        let n = min(block, samples.count - start)
-        for a in 0..<size {
-          for b in 0...a {
-            moments.base[a * size + b] += Double(
-              dotProduct(rows.base + a * samples.count + start, rows.base + b * samples.count + start, n))
-          }
-        }
-      }
+      addMoments(moments.base, size, of: 0..<size, rows.base, samples: samples.count)
       for a in 0..<size { for b in 0..<a { moments.base[b * size + a] = moments.base[a * size + b] } }
       let square = moments.base[0]
-      func solve(_ chosen: [Int]) -> (weights: [Double], error: Double) {
-        let features = Array(1..<7) + chosen.flatMap { s in (7 + 9 * s)..<(16 + 9 * s) }
-        return leastSquares(moments.base, size, features, 0, ridge: 1e-4 * square + 1e-9)
-      }
-      var chosen: [Int] = []
-      var best = solve(chosen)
-      while chosen.count < min(settings.meanSources, sources) {
-        var next = -1
-        var nextFit = best
-        for s in 0..<sources where !chosen.contains(s) {
-          let fit = solve(chosen + [s])
-          if fit.error < nextFit.error {
-            nextFit = fit
-            next = s
-          }
-        }
-        guard next >= 0, nextFit.error < best.error - 0.004 * square else { break }
-        chosen.append(next)
-        best = nextFit
-      }
+      let (chosen, best) = chooseSources(
+        among: sources, most: settings.meanSources,
+        fit: { chosen in
+          let features = Array(1..<7) + chosen.flatMap { s in (7 + 9 * s)..<(16 + 9 * s) }
+          return leastSquares(moments.base, size, features, 0, ridge: 1e-4 * square + 1e-9)
+        }, isBetter: { $0 < $1 - 0.004 * square })
       guard best.error < settings.meanError * square else { return nil }
       return MeanPredictor(best.weights, sources: chosen, phaseBits: settings.phaseBits)
     }

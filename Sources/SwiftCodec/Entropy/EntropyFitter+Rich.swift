@@ -191,17 +191,8 @@
       }
       let moments = AlignedBuffer<Double>(count: size * size, zero: 0)
       parallel(threads: threads, count: strong.count) { s in
-        // Blocks of samples that stay in the cache.
-        let block = 2048
-        for start in stride(from: 0, to: samples.count, by: block) {
-          let n = min(block, samples.count - start)
-          for a in (s * perChannel)..<((s + 1) * perChannel) {
-            for b in 0...a {
-              moments.base[a * size + b] += Double(
-                dotProduct(rows.base + a * samples.count + start, rows.base + b * samples.count + start, n))
-            }
-          }
-        }
+        addMoments(
+          moments.base, size, of: (s * perChannel)..<((s + 1) * perChannel), rows.base, samples: samples.count)
       }
       for a in 0..<size { for b in 0..<a { moments.base[b * size + a] = moments.base[a * size + b] } }
 
@@ -210,27 +201,14 @@
         let target = s * perChannel + 4
         let variance = moments.base[target * size + target]
         guard variance > 0 else { return nil }
-        func solve(_ f: [Int]) -> (weights: [Double], error: Double) {
-          leastSquares(moments.base, size, f, target, ridge: 1e-3 * Double(samples.count))
-        }
-        var features = (9..<15).map { s * perChannel + $0 }
-        var best = solve(features)
-        var chosen: [Int] = []
-        while chosen.count < min(settings.meanSources, s) {
-          var next = -1
-          var nextFit = best
-          for a in 0..<s where !chosen.contains(a) {
-            let fit = solve(features + (0..<9).map { a * perChannel + $0 })
-            if fit.error < nextFit.error {
-              nextFit = fit
-              next = a
-            }
-          }
-          guard next >= 0, nextFit.error < 0.995 * best.error else { break }
-          chosen.append(next)
-          features += (0..<9).map { next * perChannel + $0 }
-          best = nextFit
-        }
+        let (chosen, best) = chooseSources(
+          among: s, most: settings.meanSources,
+          fit: { chosen in
+            let features = (9..<15).map { s * perChannel + $0 }
+            return leastSquares(
+              moments.base, size, features + chosen.flatMap { a in (0..<9).map { a * perChannel + $0 } }, target,
+              ridge: 1e-3 * Double(samples.count))
+          }, isBetter: { $0 < 0.995 * $1 })
         guard best.error < 0.97 * variance else { return nil }
         return MeanPredictor(
           best.weights, sources: chosen.map { strong[$0] }, phaseBits: settings.phaseBits)
@@ -279,6 +257,47 @@
       i += 1
     }
     return sum
+  }
+
+  /// Adds the products of some rows of samples with themselves and those before to second moments [size][size].
+  func addMoments(
+    _ moments: UnsafeMutablePointer<Double>, _ size: Int, of some: Range<Int>, _ rows: UnsafePointer<Float>,
+    samples: Int
+  ) {
+    // Blocks of samples that stay in the cache.
+    let block = 2048
+    for start in stride(from: 0, to: samples, by: block) {
+      let n = min(block, samples - start)
+      for a in some {
+        for b in 0...a {
+          moments[a * size + b] += Double(dotProduct(rows + a * samples + start, rows + b * samples + start, n))
+        }
+      }
+    }
+  }
+
+  /// Sources of a mean, one after the other the one that leaves the least error, while `isBetter(new error, old error)`.
+  func chooseSources(
+    among candidates: Int, most: Int, fit: ([Int]) -> (weights: [Double], error: Double),
+    isBetter: (Double, Double) -> Bool
+  ) -> (sources: [Int], fit: (weights: [Double], error: Double)) {
+    var chosen: [Int] = []
+    var best = fit([])
+    while chosen.count < min(most, candidates) {
+      var next = -1
+      var nextFit = best
+      for s in 0..<candidates where !chosen.contains(s) {
+        let with = fit(chosen + [s])
+        if with.error < nextFit.error {
+          nextFit = with
+          next = s
+        }
+      }
+      guard next >= 0, isBetter(nextFit.error, best.error) else { break }
+      chosen.append(next)
+      best = nextFit
+    }
+    return (chosen, best)
   }
 
   /// Minimises the error of target by the features, given second moments [size][size].
