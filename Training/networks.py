@@ -1,7 +1,8 @@
 """The networks, layer by layer as they stand in the model file.
 
 Pictures are [B, 3, H, W] in [0, 1], H and W multiples of `multiple`. A batch holds pictures of several rate points: `points` names each
-picture's, equal ones side by side. forward() gives the decoded pictures and the bits of each. Parameters keep the names of published checkpoints.
+picture's, equal ones side by side. code() gives the dequantised latents, one tensor for pictures of equal width, and the bits of each picture; decode()
+the pictures; forward() both steps at once, pictures and bits. Parameters keep the names of published checkpoints.
 """
 import math
 from itertools import groupby
@@ -105,6 +106,12 @@ class Mixture(nn.Module):
         return p
 
 
+class Codec(nn.Module):
+    def forward(self, x, points, rounding='mixed'):
+        latents, bits = self.code(x, points, rounding)
+        return self.decode(latents, points), bits
+
+
 # ---- base -----------------------------------------------------------------------------------------------------------
 
 class SlimmableConv(nn.Module):
@@ -124,7 +131,7 @@ class SlimmableConv(nn.Module):
         return F.conv2d(x, self.weight[:outputs, :inputs], bias, 2, 2)
 
 
-class Base(nn.Module):
+class Base(Codec):
     """The network of the low-complexity paper: four 5×5 stride-2 convolutions with ReLU each way, factorised density."""
 
     lambdas = [0.0018, 0.0035, 0.0067, 0.0130, 0.0200, 0.0400, 0.0800]      # of λ · 255² · MSE + bits per pixel
@@ -157,16 +164,19 @@ class Base(nn.Module):
             x = F.relu(conv(x, self.hidden[k]))
         return self.gs[3](x, 3).float() + 0.5
 
-    def forward(self, x, points, rounding='mixed'):
-        pictures, bits, first = [], [], 0
+    def code(self, x, points, rounding='mixed'):
+        latents, bits, first = [], [], 0
         for k, group in groupby(points):
             n = len(list(group))
             y = self.analysis(x[first:first + n], k)
             with torch.autocast(x.device.type, enabled=False):
                 bits.append(self.by(y, [k] * n, rounding))
-            pictures.append(self.synthesis(quantise(y, rounding), k))
+            latents.append(quantise(y, rounding))
             first += n
-        return torch.cat(pictures), torch.cat(bits)
+        return latents, torch.cat(bits)
+
+    def decode(self, latents, points):
+        return torch.cat([self.synthesis(y, k) for y, (k, _) in zip(latents, groupby(points))])
 
     @torch.no_grad()
     def initialise(self, x, spare=0.5):
@@ -266,7 +276,7 @@ def causal_mean(symbols, weights):
     return sum(weights[:, :, i, None, None] * padded[:, :, 2 + dy:2 + dy + h, 2 + dx:2 + dx + w] for i, (dy, dx) in enumerate(CAUSAL))
 
 
-class Flagship(nn.Module):
+class Flagship(Codec):
     """One width for all rates: whitened linear trunk, depthwise-separable residual blocks, mean-scale hyperprior with channel slices.
 
     The last FINE channels of the latent, fine texture that only high rates pay for, are filters of the picture's patches of 16×16×3 samples, which have
@@ -353,11 +363,14 @@ class Flagship(nn.Module):
             done.append(quantise(v, rounding) + mean)
         return bits, torch.cat(done, 1)
 
-    def forward(self, x, points, rounding='mixed'):
+    def code(self, x, points, rounding='mixed'):
         r = torch.tensor(points, device=x.device)
-        y = self.analysis(x, r)
-        bits, y = self.entropy(y, points, r, rounding)
-        return self.synthesis(y, r), bits
+        bits, y = self.entropy(self.analysis(x, r), points, r, rounding)
+        return [y], bits
+
+    def decode(self, latents, points):
+        y, = latents
+        return self.synthesis(y, torch.tensor(points, device=y.device))
 
     @torch.no_grad()
     def initialise(self, x, floor=0.03):

@@ -1,4 +1,7 @@
 """python test_training.py: trains, resumes and exports on synthetic pictures; about two minutes on one core."""
+import json
+import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import evaluate
 import export
@@ -13,6 +17,7 @@ import fixtures
 import graph
 import integer
 import train
+from data import Crops
 from networks import AtLeast, causal_mean, code_length, load, normal
 
 
@@ -64,16 +69,39 @@ class TrainingTest(unittest.TestCase):
                 options = ['--optimiser', optimiser, '--lr', rate, '--ratio', ratio]
                 whole = self.trainer(network, 'whole.pt', *options)
                 start = self.cost(whole)
-                losses = [whole.train_step() for _ in range(48)]
+                losses = [whole.train_step()[0] for _ in range(48)]
                 self.assertLess(self.cost(whole), start - 0.005)
                 part = self.trainer(network, 'part.pt', *options)
                 for _ in range(5):
                     part.train_step()
                 part.save()
                 part = self.trainer(network, 'part.pt', '--resume', *options)
-                self.assertEqual([part.train_step() for _ in range(5, 48)], losses[5:])
+                self.assertEqual([part.train_step()[0] for _ in range(5, 48)], losses[5:])
                 for a, b in zip(part.parameters + tuple(part.average), whole.parameters + tuple(whole.average)):
                     self.assertTrue(torch.equal(a, b))
+
+    def test_workers_share_the_batch(self):
+        """Two workers take the crops that one would, so their logs differ by the noise only; and they resume exactly."""
+        folder, logs = self.path('pictures'), {}
+        folder.mkdir()
+        for i, picture in enumerate(self.pictures):
+            Image.fromarray(picture).save(folder / f'{i}.png')
+        for workers in ('1', '2'):
+            for parts in (['6'], ['3', '6']):
+                out = self.path(f'{workers}-{len(parts)}.pt')
+                for i, steps in enumerate(parts):
+                    subprocess.run([sys.executable, train.__file__, 'flagship', out, '--data', folder, '--optimiser', 'soap', '--crop', '64', '--log', '3',
+                                    '--start-crops', '64', '--threads', '1', '--per', '2', '--lr', '1e-5', '--lr-end', '1', '--workers', workers,
+                                    '--steps', steps, *['--resume'][:i]], check=True, stdout=subprocess.DEVNULL)
+                log = [json.loads(line) for line in Path(f'{out}.jsonl').read_text().splitlines()]
+                logs[workers, len(parts)] = [(line['step'], line['loss'], line['gradient']) for line in log]
+                bpp, psnr = ([line[name] for line in log] for name in ('bpp', 'psnr'))
+                if workers == '1':
+                    expected = bpp, psnr
+                self.assertTrue(np.allclose(bpp, expected[0], rtol=0.02))
+                self.assertTrue(np.allclose(psnr, expected[1], atol=0.02))
+            self.assertEqual([line[0] for line in logs[workers, 1]], [3, 6])
+            self.assertEqual(logs[workers, 1], logs[workers, 2])
 
     def test_model_files(self):
         for network, point in (('base', 6), ('flagship', 5)):
@@ -112,6 +140,18 @@ class TrainingTest(unittest.TestCase):
             expected = synthesis.run([latent.float()], k)
             q = model.output(integer.SYNTHESIS).q
             self.assertLess((out * 2.0 ** -q - expected).abs().max(), 0.01 * expected.abs().max())
+
+    def test_crops(self):
+        """About half of the crops of a picture are of its half size, and every crop is a turned part of one of the two; a small picture is mirrored."""
+        y, x = np.mgrid[:80, :96]
+        picture = np.stack([2 * x, 2 * y, 0 * x], 2).astype(np.uint8)       # steps of 2 from sample to sample, of 4 at half size
+        steps = [{int(c[k].diff(dim=d).abs().max()) for k in (0, 1) for d in (0, 1)} - {0}
+                 for c in Crops([picture], 32, 'cpu', 1).batch(64).mul(255).round()]
+        self.assertTrue(all(s in ({2}, {4}) for s in steps))
+        self.assertTrue(16 < steps.count({4}) < 48)
+        crop = Crops([picture[:20]], 32, 'cpu', 1).batch(1)
+        self.assertEqual(crop.shape, (1, 3, 32, 32))
+        self.assertGreater(crop.max(), 0)
 
     def test_mixed_bits_are_those_of_rounded_values(self):
         x, scale = torch.full((1, 1, 1, 64), 0.4, requires_grad=True), torch.zeros(1, 1, 1, 1, requires_grad=True)

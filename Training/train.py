@@ -4,15 +4,22 @@ python train.py base|flagship OUT.pt --data DIR --minutes 60 [--resume | --init 
 
 OUT.pt holds the averaged weights, OUT.pt.resume what an exact continuation needs, OUT.pt.jsonl the log (plot.py draws it).
 Training rests while a file OUT.pt.pause exists. SIGINT and SIGTERM save and end it.
+
+--workers N shares each batch among N processes, which meet once a step, where threads meet at every layer. For processors only.
 """
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import signal
+import tempfile
 import time
+from datetime import timedelta
 
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 
 from data import Crops, list_pictures, read_picture
 from networks import NETWORKS, load
@@ -20,10 +27,18 @@ from optim import SOAP
 
 
 class Trainer:
-    """`options` are the command line's; the schedule runs on steps if they are given, otherwise on time spent training."""
+    """`options` are the command line's; the schedule runs on steps if they are given, otherwise on time spent training.
 
-    def __init__(self, options, pictures):
+    Workers hold the same weights and averages, bit for bit: each steps some of the parameters with the mean of all gradients, and gives them to the others.
+    """
+
+    def __init__(self, options, pictures, worker=0):
         o = self.options = options
+        self.worker = worker
+        if o.per % o.workers:
+            raise SystemExit('--per must be a multiple of --workers')
+        if o.workers > 1 and torch.cuda.is_available():
+            raise SystemExit('--workers is for processors')
         torch.manual_seed(o.seed)
         torch.set_flush_denormal(True)
         if o.threads:
@@ -36,16 +51,19 @@ class Trainer:
         self.net = net.train().to(self.device, memory_format=torch.channels_last)
         if not o.init and not o.resume:
             net.initialise(self.crops.batch(o.start_crops))
-        self.forward = torch.compile(net) if self.device == 'cuda' else net
-        self.points = [k for k in range(len(net.lambdas)) for _ in range(o.per)]      # every rate point in every batch
+        self.code, self.decode = (torch.compile(f) if self.device == 'cuda' else f for f in (net.code, net.decode))
+        self.points = [k for k in range(len(net.lambdas)) for _ in range(o.per // o.workers)]      # every rate point in every worker's batch
         self.lambdas = torch.tensor([net.lambdas[k] for k in self.points], device=self.device)
         self.names, self.parameters = zip(*net.named_parameters())
+        self.shares = [[] for _ in range(o.workers)]        # parameters that each worker steps
+        for p in sorted(self.parameters, key=torch.numel, reverse=True):
+            min(self.shares, key=lambda share: sum(map(torch.numel, share))).append(p)
         slow = {id(p) for p in net.transforms()}
         self.rate, self.ratio = o.lr or net.learning_rate, o.ratio or net.ratio
-        groups = [{'params': [p for p in self.parameters if (id(p) in slow) == s]} for s in (True, False)]
+        groups = [{'params': [p for p in self.shares[worker] if (id(p) in slow) == s]} for s in (True, False)]
         self.optimiser = SOAP(groups, self.rate) if o.optimiser == 'soap' else torch.optim.Adam(groups, self.rate, betas=(0.9, 0.99))
         self.average = [p.detach().clone() for p in self.parameters]
-        self.step, self.spent, self.totals = 0, 0.0, torch.zeros(2, len(self.points), device=self.device)
+        self.step, self.spent, self.seconds, self.totals = 0, 0.0, 0.0, torch.zeros(2, len(net.lambdas), device=self.device)
         self.usual = torch.zeros(len(net.lambdas), device=self.device)      # cost of a crop, by rate point
         if o.resume:
             self.restore(torch.load(o.out + '.resume', map_location=self.device, weights_only=True))
@@ -53,41 +71,88 @@ class Trainer:
     def progress(self):
         return self.step / self.options.steps if self.options.steps else self.spent / (60 * self.options.minutes)
 
-    def train_step(self):
+    def train_step(self, stop=False):
+        """Returns the loss, and whether any worker wants to stop."""
         o, start = self.options, time.monotonic()
         rate = self.rate * min(1, (self.step + 1) / o.warm) * (o.lr_end + (1 - o.lr_end) * 0.5 * (1 + math.cos(math.pi * self.progress())))
         for group, ratio in zip(self.optimiser.param_groups, (1, self.ratio)):
             group['lr'] = rate * ratio
-        x = self.crops.batch(len(self.points))
+        x = self.crops.batch(len(self.points) * o.workers)[self.worker::o.workers]
+        torch.manual_seed((o.seed << 40) + self.step * o.workers + self.worker)      # of the noise
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-            out, bits = self.forward(x, self.points)
-        mse, bpp = (out - x).pow(2).mean((1, 2, 3)), bits / o.crop ** 2
+            latents, bits = self.code(x, self.points)
+            out = self.decode(latents, self.points)
+        mse, bpp = F.mse_loss(out, x, reduction='none').mean((1, 2, 3)), bits / o.crop ** 2
         cost = self.lambdas * 255 ** 2 * mse + bpp
-        with torch.no_grad():
-            self.usual.lerp_(cost.reshape(-1, o.per).mean(1), max(0.01, 1 / (self.step + 1)))
-        # The logarithm weighs rate points alike, and pictures, as mean PSNR does. But within a picture flat crops matter less than rich ones, which is
-        # what the usual cost of the rate point is added for.
-        loss = (cost + self.usual.repeat_interleave(o.per)).log().mean()
-        self.optimiser.zero_grad(set_to_none=True)
+        # Curves of a set of pictures are of mean bits and of mean PSNR. So a crop's rate counts by the usual cost of its rate point, which weighs rate
+        # points alike, and its distortion by the inverse of its cost; but within a picture flat crops matter less than rich ones, which is what the
+        # usual cost is added for. The encoder must not trade one for the other: it gets the gradient of rate and distortion as the rate weighs them.
+        usual = (self.usual if self.step else self.by_point(cost.detach())).repeat_interleave(o.per // o.workers)
+        of_rate, of_distortion = 0.5 / usual, 1 / (cost.detach() + usual)
+        for y, factor in zip(latents, (of_rate / of_distortion).split([len(y) for y in latents])):
+            y.register_hook(lambda g, factor=factor: g * factor[:, None, None, None])
+        loss = (of_rate * bpp + of_distortion * self.lambdas * 255 ** 2 * mse).mean()
+        self.net.zero_grad(set_to_none=True)        # also of what other workers step
         loss.backward()
+        with torch.no_grad():
+            loss, stop, seconds, *parts = self.mean_of_workers([loss.detach(), torch.tensor(float(stop)), torch.tensor(self.seconds),
+                                                                self.by_point(bpp), self.by_point(mse)])
+            self.totals += torch.stack(parts)
+            cost = self.by_point(self.lambdas) * 255 ** 2 * parts[1] + parts[0]
+            self.usual.lerp_(cost, max(0.01, 1 / (self.step + 1)))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 2.0)
         if torch.isfinite(norm):
             with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):        # for SOAP's rotations
                 self.optimiser.step()
+            self.exchange()
         self.step += 1
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.parameters, 1 - min(o.ema, (1 + self.step) / (10 + self.step)))
-            self.totals += torch.stack([bpp, mse])
-        self.spent += time.monotonic() - start
-        if self.step % o.log == 0:
+        self.spent += seconds.item()        # of the step before, which the workers agree on
+        self.seconds = time.monotonic() - start
+        if self.step % o.log == 0 and not self.worker:
             self.write_log(rate, norm.item())
-        return loss.item()
+        return loss.item(), stop.item() > 0
+
+    def by_point(self, values):
+        """Means over each rate point's crops."""
+        return values.reshape(len(self.usual), -1).mean(1)
+
+    def mean_of_workers(self, values):
+        """Means over the workers, of the gradients in place and of the tensors `values`."""
+        if self.options.workers == 1:
+            return values
+        tensors = [p.grad for p in self.parameters] + values
+        flat = torch.cat([t.float().flatten() for t in tensors])
+        dist.all_reduce(flat)
+        means = [m.view(t.shape) for m, t in zip((flat / self.options.workers).split([t.numel() for t in tensors]), tensors)]
+        for p, m in zip(self.parameters, means):
+            p.grad.copy_(m)
+        return means[len(self.parameters):]
+
+    @torch.no_grad()
+    def exchange(self):
+        """Gives each worker's parameters to the others."""
+        for worker, share in enumerate(self.shares if self.options.workers > 1 else []):
+            flat = torch.cat([p.flatten() for p in share])
+            dist.broadcast(flat, worker)
+            for p, new in zip(share, flat.split([p.numel() for p in share])):
+                p.copy_(new.view(p.shape))
+
+    def moments(self):
+        """The optimiser's state of every parameter, by name; None but on the first worker."""
+        mine = {name: self.optimiser.state[p] for name, p in zip(self.names, self.parameters) if p in self.optimiser.state}
+        if self.options.workers == 1:
+            return mine
+        parts = [None] * self.options.workers if not self.worker else None
+        dist.gather_object(mine, parts)
+        return None if self.worker else {name: state for part in parts for name, state in part.items()}
 
     def write_log(self, rate, norm):
         """One line of JSON: means since the last line, by rate point."""
-        bpp, mse = (self.totals / self.options.log).reshape(2, -1, self.options.per).mean(2)
+        bpp, mse = self.totals / self.options.log
         self.totals.zero_()
-        lambdas = self.lambdas[::self.options.per]
+        lambdas = self.by_point(self.lambdas)
         line = dict(step=self.step, minutes=round(self.spent / 60, 3), rate=rate, gradient=norm,
                     loss=(lambdas * 255 ** 2 * mse + bpp).log().mean().item(), bpp=bpp.tolist(), psnr=(-10 * mse.log10()).tolist())
         with open(self.options.out + '.jsonl', 'a') as file:
@@ -95,23 +160,25 @@ class Trainer:
         print(f"{self.step} {self.spent / 60:.1f} min loss {line['loss']:.4f} " + ' '.join(f'{b:.3f}/{p:.2f}' for b, p in zip(line['bpp'], line['psnr'])), flush=True)
 
     def save(self):
+        """All workers call it at the same step; the first one writes."""
+        moments = self.moments()
+        if self.worker:
+            return
         averaged = dict(self.net.state_dict(), **dict(zip(self.names, self.average)))
-        state = dict(net=self.net.state_dict(), optimiser=self.optimiser.state_dict(), average=self.average, step=self.step, spent=self.spent,
-                     totals=self.totals, usual=self.usual, crops=self.crops.generator.get_state(), noise=torch.get_rng_state(),
-                     cuda=torch.cuda.get_rng_state() if self.device == 'cuda' else None)
+        state = dict(net=self.net.state_dict(), moments=moments, average=self.average, step=self.step, spent=self.spent,
+                     totals=self.totals, usual=self.usual, crops=self.crops.generator.get_state())
         for path, what in ((self.options.out, dict(ema=averaged, step=self.step, args=vars(self.options))), (self.options.out + '.resume', state)):
             torch.save(what, path + '.tmp')
             os.replace(path + '.tmp', path)
 
     def restore(self, state):
         self.net.load_state_dict(state['net'])
-        self.optimiser.load_state_dict(state['optimiser'])
+        for name, p in zip(self.names, self.parameters):
+            if any(p is mine for mine in self.shares[self.worker]):
+                self.optimiser.state[p] = state['moments'][name]
         self.average, self.step, self.spent = state['average'], state['step'], state['spent']
         self.totals, self.usual = state['totals'], state['usual']
         self.crops.generator.set_state(state['crops'].cpu())
-        torch.set_rng_state(state['noise'].cpu())
-        if state['cuda'] is not None:
-            torch.cuda.set_rng_state(state['cuda'].cpu())
 
 
 def arguments(line=None):
@@ -132,7 +199,8 @@ def arguments(line=None):
     a.add_argument('--per', type=int, default=1, help='crops of each rate point in a batch')
     a.add_argument('--crop', type=int, default=192)
     a.add_argument('--start-crops', type=int, default=112, help='crops that a fresh start is fitted to')
-    a.add_argument('--threads', type=int, default=0)
+    a.add_argument('--threads', type=int, default=0, help='of each worker')
+    a.add_argument('--workers', type=int, default=1, help='processes that share a batch; --per must be a multiple')
     a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--log', type=int, default=25, help='steps between lines of the log')
@@ -140,22 +208,33 @@ def arguments(line=None):
     return a.parse_args(line)
 
 
-def main():
-    options = arguments()
-    trainer = Trainer(options, [read_picture(f) for f in list_pictures(options.data)])
+def work(worker, options, pictures, meeting):
+    if options.workers > 1:
+        os.environ.setdefault('GLOO_SOCKET_IFNAME', 'lo')
+        dist.init_process_group('gloo', f'file://{meeting}', timedelta(days=30), options.workers, worker)     # a pause may be long
+    trainer = Trainer(options, pictures, worker)
     stop = []
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.append(True))
-    saved = time.monotonic()
-    while trainer.progress() < 1 and not stop:
+    saved, done = trainer.spent, False
+    while trainer.progress() < 1 and not done:
         if os.path.exists(options.out + '.pause'):
             time.sleep(1)
             continue
-        trainer.train_step()
-        if time.monotonic() - saved > 60 * options.save:
+        _, done = trainer.train_step(bool(stop))
+        if trainer.spent - saved > 60 * options.save:
             trainer.save()
-            saved = time.monotonic()
+            saved = trainer.spent
     trainer.save()
+
+
+def main():
+    options = arguments()
+    pictures = [read_picture(f) for f in list_pictures(options.data)]
+    with tempfile.TemporaryDirectory() as folder:
+        for worker in range(1, options.workers):        # forks, which share the pictures
+            multiprocessing.get_context('fork').Process(target=work, args=(worker, options, pictures, f'{folder}/meeting'), daemon=True).start()
+        work(0, options, pictures, f'{folder}/meeting')
 
 
 if __name__ == '__main__':
