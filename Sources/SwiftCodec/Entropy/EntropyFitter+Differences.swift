@@ -11,16 +11,16 @@
     /// Samples of a channel that weights are fitted to.
     public var samples = 16000
     /// CDFs that all channels share.
-    public var cdfs = 192
-    public var levels = 48
+    public var cdfs = 128
+    public var levels = 32
     /// A level must save so many bits of the fitting set to be there.
-    public var bitsPerLevel = 64.0
+    public var bitsPerLevel = 16.0
     /// A mean must leave less than this part of the weighted square to be there.
-    public var meanError = 0.97
+    public var meanError = 0.99
     /// log2 of the phases of a mean.
     public var phaseBits = 2
     /// Only the first channels' means have earlier channels as sources.
-    public var meanChannels = 16
+    public var meanChannels = 40
     public var meanSources = 4
     /// Samples that a mean is fitted to, about.
     public var meanSamples = 50_000
@@ -211,7 +211,7 @@
       var best = scale
       func keep(_ fit: DifferenceFit) {
         // What weights cost in the model file, about.
-        if fit.bits < best.bits - 100 { best = fit }
+        if fit.bits < best.bits - 50 { best = fit }
       }
       let own = quantisedLevels()
       keep(own)
@@ -365,7 +365,7 @@
         }
       }
       scores.sort { ($0.score, $1.channel) > ($1.score, $0.channel) }
-      return scores.prefix(max(0, count)).filter { $0.score > 40 }.map { $0.channel }
+      return scores.prefix(max(0, count)).filter { $0.score > 15 }.map { $0.channel }
     }
 
     // MARK: Levels
