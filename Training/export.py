@@ -156,6 +156,7 @@ def gaussian_cdfs(reach=2047):
     """(CDFs, first scales of their levels but the first) of rounded normal variables of mean zero; the coder's scales are 0…255."""
     edge, width = torch.arange(-reach, reach + 2, dtype=torch.float64) - 0.5, 256 // LEVELS
     middle = SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * (width * np.arange(LEVELS) + (width - 1) / 2)
+    middle[0] = SCALE_LOW       # where the bound piles them up
     return [cdf(torch.special.ndtr(edge / s).diff().numpy(), -reach) for s in np.exp(middle)], list(range(width, 256, width))
 
 
