@@ -103,6 +103,17 @@ class TrainingTest(unittest.TestCase):
             self.assertEqual([line[0] for line in logs[workers, 1]], [3, 6])
             self.assertEqual(logs[workers, 1], logs[workers, 2])
 
+    def test_weights_of_crops(self):
+        """The synthesis gets the distortion's weight, the encoder the rate's for both rate and distortion."""
+        x, w, usual = torch.tensor([0.5, 2.0, 3.0], requires_grad=True), torch.tensor(1.5, requires_grad=True), torch.tensor([1.0, 1.0, 4.0])
+        latents = [part[:, None, None, None] for part in x.split([1, 2])]
+        rate, distortion = x.square(), (w * torch.cat(latents).flatten() - 1).square()
+        of_encoder, of_synthesis = torch.autograd.grad(train.weighted(latents, rate, distortion, usual), [x, w])
+        with torch.no_grad():
+            error = 2 * (w * x - 1)
+            self.assertTrue(torch.allclose(of_encoder, (2 * x + w * error) / (2 * usual) / 3))
+            self.assertTrue(torch.allclose(of_synthesis, (x * error / (rate + distortion + usual)).mean()))
+
     def test_model_files(self):
         for network, point in (('base', 6), ('flagship', 5)):
             with self.subTest(network=network):
@@ -190,6 +201,8 @@ class TrainingTest(unittest.TestCase):
         self.assertTrue(torch.allclose(g.run([x], 1, torch.float64), before))
 
     def test_cdf(self):
+        lowest = export.gaussian_cdfs()[0][0]       # the bound's own density, where most scales of low rates are
+        self.assertAlmostEqual(lowest[1][-lowest[0]] / 32768, normal(torch.zeros(1), torch.tensor([export.SCALE_LOW])).item(), delta=3 / 32768)
         for scale in (1e-3, 0.1, 3, 50):
             values = np.arange(-2047, 2048)
             p = np.exp(-np.abs(values) / scale)

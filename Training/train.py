@@ -26,6 +26,19 @@ from networks import NETWORKS, load
 from optim import SOAP
 
 
+def weighted(latents, rate, distortion, usual):
+    """The loss of crops with these rates and distortions [B], whose `latents` reach the distortion only, and whose rate points have the usual costs [B].
+
+    Curves of a set of pictures are of mean bits and of mean PSNR. So a crop's rate counts by the usual cost of its rate point, which weighs rate points
+    alike, and its distortion by the inverse of its cost; but within a picture flat crops matter less than rich ones, which is what the usual cost is added
+    for. The encoder must not trade one for the other: it gets the gradient of rate and distortion as the rate weighs them.
+    """
+    of_rate, of_distortion = 0.5 / usual, 1 / ((rate + distortion).detach() + usual)
+    for y, factor in zip(latents, (of_rate / of_distortion).split([len(y) for y in latents])):
+        y.register_hook(lambda g, factor=factor: g * factor[:, None, None, None])
+    return (of_rate * rate + of_distortion * distortion).mean()
+
+
 class Trainer:
     """`options` are the command line's; the schedule runs on steps if they are given, otherwise on time spent training.
 
@@ -84,14 +97,8 @@ class Trainer:
             out = self.decode(latents, self.points)
         mse, bpp = F.mse_loss(out, x, reduction='none').mean((1, 2, 3)), bits / o.crop ** 2
         cost = self.lambdas * 255 ** 2 * mse + bpp
-        # Curves of a set of pictures are of mean bits and of mean PSNR. So a crop's rate counts by the usual cost of its rate point, which weighs rate
-        # points alike, and its distortion by the inverse of its cost; but within a picture flat crops matter less than rich ones, which is what the
-        # usual cost is added for. The encoder must not trade one for the other: it gets the gradient of rate and distortion as the rate weighs them.
-        usual = (self.usual if self.step else self.by_point(cost.detach())).repeat_interleave(o.per // o.workers)
-        of_rate, of_distortion = 0.5 / usual, 1 / (cost.detach() + usual)
-        for y, factor in zip(latents, (of_rate / of_distortion).split([len(y) for y in latents])):
-            y.register_hook(lambda g, factor=factor: g * factor[:, None, None, None])
-        loss = (of_rate * bpp + of_distortion * self.lambdas * 255 ** 2 * mse).mean()
+        usual = self.usual if self.step else self.by_point(cost.detach())
+        loss = weighted(latents, bpp, cost - bpp, usual.repeat_interleave(o.per // o.workers))
         self.net.zero_grad(set_to_none=True)        # also of what other workers step
         loss.backward()
         with torch.no_grad():
