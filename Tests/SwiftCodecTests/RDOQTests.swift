@@ -186,6 +186,87 @@ import Testing
     for k in [0, 3] { #expect(Self.gradientCorrelation(Fixtures.base, picture, k, step: 1) > 0.8) }
   }
 
+  /// Correlation of what later slices add to the gradient with differences: slopes of the rate times moves of means and
+  /// scales, over decoded values at random.
+  static func laterSlicesCorrelation(_ model: Model, _ ratePoint: Int, step: Int) throws -> Double {
+    let picture = Fixtures.formulaPicture(width: 256, height: 192)
+    let position = RatePosition(ratePoint: ratePoint)
+    let execution = Execution()
+    var prepared = PreparedModel(model)
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
+    let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
+      .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
+    let maybeHyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
+    let hyperLatent = try #require(maybeHyperLatent)
+    let kind = try #require(model.preferredEntropyKind)
+    let maybeCodec = prepared.segmentCodec(kind, at: position, cpu: execution.cpu)
+    let codec = try #require(maybeCodec)
+    let entropy = try #require(model.entropyModels.first { $0.kind == kind })
+    let (prior, symbols) = codec.quantise(
+      segment: 0, latent, hyperLatent: hyperLatent.segments[0].base, execution)
+    let rate = SegmentRate(
+      RateTables(entropy.tables[model.tablePoint(position)], entropy.magnitude),
+      RateGeometry(width: layout.width, height: layout.height), values: symbols.base)
+    rate.setScales(prior.scales.base, 0..<latent.channels)
+    let slices = zip(try #require(model.hyperprior).slices, try #require(codec.hyper).slices).map {
+      AdjointProgram($0, $1, of: model, at: position)
+    }
+    let values = latent.segments[0].base
+    let places = layout.width * layout.height
+    let weight = 0.03
+    let gradient = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
+    prior.addLaterSlices(slices, rate, values, level: model.latentLevel, weight: weight, to: gradient.base, execution)
+    let byValue = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
+    let byScale = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
+    for c in 0..<latent.channels {
+      rate.slopes(c, byValue: byValue.base + c * places, byScale: byScale.base + c * places)
+    }
+    /// Bits of later slices, as the slopes have it.
+    func bits(after slice: Int) -> Double {
+      var sum = 0.0
+      for later in (slice + 1)..<prior.sliceRanges.count {
+        prior.predict(later, from: values, execution)
+        let range = prior.sliceRanges[later]
+        for i in (range.lowerBound * places)..<(range.upperBound * places) {
+          sum -= Double(byValue.base[i]) * Double(prior.means.base[i]) / Double(1 << prior.latentExponent)
+          sum += Double(byScale.base[i]) * Double(prior.scales.base[i])
+        }
+      }
+      return sum
+    }
+    for i in (prior.sliceRanges[prior.sliceRanges.count - 1].lowerBound * places)..<(latent.channels * places) {
+      #expect(gradient.base[i % places * latent.channels + i / places] == 0, "nothing follows the last slice")
+    }
+    var random = SplitMix(8)
+    var (ab, aa, bb) = (0.0, 0.0, 0.0)
+    for _ in 0..<80 {
+      let slice = random.below(prior.sliceRanges.count - 1)
+      let range = prior.sliceRanges[slice]
+      let c = range.lowerBound + random.below(range.count)
+      let p = random.below(places)
+      let at = values + c * places + p
+      at.pointee += Int16(step)
+      let above = bits(after: slice)
+      at.pointee -= Int16(2 * step)
+      let below = bits(after: slice)
+      at.pointee += Int16(step)
+      // Half the squared error costs 2 · weight.
+      let expected = (above - below) / (2 * Double(step)) / (2 * weight)
+      let found = Double(gradient.base[p * latent.channels + c])
+      ab += expected * found
+      aa += found * found
+      bb += expected * expected
+    }
+    #expect(0.6...1.4 ~= ab / aa)
+    return ab / (aa * bb).squareRoot()
+  }
+
+  @Test func laterSlicesAnswerAMove() throws {
+    for k in [0, 1] { #expect(try Self.laterSlicesCorrelation(Fixtures.tinyHyper, k, step: 16) > 0.9) }
+    // Two steps of the quantiser: of smaller moves, rounding of several hundred means and scales hides too much.
+    for k in [1, 6] { #expect(try Self.laterSlicesCorrelation(Fixtures.embedded, k, step: 64) > 0.7) }
+  }
+
   @Test func rateIsThatOfTheCoder() {
     var random = SplitMix(21)
     for (width, height) in [(1, 1), (1, 9), (2, 3), (7, 1), (13, 10)] {

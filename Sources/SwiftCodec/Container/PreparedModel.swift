@@ -114,13 +114,16 @@ struct PreparedModel {
     use(execution.cpu)
     guard rdoq != .off, let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
     let table = entropy.tables[model.tablePoint(position)]
+    let codec = segmentCodec(kind, at: position, cpu: execution.cpu)
     if search == nil || search!.kind != kind || search!.position != position {
-      let synthesis = program(.synthesis, at: position, cpu: execution.cpu)
-      search = (RDOQProgram(model, synthesis, at: position, table, entropy.magnitude), kind, position)
+      let program = RDOQProgram(
+        model, program(.synthesis, at: position, cpu: execution.cpu), slices: codec?.hyper?.slices ?? [],
+        at: position, table, entropy.magnitude)
+      search = (program, kind, position)
     }
     let lambda = lambda ?? model.lambda(at: position)
     let macPerPixel = model.decoderMACPerPixel(at: position)
-    if let hyperLatent, let codec = segmentCodec(kind, at: position, cpu: execution.cpu) {
+    if let hyperLatent, let codec {
       return search!.program.optimise(
         latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
         rdoq.priorEffort(macPerPixel: macPerPixel), execution, progress: progress)

@@ -105,6 +105,8 @@ final class SegmentPrior {
   private let features: AlignedBuffer<Int16>
   /// Channels of each slice.
   let sliceRanges: [Range<Int>]
+  /// Of the latent and of means.
+  var latentExponent: Int { hyper.q }
   /// [channels][height][width]
   let means: AlignedBuffer<Int16>
   let scales: AlignedBuffer<UInt8>
@@ -147,10 +149,12 @@ final class SegmentPrior {
 
   /// Runs a network with the segment as its whole picture: segments stay independent of each other.
   private func run(
-    _ program: NetworkProgram, _ execution: Execution, source: NetworkRunner.Source, sink: NetworkRunner.Sink
+    _ program: NetworkProgram, _ execution: Execution, source: NetworkRunner.Source, sink: NetworkRunner.Sink,
+    tap: NetworkRunner.Tap? = nil
   ) {
     program.run(
-      width: width << hyper.latentLevel, height: height << hyper.latentLevel, execution, source: source, sink: sink)
+      width: width << hyper.latentLevel, height: height << hyper.latentLevel, execution, source: source, sink: sink,
+      tap: tap)
   }
 
   func synthesiseFeatures(_ execution: Execution) {
@@ -167,8 +171,10 @@ final class SegmentPrior {
   }
 
   /// Means and scales of a slice, from the features and the decoded slices before it: `latent` is
-  /// [channels][height][width].
-  func predict(_ slice: Int, from latent: UnsafePointer<Int16>, _ execution: Execution) {
+  /// [channels][height][width]. `tap` sees the network's tensors; it asks for one thread.
+  func predict(
+    _ slice: Int, from latent: UnsafePointer<Int16>, _ execution: Execution, tap: NetworkRunner.Tap? = nil
+  ) {
     let featureChannels = hyper.synthesis.tensors[hyper.synthesis.output].channels
     let plane = width * height
     let range = sliceRanges[slice]
@@ -184,6 +190,6 @@ final class SegmentPrior {
       sink: { [self] y, row in
         let at = range.lowerBound * plane + y * width
         sc_row_to_parameters(row, means.base + at, scales.base + at, plane, Int32(range.count), width)
-      })
+      }, tap: tap)
   }
 }

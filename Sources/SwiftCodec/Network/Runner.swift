@@ -225,17 +225,17 @@ extension NetworkProgram {
   /// Runs the network on a whole padded picture; every thread takes one band of the output.
   ///
   /// `source` and `sink` are called from all threads, for a row by one or, near a band's edge, two of them (`source`).
-  /// A profile is for one thread.
+  /// A profile and a tap are for one thread.
   func run(
     width: Int, height: Int, _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil,
-    source: NetworkRunner.Source, sink: NetworkRunner.Sink
+    source: NetworkRunner.Source, sink: NetworkRunner.Sink, tap: NetworkRunner.Tap? = nil
   ) {
     let outputHeight = height >> tensors[output].level
     let bands = max(1, min(execution.threads, outputHeight))
     parallel(threads: bands, count: bands) { i in
       let band = (i * outputHeight / bands)..<((i + 1) * outputHeight / bands)
       NetworkRunner(self, width: width, height: height, band: band, stripeRows: execution.stripeRows)
-        .run(source: source, sink: sink, profile: profile)
+        .run(source: source, sink: sink, tap: tap, profile: profile)
     }
   }
 }

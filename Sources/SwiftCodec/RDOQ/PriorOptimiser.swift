@@ -45,11 +45,14 @@ final class PriorOptimiser {
     let places: Int
   }
 
-  /// What was best so far: symbols and decoded latent of each segment, and the gradient there.
+  /// What was best so far: symbols and decoded latent of each segment, and gradients there.
   private struct State {
     let symbols: [AlignedBuffer<Int16>]
     let decoded: [AlignedBuffer<Int16>]
+    /// The meter's.
     let gradient: AlignedBuffer<Float>
+    /// With what a move does to bits of later slices.
+    let total: AlignedBuffer<Float>
   }
 
   private struct Candidate {
@@ -62,6 +65,7 @@ final class PriorOptimiser {
   private let meter: DistortionMeter
   private let latent: Latent
   private let segments: [Segment]
+  private let slices: [AdjointProgram]
   private let start: [[Int16]]
   private let weight: Double
   private let q: Int
@@ -83,11 +87,12 @@ final class PriorOptimiser {
 
   /// `latent` is that of the analysis network; it becomes the decoded one.
   init(
-    _ meter: DistortionMeter, _ tables: RateTables, _ codec: SegmentCodec, _ latent: Latent, hyperLatent: Latent,
-    weight: Double, _ effort: PriorEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?
+    _ meter: DistortionMeter, _ tables: RateTables, _ codec: SegmentCodec, _ slices: [AdjointProgram],
+    _ latent: Latent, hyperLatent: Latent, weight: Double, _ effort: PriorEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) {
     self.meter = meter
     self.latent = latent
+    self.slices = slices
     self.weight = weight
     self.effort = effort
     self.execution = execution
@@ -114,7 +119,7 @@ final class PriorOptimiser {
     best = State(
       symbols: latent.segments.map { AlignedBuffer(count: $0.count, zero: 0) },
       decoded: latent.segments.map { AlignedBuffer(count: $0.count, zero: 0) },
-      gradient: AlignedBuffer(count: size, zero: 0))
+      gradient: AlignedBuffer(count: size, zero: 0), total: AlignedBuffer(count: size, zero: 0))
   }
 
   var bits: Double { segments.reduce(0) { $0 + $1.hyperBits + $1.rate.bits } }
@@ -137,6 +142,7 @@ final class PriorOptimiser {
     smoothCurvature(
       curvature.base, places: width * height, scales: meter.adjoint.scales[0], probes: effort.probes)
     report(.start, changes: 0)
+    takeGradient()
     // Changes that are made at the same time disturb each other: as many are made as the last passes could bear.
     var budget = effort.changesPerPlace
     var worse = 0
@@ -146,6 +152,7 @@ final class PriorOptimiser {
       meter.differentiate(latent)
       learn()
       if report(.gradient, changes: changes) {
+        takeGradient()
         worse = 0
         budget = min(6, 1.2 * budget)
       } else {
@@ -173,7 +180,6 @@ final class PriorOptimiser {
         best.symbols[i].base.update(from: segment.symbols.base, count: segment.symbols.count)
         best.decoded[i].base.update(from: latent.segments[i].base, count: latent.segments[i].count)
       }
-      best.gradient.base.update(from: meter.gradient.base, count: best.gradient.count)
     }
     let pass = RDOQPass(
       kind: kind, tried: cost, cost: bestCost, bits: bits, squaredError: meter.squaredError, changes: changes)
@@ -203,6 +209,18 @@ final class PriorOptimiser {
       sc_dequantise(
         segment.symbols.base + first, segment.prior.means.base + first, decoded + first, range.count * segment.places,
         Int32(q))
+    }
+  }
+
+  /// Takes the gradient of the present state, which is the best, and adds the later slices' part.
+  private func takeGradient() {
+    best.gradient.base.update(from: meter.gradient.base, count: best.gradient.count)
+    best.total.base.update(from: meter.gradient.base, count: best.total.count)
+    forEachSegment { i, execution in
+      let segment = self.segments[i]
+      segment.prior.addLaterSlices(
+        self.slices, segment.rate, self.latent.segments[i].base, level: self.meter.level, weight: self.weight,
+        to: self.best.total.base + segment.firstPlace * self.channels, execution)
     }
   }
 
@@ -239,7 +257,7 @@ final class PriorOptimiser {
     let first = segment.firstPlace * channels + c
     return sc_requantiser(
       means: segment.prior.means.base + c * segment.places, decoded: latent.segments[index].base + c * segment.places,
-      reference: best.decoded[index].base + c * segment.places, gradient: best.gradient.base + first,
+      reference: best.decoded[index].base + c * segment.places, gradient: best.total.base + first,
       curvature: curvature.base + first, stride: channels, weight: Float(weight), q: Int32(q),
       looks_ahead: looksAhead ? 1 : 0, threshold: threshold)
   }
@@ -323,7 +341,7 @@ final class PriorOptimiser {
         restore()
         meter.differentiate(latent)
       }
-      best.gradient.base.update(from: meter.gradient.base, count: best.gradient.count)
+      takeGradient()
       barren = before - bestCost < 1e-4 * bestCost ? barren + 1 : 0
       // Of each place, best last.
       var queue = [[Candidate]](repeating: [], count: width * height)

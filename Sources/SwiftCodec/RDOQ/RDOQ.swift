@@ -86,13 +86,18 @@ extension RDOQ {
 /// What RDOQ prepares once per position and entropy model.
 struct RDOQProgram {
   let adjoint: AdjointProgram
+  /// Of the hyperprior's slices.
+  let slices: [AdjointProgram]
   let tables: RateTables
 
   init(
-    _ model: Model, _ synthesis: NetworkProgram, at position: RatePosition, _ table: EntropyTable,
-    _ magnitude: MagnitudeRule
+    _ model: Model, _ synthesis: NetworkProgram, slices: [NetworkProgram], at position: RatePosition,
+    _ table: EntropyTable, _ magnitude: MagnitudeRule
   ) {
     adjoint = AdjointProgram(model.synthesis, synthesis, of: model, at: position)
+    self.slices = zip(model.hyperprior?.slices ?? [], slices).map {
+      AdjointProgram($0, $1, of: model, at: position)
+    }
     tables = RateTables(table, magnitude)
   }
 
@@ -120,7 +125,7 @@ struct RDOQProgram {
   ) -> RDOQReport {
     let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
     let optimiser = PriorOptimiser(
-      meter, tables, codec, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels), effort,
+      meter, tables, codec, slices, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels), effort,
       execution, progress: progress)
     optimiser.run()
     return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: optimiser.changedValues)

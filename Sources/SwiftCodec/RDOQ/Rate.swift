@@ -239,6 +239,17 @@ final class SegmentRate {
     }
   }
 
+  /// What the bits of each sample of a channel change by if its value grows by 1, and if its scale does: both
+  /// [height][width]. 0 where the channel is not active.
+  func slopes(_ c: Int, byValue: UnsafeMutablePointer<Float>, byScale: UnsafeMutablePointer<Float>) {
+    if active[c] {
+      sc_rate_slopes(&rate, Int32(c), byValue, byScale)
+    } else {
+      byValue.update(repeating: 0, count: size)
+      byScale.update(repeating: 0, count: size)
+    }
+  }
+
   /// Whether values of the channel move the means of others.
   func hasMean(_ c: Int) -> Bool { channels.base[c].means != nil }
 

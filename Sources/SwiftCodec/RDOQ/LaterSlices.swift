@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+extension SegmentPrior {
+  /// Adds to a gradient at the decoded latent what a move does to the bits of later slices, through their means and scales.
+  ///
+  /// What is decoded there is taken to stay, as a slice's symbols answer a move of its means: a symbol is what is decoded
+  /// less the mean. `adjoints` are those of all slices, `rate` holds the symbols, `latent` [channels][places] what they
+  /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error.
+  func addLaterSlices(
+    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, level: Int, weight: Double,
+    to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
+  ) {
+    let (width, height, channels) = (rate.width, rate.height, rate.channelCount)
+    let places = width * height
+    var alone = execution
+    alone.threads = 1
+    for (slice, range) in sliceRanges.enumerated() where range.lowerBound > 0 {
+      let adjoint = adjoints[slice]
+      let pass = AdjointPass(
+        adjoint, width: width << level, height: height << level, rows: 0..<height, threads: execution.threads)
+      predict(slice, from: latent, alone) { pass.keepMask($0, $1, $2, output: 0..<height) }
+      // Derivatives with respect to the network's output: means, then scales.
+      let own = range.count
+      let byMean = AlignedBuffer<Float>(count: own * places, zero: 0)
+      let byScale = AlignedBuffer<Float>(count: own * places, zero: 0)
+      var power = 0.0
+      for (k, c) in range.enumerated() {
+        let (means, scales) = (byMean.base + k * places, byScale.base + k * places)
+        rate.slopes(c, byValue: means, byScale: scales)
+        for p in 0..<places {
+          means[p] *= -1 / Float(1 << latentExponent)
+          power += Double(means[p] * means[p] + scales[p] * scales[p])
+        }
+      }
+      if power == 0 { continue }
+      // To a spread of 2^8 to 2^9, as errors have.
+      let exponent = 8 - (power / Double(2 * own * places)).squareRoot().exponent
+      let factor = Float(sign: .plus, exponent: Int(exponent), significand: 1)
+      let limit = Float(SC_GRADIENT_LIMIT)
+      for p in 0..<places {
+        let out = pass.outputRow(p / width) + p % width * 2 * own
+        for k in 0..<own {
+          out[k] = Int16(min(max(byMean.base[k * places + p] * factor, -limit), limit))
+          out[own + k] = Int16(min(max(byScale.base[k * places + p] * factor, -limit), limit))
+        }
+      }
+      pass.propagate()
+      let unit = Float(adjoint.scales[adjoint.forward.output][0]) / (factor * Float(2 * weight))
+      let units = adjoint.scales[1].map { unit / Float($0) }
+      let earlier = range.lowerBound
+      for p in 0..<places {
+        let row = pass.inputRow(1, p / width) + p % width * earlier
+        for c in 0..<earlier { gradient[p * channels + c] += Float(row[c]) * units[c] }
+      }
+    }
+  }
+}
