@@ -180,9 +180,9 @@ class Trainer:
 
     def restore(self, state):
         self.net.load_state_dict(state['net'])
-        for name, p in zip(self.names, self.parameters):
-            if any(p is mine for mine in self.shares[self.worker]):
-                self.optimiser.state[p] = state['moments'][name]
+        names = dict(zip(self.parameters, self.names))
+        for p in self.shares[self.worker]:
+            self.optimiser.state[p] = state['moments'][names[p]]
         self.average, self.step, self.spent = state['average'], state['step'], state['spent']
         self.totals, self.usual = state['totals'], state['usual']
         self.crops.generator.set_state(state['crops'].cpu())

@@ -15,6 +15,11 @@
     public var levels = 32
     /// A level must save so many bits of the fitting set to be there.
     public var bitsPerLevel = 16.0
+    /// A channel's weights, and those of every further round, must save so many bits of it to be there: about what they cost
+    /// in the model file.
+    public var bitsPerStage = 50.0
+    /// An earlier channel takes part if a Newton step along its weight promises half of this, in the units of the fit.
+    public var sourceScore: Float = 15
     /// A mean must leave less than this part of the weighted square to be there.
     public var meanError = 0.99
     /// log2 of the phases of a mean.
@@ -210,8 +215,7 @@
       optimise(steps: 4)
       var best = scale
       func keep(_ fit: DifferenceFit) {
-        // What weights cost in the model file, about.
-        if fit.bits < best.bits - 50 { best = fit }
+        if fit.bits < best.bits - settings.bitsPerStage { best = fit }
       }
       let own = quantisedLevels()
       keep(own)
@@ -365,7 +369,7 @@
         }
       }
       scores.sort { ($0.score, $1.channel) > ($1.score, $0.channel) }
-      return scores.prefix(max(0, count)).filter { $0.score > 15 }.map { $0.channel }
+      return scores.prefix(max(0, count)).filter { $0.score > settings.sourceScore }.map { $0.channel }
     }
 
     // MARK: Levels
