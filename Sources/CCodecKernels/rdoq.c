@@ -302,8 +302,7 @@ void sc_rate_slopes(const sc_rate *r, int32_t channel, float *by_value, float *b
   const int32_t reach = 8;
   for (int32_t p = 0; p < r->places; p++) {
     const int32_t sum = SUM(c, p), mean = MEAN(c, p), v = c->values[p];
-    by_value[p] =
-        (float)((sample_bits(r, c, v + 1, sum, mean) - sample_bits(r, c, v - 1, sum, mean)) / 2);
+    by_value[p] = (float)((sample_bits(r, c, v + 1, sum, mean) - sample_bits(r, c, v - 1, sum, mean)) / 2);
     const int32_t scale = c->sums && c->scales ? c->scales[p] : 0;
     by_scale[p] = 0;
     if (scale == 0 || scale == 255)

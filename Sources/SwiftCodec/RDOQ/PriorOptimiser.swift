@@ -88,7 +88,8 @@ final class PriorOptimiser {
   /// `latent` is that of the analysis network; it becomes the decoded one.
   init(
     _ meter: DistortionMeter, _ tables: RateTables, _ codec: SegmentCodec, _ slices: [AdjointProgram],
-    _ latent: Latent, hyperLatent: Latent, weight: Double, _ effort: PriorEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?
+    _ latent: Latent, hyperLatent: Latent, weight: Double, _ effort: PriorEffort, _ execution: Execution,
+    progress: ((RDOQPass) -> Void)?
   ) {
     self.meter = meter
     self.latent = latent
