@@ -6,10 +6,11 @@ extension SegmentPrior {
   ///
   /// What is decoded there is taken to stay, as a slice's symbols answer a move of its means: a symbol is what is decoded
   /// less the mean. `adjoints` are those of all slices, `rate` holds the symbols, `latent` [channels][places] what they
-  /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error.
+  /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error; `share`
+  /// times the result is added.
   func addLaterSlices(
     _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, level: Int, weight: Double,
-    to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
+    share: Float = 1, to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
   ) {
     let (width, height, channels) = (rate.width, rate.height, rate.channelCount)
     let places = width * height
@@ -46,7 +47,7 @@ extension SegmentPrior {
         }
       }
       pass.propagate()
-      let unit = Float(adjoint.scales[adjoint.forward.output][0]) / (factor * Float(2 * weight))
+      let unit = share * Float(adjoint.scales[adjoint.forward.output][0]) / (factor * Float(2 * weight))
       let units = adjoint.scales[1].map { unit / Float($0) }
       let earlier = range.lowerBound
       for p in 0..<places {

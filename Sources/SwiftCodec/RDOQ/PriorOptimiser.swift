@@ -13,6 +13,9 @@ struct PriorEffort {
   var countsContexts = true
   /// Changes at one place of the latent (all channels together) in the first pass.
   var changesPerPlace = 2.0
+  /// How much of what a move does to later slices counts. Their bits bend where it goes far or with others, which a gradient
+  /// does not know: with all of it, passes fail and the search ends early.
+  var laterShare: Float = 0.5
   /// How much of a change's observed excess of curvature its next estimate takes over.
   var learning: Float = 0.25
   /// Gradient passes in a row without a new best before the search goes on to the next stage.
@@ -51,7 +54,7 @@ final class PriorOptimiser {
     let decoded: [AlignedBuffer<Int16>]
     /// The meter's.
     let gradient: AlignedBuffer<Float>
-    /// With what a move does to bits of later slices.
+    /// With what a move does to bits of later slices, as far as it counts.
     let total: AlignedBuffer<Float>
   }
 
@@ -221,7 +224,7 @@ final class PriorOptimiser {
       let segment = self.segments[i]
       segment.prior.addLaterSlices(
         self.slices, segment.rate, self.latent.segments[i].base, level: self.meter.level, weight: self.weight,
-        to: self.best.total.base + segment.firstPlace * self.channels, execution)
+        share: self.effort.laterShare, to: self.best.total.base + segment.firstPlace * self.channels, execution)
     }
   }
 
