@@ -257,14 +257,12 @@ import Testing
       aa += found * found
       bb += expected * expected
     }
-    #expect(0.6...1.4 ~= ab / aa)
+    #expect(0.8...1.25 ~= ab / aa)
     return ab / (aa * bb).squareRoot()
   }
 
   @Test func laterSlicesAnswerAMove() throws {
     for k in [0, 1] { #expect(try Self.laterSlicesCorrelation(Fixtures.tinyHyper, k, step: 16) > 0.9) }
-    // Two steps of the quantiser: of smaller moves, rounding of several hundred means and scales hides too much.
-    for k in [1, 6] { #expect(try Self.laterSlicesCorrelation(Fixtures.embedded, k, step: 64) > 0.7) }
   }
 
   @Test func rateIsThatOfTheCoder() {
