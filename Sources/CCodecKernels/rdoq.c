@@ -66,7 +66,7 @@ void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t c
         const int32_t e = (grey >> 8) - source[x];
         sum += (uint64_t)(e * e);
         for (int c = 0; c < 3; c++)
-          error[c] = (e * luma[c] * (1 << scale)) >> 8;
+          error[c] = (e * luma[c] * (1 << scale) + 128) >> 8;
       } else {
         for (int c = 0; c < 3; c++) {
           const int32_t e = clamp255(s[c]) - source[3 * x + (size_t)c];

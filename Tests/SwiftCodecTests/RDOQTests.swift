@@ -123,6 +123,15 @@ import Testing
     }
   }
 
+  /// A grey picture's errors are parts of an integer at each of the three outputs: without fraction bits nothing is gained here.
+  @Test func greyPicturesGain() throws {
+    let picture = try Fixtures.picture("scene-grey")
+    for (model, k) in [(Fixtures.embedded, 5), (Fixtures.embedded, 7), (Fixtures.base, 6)] {
+      let report = try #require(try Self.encoded(picture, model, k, .fast).rdoq)
+      #expect(report.finalCost < 0.96 * report.initialCost)
+    }
+  }
+
   @Test func lambdaIsATradeOff() throws {
     let picture = Fixtures.formulaPicture(width: 80, height: 64)
     let encoder = Encoder(model: Fixtures.base)

@@ -85,12 +85,16 @@ final class DistortionMeter {
     }
   }
 
+  /// Fraction bits of the output's errors before they are scaled: a grey picture's are parts of an integer.
+  private var errorBits: Int32 { picture.channels == 1 ? 5 : 0 }
+
   /// Decodes rows of the output; those of `own` are added to `cells`.
   private func forward(_ latent: Latent, output: Range<Int>, own: Range<Int>, _ work: Band?) {
     let first = output.lowerBound >> level
     let last = (output.upperBound + (1 << level) - 1) >> level
     let parts = max(1, min(execution.threads, last - first))
     let q = Int32(program.tensors[program.output].q)
+    let errorBits = self.errorBits
     cells.withUnsafeMutableBufferPointer { cells in
       picture.samples.withUnsafeBufferPointer { samples in
         // Every part writes rows of its own.
@@ -115,7 +119,7 @@ final class DistortionMeter {
               let line = samples + y * self.picture.width * self.picture.channels
               sc_error_row(
                 row, q, line, Int32(self.picture.channels), self.picture.width, Int32(self.level),
-                own.contains(cell) ? cells + cell * width : unused.base, work?.adjoint.outputRow(y), 0)
+                own.contains(cell) ? cells + cell * width : unused.base, work?.adjoint.outputRow(y), errorBits)
             },
             tap: work.map { work in { tensor, y, row in work.adjoint.keepMask(tensor, y, row, output: band) } })
         }
@@ -150,14 +154,15 @@ final class DistortionMeter {
       adjoint.outputRow(y).update(repeating: 0, count: width * 3)
     }
 
-    /// Multiplies the output's errors by a power of two that gives them a spread of 2^8 to 2^9; returns its logarithm.
+    /// Multiplies the output's errors by a power of two that gives them a spread of 2^8 to 2^9; returns the logarithm of their
+    /// unit's inverse.
     func scaleErrors() -> Int32 {
       var power: Int64 = 0
       for y in outputRows {
         let row = adjoint.outputRow(y)
         for i in 0..<(width * 3) { power += Int64(row[i]) * Int64(row[i]) }
       }
-      var scale: Int32 = 9
+      var scale: Int32 = 9 - meter.errorBits
       let samples = Int64(outputRows.count * width * 3)
       while scale > 0, power >= samples {
         power /= 4
@@ -168,7 +173,7 @@ final class DistortionMeter {
         let row = adjoint.outputRow(y)
         for i in 0..<(width * 3) { row[i] = Int16(min(max(Int32(row[i]) << scale, -limit), limit)) }
       }
-      return scale
+      return scale + meter.errorBits
     }
 
     func fillProbe(_ index: Int) {
