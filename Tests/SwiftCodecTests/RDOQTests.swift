@@ -227,14 +227,15 @@ import Testing
       RateTables(entropy.tables[model.tablePoint(position)], entropy.magnitude),
       RateGeometry(width: layout.width, height: layout.height), values: symbols.base)
     rate.setScales(prior.scales.base, 0..<latent.channels)
-    let slices = zip(try #require(model.hyperprior).slices, try #require(codec.hyper).slices).map {
+    let laterSlices = zip(try #require(model.hyperprior).slices, try #require(codec.hyper).slices).dropFirst().map {
       AdjointProgram($0, $1, of: model, at: position)
     }
     let values = latent.segments[0].base
     let places = layout.width * layout.height
     let weight = 0.03
     let gradient = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
-    prior.addLaterSlices(slices, rate, values, level: model.latentLevel, weight: weight, to: gradient.base, execution)
+    prior.addLaterSlices(
+      laterSlices, rate, values, level: model.latentLevel, weight: weight, to: gradient.base, execution)
     let byValue = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
     let byScale = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
     for c in 0..<latent.channels {

@@ -5,7 +5,7 @@ extension SegmentPrior {
   /// Adds to a gradient at the decoded latent what a move does to the bits of later slices, through their means and scales.
   ///
   /// What is decoded there is taken to stay, as a slice's symbols answer a move of its means: a symbol is what is decoded
-  /// less the mean. `adjoints` are those of all slices, `rate` holds the symbols, `latent` [channels][places] what they
+  /// less the mean. `adjoints` are those of all slices but the first, `rate` holds the symbols, `latent` [channels][places] what they
   /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error; `share`
   /// times the result is added.
   func addLaterSlices(
@@ -16,8 +16,8 @@ extension SegmentPrior {
     let places = width * height
     var alone = execution
     alone.threads = 1
-    for (slice, range) in sliceRanges.enumerated() where range.lowerBound > 0 {
-      let adjoint = adjoints[slice]
+    for (slice, range) in sliceRanges.enumerated().dropFirst() {
+      let adjoint = adjoints[slice - 1]
       let pass = AdjointPass(
         adjoint, width: width << level, height: height << level, rows: 0..<height, threads: execution.threads)
       predict(slice, from: latent, alone) { pass.keepMask($0, $1, $2, output: 0..<height) }

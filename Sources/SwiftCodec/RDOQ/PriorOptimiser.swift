@@ -68,7 +68,7 @@ final class PriorOptimiser {
   private let meter: DistortionMeter
   private let latent: Latent
   private let segments: [Segment]
-  private let slices: [AdjointProgram]
+  private let laterSlices: [AdjointProgram]
   private let start: [[Int16]]
   private let weight: Double
   private let q: Int
@@ -90,13 +90,13 @@ final class PriorOptimiser {
 
   /// `latent` is that of the analysis network; it becomes the decoded one.
   init(
-    _ meter: DistortionMeter, _ tables: RateTables, _ codec: SegmentCodec, _ slices: [AdjointProgram],
+    _ meter: DistortionMeter, _ tables: RateTables, _ codec: SegmentCodec, _ laterSlices: [AdjointProgram],
     _ latent: Latent, hyperLatent: Latent, weight: Double, _ effort: PriorEffort, _ execution: Execution,
     progress: ((RDOQPass) -> Void)?
   ) {
     self.meter = meter
     self.latent = latent
-    self.slices = slices
+    self.laterSlices = laterSlices
     self.weight = weight
     self.effort = effort
     self.execution = execution
@@ -223,7 +223,7 @@ final class PriorOptimiser {
     forEachSegment { i, execution in
       let segment = self.segments[i]
       segment.prior.addLaterSlices(
-        self.slices, segment.rate, self.latent.segments[i].base, level: self.meter.level, weight: self.weight,
+        self.laterSlices, segment.rate, self.latent.segments[i].base, level: self.meter.level, weight: self.weight,
         share: self.effort.laterShare, to: self.best.total.base + segment.firstPlace * self.channels, execution)
     }
   }

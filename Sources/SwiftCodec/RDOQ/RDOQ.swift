@@ -86,8 +86,8 @@ extension RDOQ {
 /// What RDOQ prepares once per position and entropy model.
 struct RDOQProgram {
   let adjoint: AdjointProgram
-  /// Of the hyperprior's slices.
-  let slices: [AdjointProgram]
+  /// Of the hyperprior's slices but the first, which sees no other.
+  let laterSlices: [AdjointProgram]
   let tables: RateTables
 
   init(
@@ -95,7 +95,7 @@ struct RDOQProgram {
     _ table: EntropyTable, _ magnitude: MagnitudeRule
   ) {
     adjoint = AdjointProgram(model.synthesis, synthesis, of: model, at: position)
-    self.slices = zip(model.hyperprior?.slices ?? [], slices).map {
+    laterSlices = zip(model.hyperprior?.slices ?? [], slices).dropFirst().map {
       AdjointProgram($0, $1, of: model, at: position)
     }
     tables = RateTables(table, magnitude)
@@ -125,7 +125,8 @@ struct RDOQProgram {
   ) -> RDOQReport {
     let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
     let optimiser = PriorOptimiser(
-      meter, tables, codec, slices, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels), effort,
+      meter, tables, codec, laterSlices, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels),
+      effort,
       execution, progress: progress)
     optimiser.run()
     return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: optimiser.changedValues)
