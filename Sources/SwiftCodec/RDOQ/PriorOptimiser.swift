@@ -14,8 +14,8 @@ struct PriorEffort {
   /// Changes at one place of the latent (all channels together) in the first pass.
   var changesPerPlace = 2.0
   /// How much of what a move does to later slices counts. Their bits bend where it goes far or with others, which a gradient
-  /// does not know: with all of it, passes fail and the search ends early.
-  var laterShare: Float = 0.5
+  /// does not know: with too much of it, passes fail and the search ends early (ARCHITECTURE.md).
+  var laterShare: Float = 0.3
   /// How much of a change's observed excess of curvature its next estimate takes over.
   var learning: Float = 0.25
   /// Gradient passes in a row without a new best before the search goes on to the next stage.
