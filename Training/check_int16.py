@@ -14,22 +14,20 @@ from networks import causal_mean, code_length, load, normal
 
 
 def code16(model, net, picture, k):
-    """As integer.code, but the first slice with a hyperprior has the bits of its integer means and scales with the checkpoint's contexts.
+    """integer.code, but the first slice with a hyperprior has the bits of its integer means and scales with the checkpoint's contexts.
 
     An exported model file has no contexts yet, without which those channels cost far more than they were trained for.
     """
     if not model.hyper:
         return integer.code(model, picture, k)
     from export import SCALE_HIGH, SCALE_LOW
-    latent = integer.analyse(model, picture, k)
-    z = model.run(integer.HYPER_ANALYSIS, k, latent)
-    decoded, differences, scales = integer.code_slices(model, latent, z, k)
-    bits = np.add(integer.code_length(model.hyper[integer.STATIC][k], z),
-                  integer.code_length(model.entropy[integer.STATIC][k], differences, scales, net.S[0]))
-    v, s = differences[None, :net.S[0]].float(), scales[None, :net.S[0]].float()
-    with torch.no_grad():
-        first = code_length(normal, v, [SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * s], 'hard', causal_mean(v, net.causal[k:k + 1])).item()
-    return integer.synthesise(model, decoded, k, picture.shape), *(bits + first)
+
+    @torch.no_grad()
+    def first_bits(differences, scales):
+        v, log_scale = differences[None].float(), SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * scales[None].float()
+        return code_length(normal, v, [log_scale], 'hard', causal_mean(v, net.causal[k:k + 1])).item()
+
+    return integer.code(model, picture, k, net.S[0], first_bits)
 
 
 def report(model, net, folder, points=None):

@@ -432,14 +432,19 @@ def synthesise(model, latent, k, shape):
     return (128 + (out >> model.output(SYNTHESIS).q)).clamp(0, 255).permute(1, 2, 0)[:shape[0], :shape[1]].to(torch.uint8).numpy()
 
 
-def code(model, picture, k):
-    """Decoded picture and its ideal bits: (of all samples, with inactive channels left out)."""
+def code(model, picture, k, first=0, first_bits=None):
+    """Decoded picture and its ideal bits: (of all samples, with inactive channels left out).
+
+    With a hyperprior the bits of the `first` channels are first_bits(differences, scales).
+    """
     latent = analyse(model, picture, k)
     if not model.hyper:
         return synthesise(model, latent, k, picture.shape), *code_length(model.entropy[STATIC][k], latent)
     z = model.run(HYPER_ANALYSIS, k, latent)
     decoded, differences, scales = code_slices(model, latent, z, k)
-    bits = np.add(code_length(model.hyper[STATIC][k], z), code_length(model.entropy[STATIC][k], differences, scales))
+    bits = np.add(code_length(model.hyper[STATIC][k], z), code_length(model.entropy[STATIC][k], differences, scales, first))
+    if first:
+        bits = bits + first_bits(differences[:first], scales[:first])
     return synthesise(model, decoded, k, picture.shape), *bits
 
 
