@@ -162,7 +162,7 @@ final class DistortionMeter {
         let row = adjoint.outputRow(y)
         for i in 0..<(width * 3) { power += Int64(row[i]) * Int64(row[i]) }
       }
-      var scale: Int32 = 9 - meter.errorBits
+      var scale: Int32 = 9
       let samples = Int64(outputRows.count * width * 3)
       while scale > 0, power >= samples {
         power /= 4

@@ -126,8 +126,7 @@ struct RDOQProgram {
     let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
     let optimiser = PriorOptimiser(
       meter, tables, codec, laterSlices, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels),
-      effort,
-      execution, progress: progress)
+      effort, execution, progress: progress)
     optimiser.run()
     return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: optimiser.changedValues)
   }
