@@ -30,8 +30,8 @@ class Crops:
     A picture is drawn with the square root of its area, so that large ones neither drown nor drown in small ones. Every other crop is of the picture at
     half its size if that still holds one: large pictures are smooth from sample to sample. Pictures smaller than a crop are mirrored at their edges.
 
-    Each crop is chosen among a few, with a probability in proportion to its activity: flat ones cost next to nothing, but their gradients are as large as
-    any, and small photographs have few of them.
+    Each crop is chosen among a few, with a probability in proportion to its activity: flat ones cost next to nothing and teach the synthesis as little, and
+    small photographs have few of them.
     """
     candidates = 3
 
