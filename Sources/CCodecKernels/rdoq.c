@@ -296,13 +296,15 @@ void sc_rate_set_scales(const sc_rate *r, int32_t channel, const uint8_t *scales
   }
 }
 
-void sc_rate_slopes(const sc_rate *r, int32_t channel, float *by_value, float *by_scale) {
+void sc_rate_differences(const sc_rate *r, int32_t channel, int32_t order, float *by_value, float *by_scale) {
   const sc_rate_channel *c = r->channels + channel;
   // Levels are several scales wide.
   const int32_t reach = 8;
   for (int32_t p = 0; p < r->places; p++) {
     const int32_t sum = SUM(c, p), mean = MEAN(c, p), v = c->values[p];
-    by_value[p] = (float)((sample_bits(r, c, v + 1, sum, mean) - sample_bits(r, c, v - 1, sum, mean)) / 2);
+    const double now = order == 1 ? 0 : sample_bits(r, c, v, sum, mean);
+    const double above = sample_bits(r, c, v + 1, sum, mean), below = sample_bits(r, c, v - 1, sum, mean);
+    by_value[p] = (float)(order == 1 ? (above - below) / 2 : above + below - 2 * now);
     const int32_t scale = c->sums && c->scales ? c->scales[p] : 0;
     by_scale[p] = 0;
     if (scale == 0 || scale == 255)
@@ -310,7 +312,8 @@ void sc_rate_slopes(const sc_rate *r, int32_t channel, float *by_value, float *b
     const int32_t down = scale < reach ? scale : reach, up = 255 - scale < reach ? 255 - scale : reach;
     const double more = sample_bits(r, c, v, sum + up * c->scale_weight, mean);
     const double less = sample_bits(r, c, v, sum - down * c->scale_weight, mean);
-    by_scale[p] = (float)((more - less) / (up + down));
+    const double slope = order == 1 ? more - less : 2 * ((more - now) / up - (now - less) / down);
+    by_scale[p] = (float)(slope / (up + down));
   }
 }
 

@@ -205,9 +205,25 @@ import Testing
     for k in [0, 3] { #expect(Self.gradientCorrelation(Fixtures.base, picture, k, step: 1) > 0.8) }
   }
 
-  /// Correlation of what later slices add to the gradient with differences: slopes of the rate times moves of means and
-  /// scales, over decoded values at random.
-  static func laterSlicesCorrelation(_ model: Model, _ ratePoint: Int, step: Int) throws -> Double {
+  /// Sums over pairs of numbers that should be equal.
+  struct Agreement {
+    private var (ab, aa, bb) = (0.0, 0.0, 0.0)
+
+    mutating func add(expected: Double, found: Double) {
+      ab += expected * found
+      aa += found * found
+      bb += expected * expected
+    }
+
+    var slope: Double { ab / aa }
+    var correlation: Double { ab / (aa * bb).squareRoot() }
+  }
+
+  /// What later slices add to gradient and curvature against differences: first and second ones of the rate times moves of
+  /// means and scales, over decoded values at random.
+  static func laterSlices(_ model: Model, _ ratePoint: Int, step: Int) throws -> (
+    gradient: Agreement, curvature: Agreement
+  ) {
     let picture = Fixtures.formulaPicture(width: 256, height: 192)
     let position = RatePosition(ratePoint: ratePoint)
     let execution = Execution()
@@ -233,32 +249,45 @@ import Testing
     let values = latent.segments[0].base
     let places = layout.width * layout.height
     let weight = 0.03
-    let gradient = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
+    let size = latent.channels * places
+    let gradient = AlignedBuffer<Float>(count: size, zero: 0)
     prior.addLaterSlices(
       laterSlices, rate, values, level: model.latentLevel, weight: weight, to: gradient.base, execution)
-    let byValue = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
-    let byScale = AlignedBuffer<Float>(count: latent.channels * places, zero: 0)
-    for c in 0..<latent.channels {
-      rate.slopes(c, byValue: byValue.base + c * places, byScale: byScale.base + c * places)
+    let curvature = AlignedBuffer<Float>(count: size, zero: 0)
+    let probes = 64
+    for probe in 0..<probes {
+      prior.addLaterCurvature(
+        laterSlices, rate, values, level: model.latentLevel, weight: weight, probe: probe, to: curvature.base,
+        execution)
     }
-    /// Bits of later slices, as the slopes have it.
-    func bits(after slice: Int) -> Double {
-      var sum = 0.0
+    // By value and by scale, of order 1 and 2.
+    let differences = (0..<4).map { _ in AlignedBuffer<Float>(count: size, zero: 0) }
+    for c in 0..<latent.channels {
+      for order in [1, 2] {
+        rate.differences(
+          c, order: order, byValue: differences[2 * order - 2].base + c * places,
+          byScale: differences[2 * order - 1].base + c * places)
+      }
+    }
+    /// Means and scales of later slices, beside zeros.
+    func parameters(after slice: Int) -> (means: [Double], scales: [Double]) {
+      var (means, scales) = ([Double](repeating: 0, count: size), [Double](repeating: 0, count: size))
       for later in (slice + 1)..<prior.sliceRanges.count {
         prior.predict(later, from: values, execution)
         let range = prior.sliceRanges[later]
         for i in (range.lowerBound * places)..<(range.upperBound * places) {
-          sum -= Double(byValue.base[i]) * Double(prior.means.base[i]) / Double(1 << prior.latentExponent)
-          sum += Double(byScale.base[i]) * Double(prior.scales.base[i])
+          means[i] = Double(prior.means.base[i]) / Double(1 << prior.latentExponent)
+          scales[i] = Double(prior.scales.base[i])
         }
       }
-      return sum
+      return (means, scales)
     }
-    for i in (prior.sliceRanges[prior.sliceRanges.count - 1].lowerBound * places)..<(latent.channels * places) {
+    for i in (prior.sliceRanges[prior.sliceRanges.count - 1].lowerBound * places)..<size {
       #expect(gradient.base[i % places * latent.channels + i / places] == 0, "nothing follows the last slice")
+      #expect(curvature.base[i % places * latent.channels + i / places] == 0)
     }
     var random = SplitMix(8)
-    var (ab, aa, bb) = (0.0, 0.0, 0.0)
+    var result = (gradient: Agreement(), curvature: Agreement())
     for _ in 0..<80 {
       let slice = random.below(prior.sliceRanges.count - 1)
       let range = prior.sliceRanges[slice]
@@ -266,23 +295,34 @@ import Testing
       let p = random.below(places)
       let at = values + c * places + p
       at.pointee += Int16(step)
-      let above = bits(after: slice)
+      let above = parameters(after: slice)
       at.pointee -= Int16(2 * step)
-      let below = bits(after: slice)
+      let below = parameters(after: slice)
       at.pointee += Int16(step)
+      var (slope, bend) = (0.0, 0.0)
+      for i in 0..<size {
+        let mean = (above.means[i] - below.means[i]) / Double(2 * step)
+        let scale = (above.scales[i] - below.scales[i]) / Double(2 * step)
+        slope += scale * Double(differences[1].base[i]) - mean * Double(differences[0].base[i])
+        bend += mean * mean * max(0, Double(differences[2].base[i]))
+        bend += scale * scale * max(0, Double(differences[3].base[i]))
+      }
       // Half the squared error costs 2 · weight.
-      let expected = (above - below) / (2 * Double(step)) / (2 * weight)
-      let found = Double(gradient.base[p * latent.channels + c])
-      ab += expected * found
-      aa += found * found
-      bb += expected * expected
+      let found = p * latent.channels + c
+      result.gradient.add(expected: slope / (2 * weight), found: Double(gradient.base[found]))
+      result.curvature.add(expected: bend / (2 * weight), found: Double(curvature.base[found]) / Double(probes))
     }
-    #expect(0.8...1.25 ~= ab / aa)
-    return ab / (aa * bb).squareRoot()
+    return result
   }
 
   @Test func laterSlicesAnswerAMove() throws {
-    for k in [0, 1] { #expect(try Self.laterSlicesCorrelation(Fixtures.tinyHyper, k, step: 16) > 0.9) }
+    for k in [0, 1] {
+      let (gradient, curvature) = try Self.laterSlices(Fixtures.tinyHyper, k, step: 8)
+      #expect(gradient.correlation > 0.9)
+      #expect(0.8...1.25 ~= gradient.slope)
+      #expect(curvature.correlation > 0.9)
+      #expect(0.7...1.4 ~= curvature.slope)
+    }
   }
 
   @Test func rateIsThatOfTheCoder() {

@@ -97,10 +97,11 @@ double sc_rate_change(const sc_rate *rate, int32_t channel, int32_t place, int32
 /// Other scales of a channel that has sums: `scales` is [places].
 void sc_rate_set_scales(const sc_rate *rate, int32_t channel, const uint8_t *scales);
 
-/// What each sample's own bits change by if its value grows by 1, from the values beside it, and if its scale does, from
-/// scales some levels apart: both [places]. The latter is 0 where there are no scales, or where the scale is the least
-/// or the greatest.
-void sc_rate_slopes(const sc_rate *rate, int32_t channel, float *by_value, float *by_scale);
+/// First (`order` 1) or second (2) differences of each sample's own bits by its value, from the values beside it, and by
+/// its scale, from scales some levels apart: both [places]. The latter is 0 where there are no scales, or where the scale
+/// is the least or the greatest.
+void sc_rate_differences(const sc_rate *rate, int32_t channel, int32_t order, float *by_value,
+                         float *by_scale);
 
 /// How a channel's values are chosen anew. A move d of a decoded value costs weight · (2 gradient d + curvature d²).
 typedef struct sc_requantiser {

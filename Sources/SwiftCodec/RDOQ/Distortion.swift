@@ -86,7 +86,7 @@ final class DistortionMeter {
   }
 
   /// Fraction bits of the output's errors before they are scaled: a grey picture's are parts of an integer.
-  private var errorBits: Int32 { picture.channels == 1 ? 5 : 0 }
+  private static let errorBits: Int32 = 5
 
   /// Decodes rows of the output; those of `own` are added to `cells`.
   private func forward(_ latent: Latent, output: Range<Int>, own: Range<Int>, _ work: Band?) {
@@ -94,7 +94,6 @@ final class DistortionMeter {
     let last = (output.upperBound + (1 << level) - 1) >> level
     let parts = max(1, min(execution.threads, last - first))
     let q = Int32(program.tensors[program.output].q)
-    let errorBits = self.errorBits
     cells.withUnsafeMutableBufferPointer { cells in
       picture.samples.withUnsafeBufferPointer { samples in
         // Every part writes rows of its own.
@@ -119,7 +118,8 @@ final class DistortionMeter {
               let line = samples + y * self.picture.width * self.picture.channels
               sc_error_row(
                 row, q, line, Int32(self.picture.channels), self.picture.width, Int32(self.level),
-                own.contains(cell) ? cells + cell * width : unused.base, work?.adjoint.outputRow(y), errorBits)
+                own.contains(cell) ? cells + cell * width : unused.base, work?.adjoint.outputRow(y),
+                DistortionMeter.errorBits)
             },
             tap: work.map { work in { tensor, y, row in work.adjoint.keepMask(tensor, y, row, output: band) } })
         }
@@ -164,7 +164,7 @@ final class DistortionMeter {
       }
       var scale: Int32 = 9
       let samples = Int64(outputRows.count * width * 3)
-      while scale > 0, power >= samples {
+      while scale > -DistortionMeter.errorBits, power >= samples {
         power /= 4
         scale -= 1
       }
@@ -173,7 +173,7 @@ final class DistortionMeter {
         let row = adjoint.outputRow(y)
         for i in 0..<(width * 3) { row[i] = Int16(min(max(Int32(row[i]) << scale, -limit), limit)) }
       }
-      return scale + meter.errorBits
+      return scale + DistortionMeter.errorBits
     }
 
     func fillProbe(_ index: Int) {

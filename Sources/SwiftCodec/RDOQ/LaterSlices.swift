@@ -6,11 +6,58 @@ extension SegmentPrior {
   ///
   /// What is decoded there is taken to stay, as a slice's symbols answer a move of its means: a symbol is what is decoded
   /// less the mean. `adjoints` are those of all slices but the first, `rate` holds the symbols, `latent` [channels][places] what they
-  /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error; `share`
-  /// times the result is added.
+  /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error.
   func addLaterSlices(
     _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, level: Int, weight: Double,
-    share: Float = 1, to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
+    to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
+  ) {
+    let unit = 1 / Float(2 * weight)
+    let perMean = -1 / Float(1 << latentExponent)
+    let places = rate.width * rate.height
+    propagateLaterSlices(adjoints, latent, rate, level: level, execution) { c, byMean, byScale in
+      rate.differences(c, order: 1, byValue: byMean, byScale: byScale)
+      for p in 0..<places { byMean[p] *= perMean }
+    } into: { at, derivative in
+      gradient[at] += unit * derivative
+    }
+  }
+
+  /// Adds to the curvature that goes with that gradient how the bits of later slices bend, as far as they bend upwards: the
+  /// response to random signs, each times the root of a second difference, squared. Where bits bend, the gradient alone
+  /// promises too much.
+  func addLaterCurvature(
+    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, level: Int, weight: Double,
+    probe: Int, to curvature: UnsafeMutablePointer<Float>, _ execution: Execution
+  ) {
+    let unit = 1 / Float(2 * weight)
+    let perMean = 1 / Float(1 << latentExponent)
+    let places = rate.width * rate.height
+    var state = UInt64(probe + 1) &* 0x9E37_79B9_7F4A_7C15
+    func root(_ bend: Float) -> Float {
+      state ^= state << 13
+      state ^= state >> 7
+      state ^= state << 17
+      let root = max(0, bend).squareRoot()
+      return state >> 63 == 0 ? root : -root
+    }
+    propagateLaterSlices(adjoints, latent, rate, level: level, execution) { c, byMean, byScale in
+      rate.differences(c, order: 2, byValue: byMean, byScale: byScale)
+      for p in 0..<places {
+        byMean[p] = perMean * root(byMean[p])
+        byScale[p] = root(byScale[p])
+      }
+    } into: { at, derivative in
+      curvature[at] += unit * derivative * derivative
+    }
+  }
+
+  /// Takes derivatives with respect to means and scales of later slices, [places] of a channel, back to the slices before:
+  /// `add` gets those with respect to the latent, at place · channels + channel.
+  private func propagateLaterSlices(
+    _ adjoints: [AdjointProgram], _ latent: UnsafePointer<Int16>, _ rate: SegmentRate, level: Int,
+    _ execution: Execution,
+    _ derivatives: (_ c: Int, _ byMean: UnsafeMutablePointer<Float>, _ byScale: UnsafeMutablePointer<Float>) -> Void,
+    into add: (_ at: Int, _ derivative: Float) -> Void
   ) {
     let (width, height, channels) = (rate.width, rate.height, rate.channelCount)
     let places = width * height
@@ -28,11 +75,8 @@ extension SegmentPrior {
       var power = 0.0
       for (k, c) in range.enumerated() {
         let (means, scales) = (byMean.base + k * places, byScale.base + k * places)
-        rate.slopes(c, byValue: means, byScale: scales)
-        for p in 0..<places {
-          means[p] *= -1 / Float(1 << latentExponent)
-          power += Double(means[p] * means[p] + scales[p] * scales[p])
-        }
+        derivatives(c, means, scales)
+        for p in 0..<places { power += Double(means[p] * means[p] + scales[p] * scales[p]) }
       }
       if power == 0 { continue }
       // To a spread of 2^8 to 2^9, as errors have.
@@ -47,12 +91,12 @@ extension SegmentPrior {
         }
       }
       pass.propagate()
-      let unit = share * Float(adjoint.scales[adjoint.forward.output][0]) / (factor * Float(2 * weight))
+      let unit = Float(adjoint.scales[adjoint.forward.output][0]) / factor
       let units = adjoint.scales[1].map { unit / Float($0) }
       let earlier = range.lowerBound
       for p in 0..<places {
         let row = pass.inputRow(1, p / width) + p % width * earlier
-        for c in 0..<earlier { gradient[p * channels + c] += Float(row[c]) * units[c] }
+        for c in 0..<earlier { add(p * channels + c, Float(row[c]) * units[c]) }
       }
     }
   }

@@ -13,9 +13,6 @@ struct PriorEffort {
   var countsContexts = true
   /// Changes at one place of the latent (all channels together) in the first pass.
   var changesPerPlace = 2.0
-  /// How much of what a move does to later slices counts. Their bits bend where it goes far or with others, which a gradient
-  /// does not know: with too much of it, passes fail and the search ends early (ARCHITECTURE.md).
-  var laterShare: Float = 0.3
   /// How much of a change's observed excess of curvature its next estimate takes over.
   var learning: Float = 0.25
   /// Gradient passes in a row without a new best before the search goes on to the next stage.
@@ -54,7 +51,7 @@ final class PriorOptimiser {
     let decoded: [AlignedBuffer<Int16>]
     /// The meter's.
     let gradient: AlignedBuffer<Float>
-    /// With what a move does to bits of later slices, as far as it counts.
+    /// With what a move does to bits of later slices.
     let total: AlignedBuffer<Float>
   }
 
@@ -143,6 +140,14 @@ final class PriorOptimiser {
       let first = rows.lowerBound * rowSize
       for i in 0..<(rows.count * rowSize) { curvature.base[first + i] += probe[i] * probe[i] }
     }
+    for probe in 0..<effort.probes {
+      forEachSegment { i, execution in
+        let segment = self.segments[i]
+        segment.prior.addLaterCurvature(
+          self.laterSlices, segment.rate, self.latent.segments[i].base, level: self.meter.level, weight: self.weight,
+          probe: probe, to: self.curvature.base + segment.firstPlace * self.channels, execution)
+      }
+    }
     smoothCurvature(
       curvature.base, places: width * height, scales: meter.adjoint.scales[0], probes: effort.probes)
     report(.start, changes: 0)
@@ -224,7 +229,7 @@ final class PriorOptimiser {
       let segment = self.segments[i]
       segment.prior.addLaterSlices(
         self.laterSlices, segment.rate, self.latent.segments[i].base, level: self.meter.level, weight: self.weight,
-        share: self.effort.laterShare, to: self.best.total.base + segment.firstPlace * self.channels, execution)
+        to: self.best.total.base + segment.firstPlace * self.channels, execution)
     }
   }
 

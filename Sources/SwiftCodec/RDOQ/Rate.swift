@@ -239,11 +239,13 @@ final class SegmentRate {
     }
   }
 
-  /// What the bits of each sample of a channel change by if its value grows by 1, and if its scale does: both
+  /// First or second differences of the bits of each sample of a channel by its value and by its scale: both
   /// [height][width]. 0 where the channel is not active.
-  func slopes(_ c: Int, byValue: UnsafeMutablePointer<Float>, byScale: UnsafeMutablePointer<Float>) {
+  func differences(
+    _ c: Int, order: Int, byValue: UnsafeMutablePointer<Float>, byScale: UnsafeMutablePointer<Float>
+  ) {
     if active[c] {
-      sc_rate_slopes(&rate, Int32(c), byValue, byScale)
+      sc_rate_differences(&rate, Int32(c), Int32(order), byValue, byScale)
     } else {
       byValue.update(repeating: 0, count: size)
       byScale.update(repeating: 0, count: size)
