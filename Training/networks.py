@@ -16,10 +16,14 @@ def straight_through(x):
     return x + (torch.round(x) - x).detach()
 
 
-def noisy(x, alpha=4.0):
-    """Soft rounding, then uniform noise."""
+def softly_rounded(x, alpha=4.0):
     m = torch.floor(x) + 0.5
-    return m + torch.tanh(alpha * (x - m)) * (0.5 / math.tanh(alpha / 2)) + torch.rand_like(x) - 0.5
+    return m + torch.tanh(alpha * (x - m)) * (0.5 / math.tanh(alpha / 2))
+
+
+def noisy(x):
+    """Soft rounding, then uniform noise."""
+    return softly_rounded(x) + torch.rand_like(x) - 0.5
 
 
 ROUNDING = {'noise': noisy, 'hard': torch.round, 'none': lambda x: x}
@@ -31,16 +35,19 @@ def code_length(density, x, parameters, rounding, offset=0.0):
     `offset` is what contexts expect of the value, a real number that moves the density and not the quantiser.
 
     `mixed` is for training: the bits are those of rounded values, and so is their gradient with respect to the parameters. That with respect to x
-    is the one with noise, which also tells a value between −1/2 and 1/2 what it would cost to be 1. Noise alone charges values that mostly round
-    to zero far too much, a third of all bits at the lowest rate point, and so teaches the parameters too wide a density.
+    is what the one with noise is on average, which also tells a value between −1/2 and 1/2 what it would cost to be 1: the mean slope over a unit is the
+    difference at its ends. Noise alone charges values that mostly round to zero far too much, a third of all bits at the lowest rate point, and so
+    teaches the parameters too wide a density.
     """
-    def length(x, parameters):
-        return -torch.log2(density(x, *parameters).clamp_min(1e-9)).sum((1, 2, 3))
+    def length(x):
+        return -torch.log2(density(x, *parameters).clamp_min(1e-9))
 
     if rounding != 'mixed':
-        return length(ROUNDING[rounding](x) - offset, parameters)
-    soft = length(noisy(x) - torch.as_tensor(offset).detach(), [p.detach() for p in parameters])
-    return length(torch.round(x).detach() - offset, parameters) + soft - soft.detach()
+        return length(ROUNDING[rounding](x) - offset).sum((1, 2, 3))
+    soft = softly_rounded(x)
+    with torch.no_grad():
+        slope = length(soft + 0.5 - offset) - length(soft - 0.5 - offset)
+    return (length(torch.round(x).detach() - offset) + slope * (soft - soft.detach())).sum((1, 2, 3))
 
 
 class AtLeast(torch.autograd.Function):

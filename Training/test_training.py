@@ -174,6 +174,15 @@ class TrainingTest(unittest.TestCase):
         self.assertTrue(torch.allclose(of_scale, torch.autograd.grad(hard, scale)[0]))
         self.assertGreater(of_x.mean(), 0)      # towards zero it gets cheaper, although all of it rounds to zero
 
+    def test_mixed_slope_is_that_of_noise_on_average(self):
+        torch.manual_seed(1)
+        x = torch.tensor([-2.3, -0.7, -0.45, 0.1, 0.4, 0.6, 1.5])[None, :, None, None].requires_grad_()
+        scale, offset = torch.tensor([0.0, -0.5, 0.3, 0.0, -0.5, 0.3, 0.5])[None, :, None, None], 0.2
+        slope, = torch.autograd.grad(code_length(normal, x, [scale], 'mixed', offset), x)
+        many = x.expand(1, 7, 400, 500)
+        noise, = torch.autograd.grad(code_length(normal, many, [scale], 'noise', offset), x)
+        self.assertTrue(torch.allclose(slope, noise / 200000, atol=0.02))
+
     def test_causal_mean(self):
         """Weights meet the neighbours that they are for; a sample sees nothing of itself nor of what comes later."""
         symbols = torch.arange(1.0, 13).reshape(1, 1, 3, 4)

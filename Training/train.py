@@ -91,7 +91,6 @@ class Trainer:
         for group, ratio in zip(self.optimiser.param_groups, (1, self.ratio)):
             group['lr'] = rate * ratio
         x = self.crops.batch(len(self.points) * o.workers)[self.worker::o.workers]
-        torch.manual_seed((o.seed << 40) + self.step * o.workers + self.worker)      # of the noise
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             latents, bits = self.code(x, self.points)
             out = self.decode(latents, self.points)
