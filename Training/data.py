@@ -19,7 +19,10 @@ def read_picture(path):
 
 
 def activity(crops):
-    """Mean difference of neighbouring samples, in every eighth row and column, of uint8 [3, size, size] each: what a crop costs is about in proportion to it."""
+    """Mean difference of neighbouring samples, in every eighth row and column, of uint8 [3, size, size] each: what a crop costs is about in proportion to it.
+
+    Half a grey level is added, so that flat crops can be drawn, too.
+    """
     across, down = torch.stack([c[:, ::8] for c in crops]).float(), torch.stack([c[:, :, ::8] for c in crops]).float()
     return across.diff(dim=3).abs().mean((1, 2, 3)) + down.diff(dim=2).abs().mean((1, 2, 3)) + 0.5
 

@@ -153,7 +153,7 @@ class TrainingTest(unittest.TestCase):
             self.assertLess((out * 2.0 ** -q - expected).abs().max(), 0.01 * expected.abs().max())
 
     def test_crops(self):
-        """Crops are turned parts of a picture or of its half size, about as often; a small picture is mirrored; flat crops are rare."""
+        """Crops are turned parts of a picture or of its half size; a small picture is mirrored; the active ones are more frequent."""
         y, x = np.mgrid[:80, :96]
         picture = np.stack([2 * x, 2 * y, 0 * x], 2).astype(np.uint8)       # steps of 2 from sample to sample, of 4 at half size
         steps = [{int(c[k].diff(dim=d).abs().max()) for k in (0, 1) for d in (0, 1)} - {0}
