@@ -36,7 +36,7 @@ class Crops:
     Each crop is chosen among a few, with a probability in proportion to its activity: flat ones cost next to nothing and teach the synthesis as little, and
     small photographs have few of them.
     """
-    candidates = 3
+    candidates = 6
 
     def __init__(self, pictures, size, device, seed):
         self.size = size
@@ -49,18 +49,24 @@ class Crops:
     def integer(self, n):
         return int(torch.randint(n, (1,), generator=self.generator))
 
-    def crop(self, picture):
+    def place(self, picture):
+        """The picture, row, column and turn of a crop."""
+        p = self.pictures[picture]
+        return picture, self.integer(p.shape[1] - self.size + 1), self.integer(p.shape[2] - self.size + 1), self.integer(4)
+
+    def crop(self, picture, y, x, turn):
         """uint8 [3, size, size]"""
-        p, size = self.pictures[picture], self.size
-        y, x, turn = self.integer(p.shape[1] - size + 1), self.integer(p.shape[2] - size + 1), self.integer(4)
-        crop = p[:, y:y + size, x:x + size]
+        crop = self.pictures[picture][:, y:y + self.size, x:x + self.size]
         crop = crop.flip(2) if turn & 1 else crop
         return crop.transpose(1, 2) if turn & 2 else crop
 
-    def batch(self, count):
-        """[count, 3, size, size] in [0, 1]"""
+    def batch(self, count, share=slice(None)):
+        """[count, 3, size, size] in [0, 1], or a share of it: which crops it holds does not depend on what others of the batch anyone asks for."""
         drawn = torch.multinomial(self.weight, count * self.candidates, replacement=True, generator=self.generator)
-        crops = [self.crop(i) for i in drawn.tolist()]
-        chosen = torch.multinomial(activity(crops).view(count, -1).cpu(), 1, generator=self.generator).flatten().tolist()
-        x = torch.stack([crops[i * self.candidates + k] for i, k in enumerate(chosen)])
-        return x.float().div_(255).contiguous(memory_format=torch.channels_last)
+        places, chances = [self.place(i) for i in drawn.tolist()], torch.rand(count, generator=self.generator).tolist()
+        crops = []
+        for i in range(count)[share]:
+            candidates = [self.crop(*place) for place in places[i * self.candidates:(i + 1) * self.candidates]]
+            sums = activity(candidates).cumsum(0)
+            crops.append(candidates[int((sums[:-1] <= chances[i] * sums[-1]).sum())])
+        return torch.stack(crops).float().div_(255).contiguous(memory_format=torch.channels_last)

@@ -159,12 +159,14 @@ class TrainingTest(unittest.TestCase):
         steps = [{int(c[k].diff(dim=d).abs().max()) for k in (0, 1) for d in (0, 1)} - {0}
                  for c in Crops([picture], 32, 'cpu', 1).batch(64).mul(255).round()]
         self.assertTrue(all(s in ({2}, {4}) for s in steps))
-        self.assertTrue(26 < steps.count({4}) < 52)        # those are twice as active: 39 expected
+        self.assertTrue(28 < steps.count({4}) < 52)        # those are 1.7 times as active: 39 expected
         crop = Crops([picture[:20]], 32, 'cpu', 1).batch(1)
         self.assertEqual(crop.shape, (1, 3, 32, 32))
         self.assertGreater(crop.max(), 0)
+        whole, *halves = (Crops([picture], 32, 'cpu', 1).batch(6, share) for share in (slice(None), slice(0, None, 2), slice(1, None, 2)))
+        self.assertTrue(torch.equal(torch.stack(halves, 1).flatten(0, 1), whole))
         flat = [c.max() == 0 for c in Crops([picture, 0 * picture], 32, 'cpu', 1).batch(256)]
-        self.assertTrue(45 < sum(flat) < 90)        # 68 expected
+        self.assertTrue(35 < sum(flat) < 75)        # 54 expected, 128 without a choice
 
     def test_mixed_bits_are_those_of_rounded_values(self):
         x, scale = torch.full((1, 1, 1, 64), 0.4, requires_grad=True), torch.zeros(1, 1, 1, 1, requires_grad=True)

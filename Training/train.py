@@ -84,13 +84,18 @@ class Trainer:
     def progress(self):
         return self.step / self.options.steps if self.options.steps else self.spent / (60 * self.options.minutes)
 
+    def step_size(self):
+        """Rises for `warm` steps, holds, and falls along half a cosine."""
+        o = self.options
+        fallen = max(0.0, (self.progress() - o.hold) / (1 - o.hold))
+        return self.rate * min(1, (self.step + 1) / o.warm) * (o.lr_end + (1 - o.lr_end) * 0.5 * (1 + math.cos(math.pi * fallen)))
+
     def train_step(self, stop=False):
         """Returns the loss, and whether any worker wants to stop."""
-        o, start = self.options, time.monotonic()
-        rate = self.rate * min(1, (self.step + 1) / o.warm) * (o.lr_end + (1 - o.lr_end) * 0.5 * (1 + math.cos(math.pi * self.progress())))
+        o, start, rate = self.options, time.monotonic(), self.step_size()
         for group, ratio in zip(self.optimiser.param_groups, (1, self.ratio)):
             group['lr'] = rate * ratio
-        x = self.crops.batch(len(self.points) * o.workers)[self.worker::o.workers]
+        x = self.crops.batch(len(self.points) * o.workers, slice(self.worker, None, o.workers))
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             latents, bits = self.code(x, self.points)
             out = self.decode(latents, self.points)
@@ -200,6 +205,7 @@ def arguments(line=None):
     a.add_argument('--lr', type=float, help='of the transforms')
     a.add_argument('--ratio', type=float, help='the other parameters take this times lr')
     a.add_argument('--lr-end', type=float, default=0.02, help='fraction of lr at the end of the cosine')
+    a.add_argument('--hold', type=float, default=0.0, help='fraction of the run before the cosine begins')
     a.add_argument('--warm', type=float, default=500, help='steps of warm-up')
     a.add_argument('--ema', type=float, default=0.999)
     a.add_argument('--per', type=int, default=1, help='crops of each rate point in a batch')

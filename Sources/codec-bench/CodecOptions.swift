@@ -14,7 +14,7 @@ enum CodecOptions {
   /// What changes the bitstream besides the rate point.
   static let encoderOptions = [
     OptionSpec("entropy", value: "E", "\(entropyNames); the default is the model's best"),
-    OptionSpec("rdoq", value: "EFFORT", "search for a cheaper latent: off (the default), fast or full"),
+    OptionSpec("rdoq", value: "EFFORT", "search for a cheaper latent: off (the default), quick, fast or full"),
     OptionSpec("lambda", value: "L", "the trade-off of that search; the rate point's by default"),
   ]
 
@@ -42,7 +42,7 @@ enum CodecOptions {
   }
 
   static func rdoq(_ arguments: Arguments) throws(ToolError) -> RDOQ {
-    try arguments.choice("rdoq", ["off": .off, "fast": .fast, "full": .full]) ?? .off
+    try arguments.choice("rdoq", ["off": .off, "quick": .quick, "fast": .fast, "full": .full]) ?? .off
   }
 
   private static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {

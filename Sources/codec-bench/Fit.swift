@@ -56,14 +56,17 @@ enum FitCommand: Command {
     for ratePoint in someRatePoints ?? Array(model.ratePoints.indices) {
       var set = FittingSet(model: model, ratePoint: ratePoint)
       var held = set
-      for (number, file) in files.enumerated() {
-        Progress.show("rate point \(ratePoint): \(file) (\(number + 1) of \(files.count))")
-        let picture = try readPicture("\(folder)/\(file)")
-        if let holdOut, number % holdOut == 0 {
-          analyser.add(picture, ratePoint: ratePoint, to: &held, execution: execution)
-        } else {
-          analyser.add(picture, ratePoint: ratePoint, to: &set, execution: execution)
+      // A few pictures for each thread at a time, so that those of many samples do not keep the others waiting for long.
+      for first in stride(from: 0, to: files.count, by: 4 * execution.threads) {
+        let numbers = first..<min(first + 4 * execution.threads, files.count)
+        Progress.show("rate point \(ratePoint): \(files[first]) (\(first + 1) of \(files.count))")
+        var (fitted, heldOut): ([Picture], [Picture]) = ([], [])
+        for number in numbers {
+          let picture = try readPicture("\(folder)/\(files[number])")
+          if let holdOut, number % holdOut == 0 { heldOut.append(picture) } else { fitted.append(picture) }
         }
+        analyser.add(fitted, ratePoint: ratePoint, to: &set, execution: execution)
+        analyser.add(heldOut, ratePoint: ratePoint, to: &held, execution: execution)
       }
       let corpus = set.latents
       let fitter = EntropyFitter(set, threads: execution.threads)

@@ -299,7 +299,9 @@ import Testing
     var encoder: OpaquePointer?
     #expect(sc_encoder_create(model, &settings, &encoder) == SC_OK)
     defer { sc_encoder_destroy(encoder) }
-    for (rdoq, expected) in [(SC_RDOQ_OFF, RDOQ.off), (SC_RDOQ_FAST, .fast), (SC_RDOQ_FULL, .full)] {
+    for (rdoq, expected) in [
+      (SC_RDOQ_OFF, RDOQ.off), (SC_RDOQ_FAST, .fast), (SC_RDOQ_FULL, .full), (SC_RDOQ_QUICK, .quick),
+    ] {
       for lambda in [0, 0.002] {
         settings.rdoq = rdoq
         settings.lambda = lambda
@@ -317,7 +319,7 @@ import Testing
         sc_free(bytes)
       }
     }
-    settings.rdoq = sc_rdoq(3)
+    settings.rdoq = sc_rdoq(4)
     #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_ARGUMENT)
     settings.rdoq = SC_RDOQ_FAST
     for lambda in [-1, Double.infinity, .nan] {

@@ -496,6 +496,13 @@ import Testing
     for k in model.ratePoints.indices {
       var set = FittingSet(model: model, ratePoint: k)
       for picture in pictures { analyser.add(picture, ratePoint: k, to: &set) }
+      var together = FittingSet(model: model, ratePoint: k)
+      var execution = Execution()
+      execution.threads = 3
+      analyser.add(pictures, ratePoint: k, to: &together, execution: execution)
+      #expect(together.latents.values == set.latents.values && together.latents.scales == set.latents.scales)
+      #expect(together.latents.sizes.elementsEqual(set.latents.sizes, by: ==))
+      #expect(together.hyperLatents?.values == set.hyperLatents?.values)
       let old = try #require(FittedEntropy(.static, of: model, ratePoint: k))
       var costs = [EntropyFitter(set, threads: 1).bits(old)]
       for (i, kind) in kinds.enumerated() {

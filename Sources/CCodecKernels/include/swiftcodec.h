@@ -197,7 +197,8 @@ typedef enum sc_target {
 typedef enum sc_rdoq {
   SC_RDOQ_OFF = 0,
   SC_RDOQ_FAST = 1, ///< some tens of decodings
-  SC_RDOQ_FULL = 2  ///< some hundreds
+  SC_RDOQ_FULL = 2, ///< some hundreds
+  SC_RDOQ_QUICK = 3 ///< about ten, for most of what SC_RDOQ_FAST gains
 } sc_rdoq;
 
 /// 0 in every field but the first means the default.

@@ -96,6 +96,7 @@ extension RDOQ {
     case SC_RDOQ_OFF: self = .off
     case SC_RDOQ_FAST: self = .fast
     case SC_RDOQ_FULL: self = .full
+    case SC_RDOQ_QUICK: self = .quick
     default: return nil
     }
   }

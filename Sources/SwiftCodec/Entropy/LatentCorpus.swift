@@ -48,6 +48,20 @@
         scales[c].append(0)
       }
     }
+
+    /// Adds another corpus of as many channels, with scales if this has them.
+    mutating func append(_ other: LatentCorpus) {
+      precondition(channels == other.channels && scales.count == other.scales.count)
+      sizes += other.sizes
+      for c in 0..<channels {
+        values[c].removeLast()
+        values[c] += other.values[c]
+      }
+      for c in scales.indices {
+        scales[c].removeLast()
+        scales[c] += other.scales[c]
+      }
+    }
   }
 
   /// What is coded of many pictures at one rate point, with a hyperprior or without.
@@ -62,18 +76,26 @@
       latents = LatentCorpus(channels: model.latentChannels(ratePoint: ratePoint), hasScales: hasScales)
       hyperLatents = hasScales ? LatentCorpus(channels: model.hyperChannels) : nil
     }
+
+    mutating func append(_ other: FittingSet) {
+      latents.append(other.latents)
+      if let more = other.hyperLatents { hyperLatents?.append(more) }
+    }
   }
 
   /// Computes latents with the integer network, as the encoder does. One thread at a time may use it.
   public final class LatentAnalyser {
-    private var prepared: PreparedModel
+    private let model: Model
+    /// One for each picture that is analysed at the same time.
+    private var prepared: [PreparedModel]
     private let rdoq: RDOQ
 
     /// Without RDOQ latents do not depend on the entropy model: contexts change what a sample costs, not its value. With it
     /// they are those that the encoder finds with the model's preferred one, which there must be.
     public init(model: Model, rdoq: RDOQ = .off) {
       precondition(rdoq == .off || model.preferredEntropyKind != nil)
-      prepared = PreparedModel(model)
+      self.model = model
+      prepared = [PreparedModel(model)]
       self.rdoq = rdoq
     }
 
@@ -81,9 +103,37 @@
     public func add(
       _ picture: Picture, ratePoint: Int, to set: inout FittingSet, execution: Execution = Execution()
     ) {
-      let model = prepared.model
+      add(picture, ratePoint: ratePoint, to: &set, using: &prepared[0], execution)
+    }
+
+    /// The same of several pictures in their order, one on each thread at a time.
+    public func add(
+      _ pictures: [Picture], ratePoint: Int, to set: inout FittingSet, execution: Execution = Execution()
+    ) {
+      let workers = min(execution.threads, pictures.count)
+      while prepared.count < workers { prepared.append(PreparedModel(model)) }
+      var sets = pictures.map { _ in FittingSet(model: model, ratePoint: ratePoint) }
+      let inner = execution.inside(parallel: workers)
+      prepared.withUnsafeMutableBufferPointer { prepared in
+        sets.withUnsafeMutableBufferPointer { sets in
+          // Each worker has a prepared model and sets of its own.
+          nonisolated(unsafe) let (prepared, sets) = (prepared, sets)
+          parallel(threads: workers, count: workers) { worker in
+            for i in stride(from: worker, to: pictures.count, by: workers) {
+              add(pictures[i], ratePoint: ratePoint, to: &sets[i], using: &prepared[worker], inner)
+            }
+          }
+        }
+      }
+      for one in sets { set.append(one) }
+    }
+
+    private func add(
+      _ picture: Picture, ratePoint: Int, to set: inout FittingSet, using prepared: inout PreparedModel,
+      _ execution: Execution
+    ) {
       guard set.hyperLatents != nil else {
-        add(picture, ratePoint: ratePoint, to: &set.latents, execution: execution)
+        add(picture, ratePoint: ratePoint, to: &set.latents, using: &prepared, execution)
         return
       }
       // A hyperprior's networks see segments, here of the encoder's default height.
@@ -112,7 +162,13 @@
     public func add(
       _ picture: Picture, ratePoint: Int, to corpus: inout LatentCorpus, execution: Execution = Execution()
     ) {
-      let model = prepared.model
+      add(picture, ratePoint: ratePoint, to: &corpus, using: &prepared[0], execution)
+    }
+
+    private func add(
+      _ picture: Picture, ratePoint: Int, to corpus: inout LatentCorpus, using prepared: inout PreparedModel,
+      _ execution: Execution
+    ) {
       precondition(corpus.channels == model.latentChannels(ratePoint: ratePoint))
       let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 65536)
       let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
