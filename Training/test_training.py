@@ -5,6 +5,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -102,6 +103,14 @@ class TrainingTest(unittest.TestCase):
                 self.assertTrue(np.allclose(psnr, expected[1], atol=0.02))
             self.assertEqual([line[0] for line in logs[workers, 1]], [3, 6])
             self.assertEqual(logs[workers, 1], logs[workers, 2])
+
+    def test_step_size_holds_before_it_falls(self):
+        def step_size(progress, step=1000):
+            options = train.arguments(['base', '-', '--data', '-', '--hold', '0.6', '--warm', '100', '--lr-end', '0.1'])
+            return train.Trainer.step_size(SimpleNamespace(options=options, rate=2.0, step=step, progress=lambda: progress))
+        for progress, expected in ((0, 2), (0.6, 2), (0.8, 1.1), (1, 0.2)):
+            self.assertAlmostEqual(step_size(progress), expected)
+        self.assertAlmostEqual(step_size(0.3, step=49), 1)
 
     def test_weights_of_crops(self):
         """The synthesis gets the distortion's weight, the encoder the rate's for both rate and distortion."""

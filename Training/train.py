@@ -87,7 +87,7 @@ class Trainer:
     def step_size(self):
         """Rises for `warm` steps, holds, and falls along half a cosine."""
         o = self.options
-        fallen = max(0.0, (self.progress() - o.hold) / (1 - o.hold))
+        fallen = max(0.0, self.progress() - o.hold) / (1 - o.hold)
         return self.rate * min(1, (self.step + 1) / o.warm) * (o.lr_end + (1 - o.lr_end) * 0.5 * (1 + math.cos(math.pi * fallen)))
 
     def train_step(self, stop=False):
@@ -217,7 +217,10 @@ def arguments(line=None):
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--log', type=int, default=25, help='steps between lines of the log')
     a.add_argument('--save', type=float, default=5, help='minutes between checkpoints')
-    return a.parse_args(line)
+    options = a.parse_args(line)
+    if not 0 <= options.hold < 1:
+        a.error('--hold must be at least 0 and below 1')
+    return options
 
 
 def work(worker, options, pictures, meeting):

@@ -103,7 +103,7 @@
     public func add(
       _ picture: Picture, ratePoint: Int, to set: inout FittingSet, execution: Execution = Execution()
     ) {
-      add(picture, ratePoint: ratePoint, to: &set, using: &prepared[0], execution)
+      add([picture], ratePoint: ratePoint, to: &set, execution: execution)
     }
 
     /// The same of several pictures in their order, one on each thread at a time.
