@@ -153,11 +153,14 @@ def mixture_cdfs(density, k, channels, reach=2047):
 
 
 def gaussian_cdfs(reach=2047):
-    """(CDFs, first scales of their levels but the first) of rounded normal variables of mean zero; the coder's scales are 0…255."""
-    edge, width = torch.arange(-reach, reach + 2, dtype=torch.float64) - 0.5, 256 // LEVELS
-    middle = SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * (width * np.arange(LEVELS) + (width - 1) / 2)
+    """(CDFs, first scales of their levels but the first) of rounded normal variables of mean zero; the coder's scales are 0…255.
+
+    Levels grow from 1.5 to 6.5 scales, as at low rates most scales are small and bits depend most on them.
+    """
+    edge, starts = torch.arange(-reach, reach + 2, dtype=torch.float64) - 0.5, np.rint([i * (1.5 + 2.5 * i / LEVELS) for i in range(LEVELS + 1)]).astype(int)
+    middle = SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * (starts[:-1] + starts[1:] - 1) / 2
     middle[0] = SCALE_LOW       # where the bound piles them up
-    return [cdf(torch.special.ndtr(edge / s).diff().numpy(), -reach) for s in np.exp(middle)], list(range(width, 256, width))
+    return [cdf(torch.special.ndtr(edge / s).diff().numpy(), -reach) for s in np.exp(middle)], starts[1:-1].tolist()
 
 
 def modes(cdfs):
