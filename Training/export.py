@@ -157,7 +157,8 @@ def gaussian_cdfs(reach=2047):
 
     Levels grow from 1.5 to 6.5 scales, as at low rates most scales are small and bits depend most on them.
     """
-    edge, starts = torch.arange(-reach, reach + 2, dtype=torch.float64) - 0.5, np.rint([i * (1.5 + 2.5 * i / LEVELS) for i in range(LEVELS + 1)]).astype(int)
+    edge, part = torch.arange(-reach, reach + 2, dtype=torch.float64) - 0.5, np.linspace(0, 1, LEVELS + 1)
+    starts = np.rint(256 * part * (0.375 + 0.625 * part)).astype(int)
     middle = SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * (starts[:-1] + starts[1:] - 1) / 2
     middle[0] = SCALE_LOW       # where the bound piles them up
     return [cdf(torch.special.ndtr(edge / s).diff().numpy(), -reach) for s in np.exp(middle)], starts[1:-1].tolist()
