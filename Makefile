@@ -14,7 +14,7 @@ SWIFTTEST = $(SWIFT) test -j $(JOBS) -Xcc -O2 --disable-xctest
 
 TOOL = .build/release/codec-bench
 OUT = .build/make
-INCLUDE = Sources/CCodecKernels/include
+INCLUDE = Sources/CSwiftCodec/include
 CWARN = -Wall -Wextra -Wpedantic -Werror
 SWIFTLIB = $(shell $(SWIFT)c -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')_static
 HOST = $(shell uname -m)

@@ -1,7 +1,9 @@
 // swift-tools-version:6.3
 import PackageDescription
 
-let strictC: [CSetting] = [.define("_GNU_SOURCE", .when(platforms: [.linux]))]
+let strictC: [CSetting] = [
+  .define("_GNU_SOURCE", .when(platforms: [.linux])), .headerSearchPath("platform"), .headerSearchPath("conv"),
+]
 let core: [SwiftSetting] = [.enableExperimentalFeature("Embedded", .when(traits: ["Embedded"]))]
 
 let package = Package(
@@ -14,10 +16,16 @@ let package = Package(
     .trait(name: "Embedded", description: "Build the core as Embedded Swift: a C library without the Swift runtime.")
   ],
   targets: [
-    .target(name: "CCodecKernels", exclude: ["models"], cSettings: strictC),
-    .target(name: "SwiftCodec", dependencies: ["CCodecKernels"], swiftSettings: core),
-    .executableTarget(name: "codec-bench", dependencies: ["SwiftCodec"]),
-    .testTarget(name: "SwiftCodecTests", dependencies: ["SwiftCodec", "CCodecKernels", "codec-bench"]),
+    .target(
+      name: "CCodecKernels", cSettings: strictC, linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
+    .target(name: "CSwiftCodec"),
+    .target(name: "CDefaultModel", exclude: ["models"]),
+    .target(name: "SwiftCodec", dependencies: ["CCodecKernels", "CSwiftCodec", "CDefaultModel"], swiftSettings: core),
+    .target(name: "PictureFiles", dependencies: ["SwiftCodec"]),
+    .executableTarget(name: "codec-bench", dependencies: ["SwiftCodec", "PictureFiles"]),
+    .testTarget(
+      name: "SwiftCodecTests",
+      dependencies: ["SwiftCodec", "CCodecKernels", "CSwiftCodec", "PictureFiles", "codec-bench"]),
   ],
   cLanguageStandard: .gnu17
 )

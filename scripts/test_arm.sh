@@ -4,7 +4,7 @@
 # test_arm.sh SWIFT JOBS BUILD OUT: the Embedded library for 64-bit ARM, under emulation.
 set -euo pipefail
 swift=$1 jobs=$2 build=$3 out=$4
-header=Sources/CCodecKernels/include/swiftcodec.h
+header=Sources/CSwiftCodec/include/swiftcodec.h
 cross=aarch64-linux-gnu-
 
 $swift build -c release --traits Embedded --product SwiftCodec -j "$jobs" --scratch-path "$build" \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CCodecKernels
+import CSwiftCodec
 import Testing
 
 @testable import SwiftCodec

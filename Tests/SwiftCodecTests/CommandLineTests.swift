@@ -4,6 +4,7 @@ import Foundation
 import SwiftCodec
 import Testing
 
+@testable import PictureFiles
 @testable import codec_bench
 
 /// A folder of its own that is removed in the end, and the tool that was built beside the tests.

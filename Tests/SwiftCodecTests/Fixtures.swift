@@ -3,6 +3,7 @@
 import Foundation
 
 @testable import SwiftCodec
+@testable import PictureFiles
 @testable import codec_bench
 
 /// The files of Fixtures/, and pictures made on the spot.

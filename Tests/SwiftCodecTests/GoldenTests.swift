@@ -2,6 +2,7 @@
 
 import CCodecKernels
 import Foundation
+import CSwiftCodec
 import Testing
 
 @testable import SwiftCodec

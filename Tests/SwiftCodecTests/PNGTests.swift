@@ -3,6 +3,7 @@
 import SwiftCodec
 import Testing
 
+@testable import PictureFiles
 @testable import codec_bench
 
 /// A PNG encoder that shares nothing with the tool: stored blocks, every filter in turn, any format.

@@ -3,6 +3,7 @@
 import SwiftCodec
 import Testing
 
+@testable import PictureFiles
 @testable import codec_bench
 
 @Suite struct PNMTests {

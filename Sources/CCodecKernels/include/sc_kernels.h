@@ -168,12 +168,6 @@ uint64_t sc_thread_clock_ns(void);
 /// Spends `count` (a multiple of 8) clock cycles in a chain of dependent additions; returns count.
 uint64_t sc_dependent_additions(uint64_t count);
 
-// ---- Default model -------------------------------------------------------------------------------------------------
-
-/// The model file that is part of the library.
-const uint8_t *sc_default_model(void);
-size_t sc_default_model_size(void);
-
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-public import CCodecKernels
+internal import CCodecKernels
+public import CSwiftCodec
 
 /// What a C decoder handle points at.
 final class DecoderHandle {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-public import CCodecKernels
+internal import CCodecKernels
+public import CSwiftCodec
 
 /// The model behind a handle that the caller owns.
 func model(_ handle: OpaquePointer) -> Model {

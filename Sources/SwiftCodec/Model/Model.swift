@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
+internal import CDefaultModel
 
 /// One trade-off between rate and distortion that a model was trained for.
 public struct RatePoint: Sendable {

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Constants of RFC 1951 that both directions need.
-enum Deflate {
+public enum Deflate {
   /// The order in which the code lengths of the code length code are stored.
-  static let codeLengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
+  public static let codeLengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
   /// Shortest length and extra bits of symbols 257…285.
-  static let lengths: [(base: Int, bits: Int)] = [
+  public static let lengths: [(base: Int, bits: Int)] = [
     (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1), (15, 1), (17, 1), (19, 2),
     (23, 2), (27, 2), (31, 2), (35, 3), (43, 3), (51, 3), (59, 3), (67, 4), (83, 4), (99, 4), (115, 4), (131, 5),
     (163, 5), (195, 5), (227, 5), (258, 0),
   ]
 
   /// Shortest distance and extra bits of distance symbols 0…29.
-  static let distances: [(base: Int, bits: Int)] = (0..<30).map { symbol in
+  public static let distances: [(base: Int, bits: Int)] = (0..<30).map { symbol in
     let bits = max(0, symbol / 2 - 1)
     let base = symbol < 2 ? symbol : (2 + symbol % 2) << bits
     return (base + 1, bits)
   }
 
   /// The lowest `count` bits of `code` in reverse order: Huffman codes are stored from their highest bit.
-  static func reversed(_ code: Int, _ count: Int) -> Int {
+  public static func reversed(_ code: Int, _ count: Int) -> Int {
     var result = 0
     for bit in 0..<count { result |= (code >> bit & 1) << (count - 1 - bit) }
     return result

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "sc_kernels.h"
+#include "sc_default_model.h"
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
 

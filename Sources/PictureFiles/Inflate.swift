@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// What can be wrong with a zlib stream (RFC 1950, RFC 1951).
-enum InflateError: Error, Equatable {
+public enum InflateError: Error, Equatable {
   /// The stream ends before its last block or its checksum does.
   case truncated
   /// The two bytes in front: method 8, a window of at most 32 KiB, no dictionary, a multiple of 31.
@@ -25,7 +25,7 @@ enum InflateError: Error, Equatable {
   /// Adler-32 of the output differs from the stored one.
   case checksum
 
-  var description: String {
+  public var description: String {
     switch self {
     case .truncated: "the compressed data end too early"
     case .header: "the compressed data have a bad zlib header"
@@ -214,7 +214,7 @@ private struct Inflater {
 
 /// Decoding tables of a canonical Huffman code of at most 15 bits.
 private struct PrefixCode {
-  static let fastSize = 1 << 10
+  public static let fastSize = 1 << 10
 
   /// Indexed by the next ten bits: symbol · 16 + length, or 0 for a longer or unassigned code.
   private(set) var fast = [UInt16](repeating: 0, count: fastSize)
@@ -222,7 +222,7 @@ private struct PrefixCode {
   /// The symbols in the order of their codes.
   private var symbols: [UInt16] = []
 
-  static let fixed: (literals: PrefixCode, distances: PrefixCode) = {
+  public static let fixed: (literals: PrefixCode, distances: PrefixCode) = {
     let literals = (0..<288).map { i in UInt8(i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8) }
     guard let literals = try? PrefixCode(literals), let distances = try? PrefixCode([UInt8](repeating: 5, count: 32))
     else { preconditionFailure("the fixed codes are valid") }

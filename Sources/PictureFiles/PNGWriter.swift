@@ -4,7 +4,7 @@ import SwiftCodec
 
 extension PNG {
   /// A PNG file of 8-bit grey or RGB; each row has the filter with the smallest sum of absolute differences.
-  static func write(_ picture: Picture) -> [UInt8] {
+  public static func write(_ picture: Picture) -> [UInt8] {
     var file = signature
     var header: [UInt8] = []
     appendBigEndian32(UInt32(picture.width), to: &header)

@@ -10,7 +10,7 @@ extension PNG {
   /// follows IEND is ignored.
   ///
   /// Memory: the file, its inflated rows (at most 1032 times the file, and at most 2^28 pixels) and the picture.
-  static func read(_ bytes: [UInt8]) throws(PNGError) -> Picture {
+  public static func read(_ bytes: [UInt8]) throws(PNGError) -> Picture {
     let file = try PNGFile(bytes)
     let size = file.passes.reduce(0) { $0 + ($1.rowBytes + 1) * $1.height }
     var rows: [UInt8]

@@ -3,7 +3,7 @@
 import SwiftCodec
 
 /// What can be wrong with a PNM file (PBM, PGM or PPM).
-enum PNMError: Error {
+public enum PNMError: Error {
   /// The file does not start with P1…P6.
   case signature
   /// A number is missing, too large, or followed by something else than white space.
@@ -20,7 +20,7 @@ enum PNMError: Error {
   case range(Int, maximum: Int)
   case picture(PictureError)
 
-  var description: String {
+  public var description: String {
     switch self {
     case .signature: "not a PNM file"
     case .header: "malformed PNM header"
@@ -34,9 +34,9 @@ enum PNMError: Error {
   }
 }
 
-enum PNM {
+public enum PNM {
   /// Reads P1…P6. Samples become round(v · 255 / maximum); what follows the first picture is ignored.
-  static func read(_ bytes: [UInt8]) throws(PNMError) -> Picture {
+  public static func read(_ bytes: [UInt8]) throws(PNMError) -> Picture {
     var reader = try PNMReader(bytes)
     let samples = try reader.samples()
     do {
@@ -47,7 +47,7 @@ enum PNM {
   }
 
   /// A binary PGM or PPM file.
-  static func write(_ picture: Picture) -> [UInt8] {
+  public static func write(_ picture: Picture) -> [UInt8] {
     Array("P\(picture.channels == 1 ? 5 : 6)\n\(picture.width) \(picture.height)\n255\n".utf8) + picture.samples
   }
 }

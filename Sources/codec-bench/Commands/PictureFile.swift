@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import PictureFiles
 import SwiftCodec
 
 /// Picture files: told apart by their first bytes when read, by the extension of their name when written.

@@ -3,7 +3,7 @@
 import SwiftCodec
 
 /// What can be wrong with a PNG file (third edition of the specification).
-enum PNGError: Error {
+public enum PNGError: Error {
   /// The file does not start with the eight bytes of a PNG file.
   case signature
   /// The file ends within a chunk or before IEND.
@@ -31,7 +31,7 @@ enum PNGError: Error {
   case compressed(InflateError)
   case picture(PictureError)
 
-  var description: String {
+  public var description: String {
     switch self {
     case .signature: "not a PNG file"
     case .truncated: "the PNG file ends too early"
@@ -53,12 +53,12 @@ enum PNGError: Error {
   }
 }
 
-enum PNG {
-  static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+public enum PNG {
+  public static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 
   /// a, b or c, whichever is nearest to a + b − c.
   @inline(__always)
-  static func paeth(_ a: UInt8, _ b: UInt8, _ c: UInt8) -> UInt8 {
+  public static func paeth(_ a: UInt8, _ b: UInt8, _ c: UInt8) -> UInt8 {
     let (left, above, corner) = (Int(a), Int(b), Int(c))
     let toLeft = abs(above - corner)
     let toAbove = abs(left - corner)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import PictureFiles
 import SwiftCodec
 
 enum EncodeCommand: Command {

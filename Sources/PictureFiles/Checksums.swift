@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Adler-32 (RFC 1950).
-func adler32(_ bytes: [UInt8]) -> UInt32 {
+public func adler32(_ bytes: [UInt8]) -> UInt32 {
   var low: UInt32 = 1
   var high: UInt32 = 0
   var start = 0
@@ -20,7 +20,7 @@ func adler32(_ bytes: [UInt8]) -> UInt32 {
 }
 
 /// CRC-32 (PNG, annex D).
-func crc32(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+public func crc32(_ bytes: ArraySlice<UInt8>) -> UInt32 {
   var crc: UInt32 = 0xFFFF_FFFF
   for byte in bytes { crc = crcTable[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ crc >> 8 }
   return ~crc

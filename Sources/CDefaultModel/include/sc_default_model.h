@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The model that comes with the library, as the bytes of a model file. An app that brings models of its own leaves this
+// target out.
+#ifndef SC_DEFAULT_MODEL_H
+#define SC_DEFAULT_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// The model file. Static, never NULL.
+const uint8_t *sc_default_model(void);
+/// Its size in bytes.
+size_t sc_default_model_size(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
