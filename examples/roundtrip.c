@@ -18,7 +18,7 @@ static int fail(const char *what, sc_status status, const char *message) {
 }
 
 /// Reads a PNM, or draws; the samples are the caller's to free.
-static uint8_t *read_picture(const char *path, sc_picture_layout *layout) {
+static uint8_t *read_picture(const char *path, sc_picture *picture) {
   unsigned width = 160, height = 120, channels = 3;
   FILE *file = NULL;
   if (path) {
@@ -54,18 +54,18 @@ static uint8_t *read_picture(const char *path, sc_picture_layout *layout) {
   if (file) {
     fclose(file);
   }
-  sc_picture_layout shape = SC_PICTURE_LAYOUT(width, height, channels, 0);
-  *layout = shape;
+  sc_picture shape = SC_PICTURE(width, height, channels == 3 ? SC_PIXEL_RGB : SC_PIXEL_GREY, samples);
+  *picture = shape;
   return samples;
 }
 
 int main(int argc, char **argv) {
-  sc_picture_layout layout;
-  uint8_t *samples = read_picture(argc > 1 ? argv[1] : NULL, &layout);
+  sc_picture picture;
+  uint8_t *samples = read_picture(argc > 1 ? argv[1] : NULL, &picture);
   if (!samples) {
     return 1;
   }
-  size_t count = (size_t)layout.width * layout.height * layout.channels;
+  size_t count = (size_t)picture.width * picture.height * (picture.format == SC_PIXEL_RGB ? 3 : 1);
   uint8_t *decoded = malloc(count);
   sc_model *model = NULL;
   sc_encoder *encoder = NULL;
@@ -82,9 +82,9 @@ int main(int argc, char **argv) {
     fail("create", status, NULL);
     goto out;
   }
-  printf("library %u.%u.%u, model %016llx, %u x %u, %u channels\n", sc_version() >> 16,
-         sc_version() >> 8 & 255, sc_version() & 255, (unsigned long long)sc_model_id(model), layout.width,
-         layout.height, layout.channels);
+  printf("library %u.%u.%u, model %016llx, %u x %u, %s\n", sc_version() >> 16, sc_version() >> 8 & 255,
+         sc_version() & 255, (unsigned long long)sc_model_id(model), picture.width, picture.height,
+         picture.format == SC_PIXEL_RGB ? "RGB" : "grey");
 
   for (uint32_t k = 0; k < sc_model_rate_points(model); k++) {
     sc_encoder_settings settings = SC_ENCODER_SETTINGS;
@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
     // The lowest rate point as good as the encoder can quickly make it.
     settings.rdoq = k == 0 ? SC_RDOQ_FAST : SC_RDOQ_OFF;
     if ((status = sc_encoder_configure(encoder, &settings)) != SC_OK ||
-        (status = sc_encode(encoder, samples, &layout, &bytes, &size)) != SC_OK) {
+        (status = sc_encode(encoder, &picture, &bytes, &size)) != SC_OK) {
       fail("encode", status, sc_encoder_message(encoder));
       goto out;
     }
@@ -104,9 +104,9 @@ int main(int argc, char **argv) {
       fail("header", status, NULL);
       goto out;
     }
-    // A program that only decodes takes the layout from the header.
-    sc_picture_layout target = SC_PICTURE_LAYOUT(header.width, header.height, header.channels, 0);
-    status = sc_decode(decoder, bytes, size, decoded, &target);
+    // A program that only decodes takes size and format from the header.
+    sc_picture target = SC_PICTURE(header.width, header.height, header.format, decoded);
+    status = sc_decode(decoder, bytes, size, &target);
     sc_free(bytes);
     if (status != SC_OK) {
       fail("decode", status, sc_decoder_message(decoder));
@@ -121,7 +121,7 @@ int main(int argc, char **argv) {
       hash = (hash ^ decoded[i]) * 0x100000001b3u;
     }
     printf("rate point %u: %zu bytes, %.3f bits per pixel, MSE %.3f, pixels %016llx\n", k, size,
-           8.0 * (double)size / ((double)layout.width * layout.height), error / (double)count,
+           8.0 * (double)size / ((double)picture.width * picture.height), error / (double)count,
            (unsigned long long)hash);
   }
   result = 0;

@@ -83,9 +83,10 @@ import Testing
     for _ in 0..<200 {
       let header = BitstreamHeader(
         modelID: UInt32(truncatingIfNeeded: random.next()), position: RatePosition(index: random.below(2048)),
-        entropy: random.pick(EntropyKind.allCases), isGrey: random.below(2) == 0, width: random.int(1...65535),
+        entropy: random.pick(EntropyKind.allCases), format: random.pick(PixelFormat.allCases),
+        width: random.int(1...65535),
         height: random.int(1...65535),
-        segments: random.below(2) == 0 ? nil : .init(rows: 8 * random.int(1...255), count: random.int(2...8192)))
+        segments: random.below(2) == 0 ? nil : .init(rows: 8 * random.int(1...255), count: random.int(1...8192)))
       let bytes = header.serialised()
       #expect(bytes.count <= BitstreamHeader.maximumSize && (header.segments != nil || bytes.count <= 16))
       #expect(try BitstreamHeader(parsing: bytes) == header)
@@ -99,9 +100,59 @@ import Testing
   /// What a file costs beside the entropy coder's payload.
   @Test func headersAreShort() throws {
     let header = BitstreamHeader(
-      modelID: 1, position: RatePosition(ratePoint: 3, fraction: 31), entropy: .rich, isGrey: false, width: 768,
+      modelID: 1, position: RatePosition(ratePoint: 3, fraction: 31), entropy: .rich, format: .rgb, width: 768,
       height: 512, segments: nil)
     #expect(header.serialised().count == 13)
+  }
+
+  static let metadata = [
+    Metadata(.icc, (0..<300).map { UInt8(truncatingIfNeeded: $0 * 7) }), Metadata(.exif, [0x4d, 0x4d, 0, 42]),
+    Metadata(.xmp, []), Metadata(.cicp, [9, 16, 9, 0]),
+  ]
+
+  /// Metadata come back byte for byte, and change nothing of the picture.
+  @Test func metadataComesBack() throws {
+    let picture = Fixtures.formulaPicture(width: 21, height: 40)
+    var settings = EncoderSettings(ratePoint: 1)
+    let plain = try encode(picture, model: Fixtures.tiny, settings: settings)
+    settings.metadata = Self.metadata
+    let encoded = try encode(picture, model: Fixtures.tiny, settings: settings)
+    let decoded = try Decoder(model: Fixtures.tiny).decodeAll(encoded.bytes)
+    #expect(decoded.metadata == Self.metadata)
+    #expect(decoded.picture == plain.reconstruction)
+  }
+
+  /// Boxes that a decoder need not know are skipped; others, and those out of place, are errors.
+  @Test func unknownBoxes() throws {
+    let payload = try {
+      let bytes = try encode(
+        Fixtures.formulaPicture(width: 9, height: 9), model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 1)
+      ).bytes
+      return Array(bytes[11..<(bytes.count - 4)])
+    }()
+    let header = BitstreamHeader(
+      modelID: Fixtures.tiny.shortID, position: RatePosition(ratePoint: 1), entropy: .static, format: .rgb, width: 9,
+      height: 9, segments: .init(rows: 0, count: 1))
+    func file(_ tags: [StaticString]) -> [UInt8] {
+      var writer = BitstreamWriter(header)
+      for tag in tags {
+        writer.box(BoxTag(tag), BoxTag(tag) == .segment ? payload : BoxTag(tag) == .end ? [] : [1, 2])
+      }
+      return writer.finish()
+    }
+    let picture = try decode(file(["SEGM"]), model: Fixtures.tiny)
+    for tags: [StaticString] in [["abcd", "SEGM"], ["SEGM", "zzz "], ["a\u{21}~ ", "abcd", "SEGM", "abcd"]] {
+      #expect(try decode(file(tags), model: Fixtures.tiny) == picture)
+    }
+    #expect(throws: DecodeError.unknownBox(BoxTag("Abcd"))) {
+      try decode(file(["Abcd", "SEGM"]), model: Fixtures.tiny)
+    }
+    #expect(throws: DecodeError.misplacedBox(.segment)) { try decode(file(["SEGM", "SEGM"]), model: Fixtures.tiny) }
+    #expect(throws: DecodeError.misplacedBox(BoxTag("iccp"))) {
+      try decode(file(["iccp", "SEGM", "iccp"]), model: Fixtures.tiny)
+    }
+    #expect(throws: DecodeError.segmentCount(0, expected: 1)) { try decode(file([]), model: Fixtures.tiny) }
+    #expect(throws: DecodeError.misplacedBox(.end)) { try decode(file(["SEGM", "END "]), model: Fixtures.tiny) }
   }
 
   @Test func segmentsCannotBeExchanged() throws {
@@ -117,7 +168,7 @@ import Testing
       // Byte 8 is the rate position, and the header ends with byte 10.
       if let other = seen[bytes.count], other[8] != bytes[8] {
         let mixed = Array(other[..<11] + bytes[11...])
-        #expect(throws: DecodeError.checksum(segment: 0)) { try decode(mixed, model: Fixtures.tiny) }
+        #expect(throws: DecodeError.checksum(part: 0)) { try decode(mixed, model: Fixtures.tiny) }
         tried += 1
       }
       seen[bytes.count] = bytes

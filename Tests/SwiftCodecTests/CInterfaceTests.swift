@@ -14,10 +14,21 @@ import Testing
     return try #require(model)
   }
 
-  static func layout(_ picture: Picture, rowStride: Int = 0) -> sc_picture_layout {
-    sc_picture_layout(
-      struct_size: MemoryLayout<sc_picture_layout>.size, width: UInt32(picture.width), height: UInt32(picture.height),
-      channels: UInt32(picture.channels), reserved: 0, row_stride: rowStride)
+  /// Calls with a C picture of samples in memory, rows `stride` bytes apart in the first plane.
+  static func withPicture<T>(
+    _ samples: inout [UInt8], _ width: Int, _ height: Int, _ format: sc_pixel_format, stride: Int = 0,
+    _ body: (inout sc_picture) throws -> T
+  ) rethrows -> T {
+    try samples.withUnsafeMutableBufferPointer { samples in
+      var picture = sc_picture()
+      picture.struct_size = MemoryLayout<sc_picture>.size
+      picture.width = UInt32(width)
+      picture.height = UInt32(height)
+      picture.format = format
+      picture.planes.0 = samples.baseAddress
+      picture.strides.0 = stride
+      return try body(&picture)
+    }
   }
 
   static var encoderSettings: sc_encoder_settings {
@@ -81,14 +92,26 @@ import Testing
   }
 
   /// The same bytes and pixels as the Swift interface, with strides, while the model is already destroyed.
-  @Test(arguments: [1, 3]) func roundTrip(_ channels: Int) throws {
+  @Test(arguments: [SC_PIXEL_GREY, SC_PIXEL_RGB, SC_PIXEL_RGBA, SC_PIXEL_BGRA]) func roundTrip(
+    _ format: sc_pixel_format
+  ) throws {
     let model = try Self.makeModel()
     var random = SplitMix(5)
+    let channels = format == SC_PIXEL_GREY ? 1 : 3
     let picture = Fixtures.randomPicture(23, 35, channels, &random)
-    let row = picture.width * channels
+    // Where a pixel's components lie.
+    let places = format == SC_PIXEL_BGRA ? [2, 1, 0] : Array(0..<channels)
+    let pixel = format == SC_PIXEL_RGBA || format == SC_PIXEL_BGRA ? 4 : channels
+    let row = picture.width * pixel
     let stride = row + 9
-    var padded = [UInt8](repeating: 0xee, count: stride * picture.height)
-    for y in 0..<picture.height { for x in 0..<row { padded[y * stride + x] = picture.samples[y * row + x] } }
+    var padded = [UInt8](repeating: 0xff, count: stride * picture.height)
+    for y in 0..<picture.height {
+      for x in 0..<picture.width {
+        for c in 0..<channels {
+          padded[y * stride + x * pixel + places[c]] = picture.samples[(y * picture.width + x) * channels + c]
+        }
+      }
+    }
 
     var settings = Self.encoderSettings
     settings.rate_point = 1
@@ -101,10 +124,11 @@ import Testing
     #expect(sc_decoder_create(model, nil, &decoder) == SC_OK)
     sc_model_destroy(model)
 
-    var layout = Self.layout(picture, rowStride: stride)
     var bytes: UnsafeMutablePointer<UInt8>?
     var size = 0
-    #expect(sc_encode(encoder, padded, &layout, &bytes, &size) == SC_OK)
+    Self.withPicture(&padded, 23, 35, format, stride: stride) {
+      #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
+    }
     let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
     sc_free(bytes)
     let swift = Encoder(model: Fixtures.tiny)
@@ -115,35 +139,49 @@ import Testing
     var header = sc_header()
     header.struct_size = MemoryLayout<sc_header>.size
     #expect(sc_read_header(stream, 64, &header) == SC_OK)
-    #expect(header.width == 23 && header.height == 35 && header.channels == UInt32(channels))
+    #expect(header.width == 23 && header.height == 35)
+    #expect(header.format == (channels == 1 ? SC_PIXEL_GREY : SC_PIXEL_RGB))
     #expect(header.rate_point == 1 && header.rate_fraction == 19 && header.model_id == Fixtures.tiny.shortID)
     #expect(header.segments == 2 && header.segment_rows == 8)
     #expect(header.entropy == SC_ENTROPY_STATIC)
 
     var out = [UInt8](repeating: 0xdd, count: stride * picture.height)
-    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_OK)
+    Self.withPicture(&out, 23, 35, format, stride: stride) {
+      #expect(sc_decode(decoder, stream, stream.count, &$0) == SC_OK)
+    }
     #expect(Self.text(sc_decoder_message(decoder)).isEmpty)
     for y in 0..<picture.height {
-      #expect(out[(y * stride)..<(y * stride + row)] == encoded.reconstruction!.samples[(y * row)..<((y + 1) * row)])
+      for x in 0..<picture.width {
+        for c in 0..<channels {
+          #expect(
+            out[y * stride + x * pixel + places[c]]
+              == encoded.reconstruction!.samples[(y * picture.width + x) * channels + c])
+        }
+        if pixel == 4 { #expect(out[y * stride + x * 4 + 3] == 255) }
+      }
       #expect(out[(y * stride + row)..<((y + 1) * stride)].allSatisfy { $0 == 0xdd })
     }
 
     // A failure leaves the samples alone.
     let before = out
-    for (count, status) in [(0, SC_ERROR_TRUNCATED), (10, SC_ERROR_TRUNCATED), (stream.count - 1, SC_ERROR_CHECKSUM)] {
-      #expect(sc_decode(decoder, stream, count, &out, &layout) == status)
-      #expect(!Self.text(sc_decoder_message(decoder)).isEmpty)
-    }
     var damaged = stream
     damaged[stream.count / 2] ^= 4
-    #expect(sc_decode(decoder, damaged, damaged.count, &out, &layout) == SC_ERROR_CHECKSUM)
-    layout.width -= 1
-    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_ERROR_LAYOUT)
-    layout.width += 1
-    layout.row_stride = row - 1
-    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_ERROR_LAYOUT)
-    layout.row_stride = Int.max
-    #expect(sc_decode(decoder, stream, stream.count, &out, &layout) == SC_ERROR_LAYOUT)
+    Self.withPicture(&out, 23, 35, format, stride: stride) { target in
+      for (count, status) in [
+        (0, SC_ERROR_TRUNCATED), (10, SC_ERROR_TRUNCATED), (stream.count - 1, SC_ERROR_TRUNCATED),
+      ] {
+        #expect(sc_decode(decoder, stream, count, &target) == status)
+        #expect(!Self.text(sc_decoder_message(decoder)).isEmpty)
+      }
+      #expect(sc_decode(decoder, damaged, damaged.count, &target) == SC_ERROR_CHECKSUM)
+      target.width -= 1
+      #expect(sc_decode(decoder, stream, stream.count, &target) == SC_ERROR_LAYOUT)
+      target.width += 1
+      target.strides.0 = row - 1
+      #expect(sc_decode(decoder, stream, stream.count, &target) == SC_ERROR_LAYOUT)
+      target.strides.0 = Int.max
+      #expect(sc_decode(decoder, stream, stream.count, &target) == SC_ERROR_LAYOUT)
+    }
     #expect(out == before)
     sc_encoder_destroy(encoder)
     sc_decoder_destroy(decoder)
@@ -201,41 +239,53 @@ import Testing
     #expect(Self.text(sc_encoder_message(encoder)).contains("200"))
 
     let picture = Fixtures.formulaPicture(width: 4, height: 4)
-    var layout = Self.layout(picture)
+    var samples = picture.samples
     var size = 99
-    #expect(sc_encode_into(encoder, picture.samples, &layout, nil, 0, &size) == SC_ERROR_BUFFER && size > 30)
-    var bytes = [UInt8](repeating: 7, count: size)
-    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, size - 1, &size) == SC_ERROR_BUFFER)
-    #expect(bytes.allSatisfy { $0 == 7 })
-    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, size, &size) == SC_OK)
-    var out = [UInt8](repeating: 0, count: 48)
-    #expect(sc_decode(decoder, bytes, size, &out, &layout) == SC_ERROR_TOO_LARGE)
-    for (width, height, channels) in [(0, 4, 3), (4, 0, 3), (65536, 1, 3), (4, 4, 2), (4, 4, 4)] {
-      layout.width = UInt32(width)
-      layout.height = UInt32(height)
-      layout.channels = UInt32(channels)
-      #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, size, &size) == SC_ERROR_LAYOUT)
-      #expect(size == 0)
+    var bytes: [UInt8] = []
+    Self.withPicture(&samples, 4, 4, SC_PIXEL_RGB) { source in
+      #expect(sc_encode_into(encoder, &source, nil, 0, &size) == SC_ERROR_BUFFER && size > 30)
+      bytes = [UInt8](repeating: 7, count: size)
+      #expect(sc_encode_into(encoder, &source, &bytes, size - 1, &size) == SC_ERROR_BUFFER)
+      #expect(bytes.allSatisfy { $0 == 7 })
+      #expect(sc_encode_into(encoder, &source, &bytes, size, &size) == SC_OK)
+      let good = source
+      for (width, height, format) in [
+        (0, 4, SC_PIXEL_RGB), (4, 0, SC_PIXEL_RGB), (65536, 1, SC_PIXEL_RGB), (4, 4, sc_pixel_format(0)),
+        (4, 4, sc_pixel_format(7)),
+      ] {
+        source.width = UInt32(width)
+        source.height = UInt32(height)
+        source.format = format
+        #expect(sc_encode_into(encoder, &source, &bytes, size, &size) == SC_ERROR_LAYOUT)
+        #expect(size == 0)
+      }
+      source = good
+      source.format = SC_PIXEL_NV12  // without its second plane
+      #expect(sc_encode_into(encoder, &source, &bytes, size, &size) == SC_ERROR_ARGUMENT)
+      source = good
+      source.reserved = 1
+      #expect(sc_encode_into(encoder, &source, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
+      source = good
+      source.struct_size = 7
+      #expect(sc_encode_into(encoder, &source, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
+      // Without the fields behind the size.
+      source.struct_size = 8
+      #expect(sc_encode_into(encoder, &source, &bytes, 1, &size) == SC_ERROR_LAYOUT)
     }
-    layout = Self.layout(picture)
-    layout.reserved = 1
-    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
-    layout = Self.layout(picture)
-    layout.struct_size = 7
-    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
-    // Without the fields behind the size.
-    layout.struct_size = 8
-    #expect(sc_encode_into(encoder, picture.samples, &layout, &bytes, 1, &size) == SC_ERROR_LAYOUT)
-    layout = Self.layout(picture)
+    var out = [UInt8](repeating: 0, count: 48)
     var pointer: UnsafeMutablePointer<UInt8>?
-    #expect(sc_encode(encoder, nil, &layout, &pointer, &size) == SC_ERROR_ARGUMENT && pointer == nil)
-    #expect(sc_encode(encoder, picture.samples, nil, &pointer, &size) == SC_ERROR_ARGUMENT)
-    #expect(sc_encode(encoder, picture.samples, &layout, nil, &size) == SC_ERROR_ARGUMENT)
-    #expect(sc_encode(nil, picture.samples, &layout, &pointer, &size) == SC_ERROR_ARGUMENT)
-    #expect(sc_decode(nil, bytes, 3, &out, &layout) == SC_ERROR_ARGUMENT)
-    #expect(sc_decode(decoder, nil, 3, &out, &layout) == SC_ERROR_ARGUMENT)
-    #expect(sc_decode(decoder, bytes, 3, nil, &layout) == SC_ERROR_ARGUMENT)
-    #expect(sc_decode(decoder, bytes, 3, &out, nil) == SC_ERROR_ARGUMENT)
+    Self.withPicture(&out, 4, 4, SC_PIXEL_RGB) { target in
+      #expect(sc_decode(decoder, bytes, bytes.count, &target) == SC_ERROR_TOO_LARGE)
+      #expect(sc_encode(encoder, nil, &pointer, &size) == SC_ERROR_ARGUMENT && pointer == nil)
+      #expect(sc_encode(encoder, &target, nil, &size) == SC_ERROR_ARGUMENT)
+      #expect(sc_encode(nil, &target, &pointer, &size) == SC_ERROR_ARGUMENT)
+      #expect(sc_decode(nil, bytes, 3, &target) == SC_ERROR_ARGUMENT)
+      #expect(sc_decode(decoder, nil, 3, &target) == SC_ERROR_ARGUMENT)
+      #expect(sc_decode(decoder, bytes, 3, nil) == SC_ERROR_ARGUMENT)
+      target.planes.0 = nil
+      #expect(sc_decode(decoder, bytes, bytes.count, &target) == SC_ERROR_ARGUMENT)
+      #expect(sc_encode(encoder, &target, &pointer, &size) == SC_ERROR_ARGUMENT)
+    }
     var header = sc_header()
     #expect(sc_read_header(bytes, 64, &header) == SC_ERROR_ARGUMENT)
     header.struct_size = MemoryLayout<sc_header>.size
@@ -263,7 +313,7 @@ import Testing
     }
 
     let picture = Fixtures.formulaPicture(width: 60, height: 40)
-    var layout = Self.layout(picture)
+    var samples = picture.samples
     var settings = Self.encoderSettings
     var encoder: OpaquePointer?
     #expect(sc_encoder_create(model, &settings, &encoder) == SC_OK)
@@ -273,7 +323,9 @@ import Testing
       settings.target = target
       settings.target_value = value
       #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
-      #expect(sc_encode(encoder, picture.samples, &layout, &bytes, &size) == SC_OK)
+      Self.withPicture(&samples, picture.width, picture.height, SC_PIXEL_RGB) {
+        #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
+      }
       let swift: EncoderTarget =
         target == SC_TARGET_BYTES ? .bytes(1300) : target == SC_TARGET_PSNR ? .psnr(5.9) : .bitsPerPixel(4.5)
       let encoded = try encode(
@@ -284,7 +336,9 @@ import Testing
     settings.target = SC_TARGET_BYTES
     settings.target_value = 20
     #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
-    #expect(sc_encode(encoder, picture.samples, &layout, &bytes, &size) == SC_ERROR_TARGET && bytes == nil && size == 0)
+    Self.withPicture(&samples, picture.width, picture.height, SC_PIXEL_RGB) {
+      #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_ERROR_TARGET && bytes == nil && size == 0)
+    }
     #expect(Self.text(sc_encoder_message(encoder)).contains("20"))
     sc_encoder_destroy(encoder)
   }
@@ -294,7 +348,7 @@ import Testing
     let model = try Self.makeModel(Fixtures.bytes("models/tiny-hyper.scm"))
     defer { sc_model_destroy(model) }
     let picture = Fixtures.formulaPicture(width: 64, height: 48)
-    var layout = Self.layout(picture)
+    var samples = picture.samples
     var settings = Self.encoderSettings
     settings.rate_point = 1
     var encoder: OpaquePointer?
@@ -309,7 +363,9 @@ import Testing
         #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
         var bytes: UnsafeMutablePointer<UInt8>?
         var size = 0
-        #expect(sc_encode(encoder, picture.samples, &layout, &bytes, &size) == SC_OK)
+        Self.withPicture(&samples, picture.width, picture.height, SC_PIXEL_RGB) {
+          #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
+        }
         var swift = EncoderSettings(ratePoint: 1)
         swift.rdoq = expected
         swift.lambda = lambda > 0 ? lambda : nil

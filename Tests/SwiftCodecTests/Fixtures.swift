@@ -101,3 +101,27 @@ struct SplitMix: RandomNumberGenerator {
 }
 
 func hexadecimal32(_ value: UInt32) -> String { String(hexadecimal(UInt64(value)).suffix(8)) }
+
+extension Picture {
+  /// A view that outlives the picture: for tests alone, its memory is never freed.
+  var lastingView: PictureView {
+    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: samples.count)
+    memory.initialize(from: samples, count: samples.count)
+    return PictureView(memory, width: width, height: height, format: format)
+  }
+}
+
+extension NetworkProgram {
+  func analyse(_ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution) -> Latent {
+    picture.withView { analyse($0, layout, channels: channels, execution) }
+  }
+
+  func synthesise(
+    _ latent: Latent, width: Int, height: Int, channels: Int, _ execution: Execution,
+    into out: UnsafeMutablePointer<UInt8>, rowStride: Int
+  ) {
+    precondition(rowStride == width * channels)
+    synthesise(
+      latent, into: PictureView(out, width: width, height: height, format: channels == 1 ? .grey : .rgb), execution)
+  }
+}

@@ -171,7 +171,7 @@ import Testing
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
     let program = prepared.program(.synthesis, ratePoint: ratePoint, cpu: execution.cpu)
     let adjoint = AdjointProgram(model.synthesis, program, of: model, at: RatePosition(ratePoint: ratePoint))
-    let meter = DistortionMeter(program, adjoint, picture, layout, execution)
+    let meter = DistortionMeter(program, adjoint, picture.lastingView, layout, execution)
     meter.differentiate(latent)
     let n = latent.channels
     var random = SplitMix(5)

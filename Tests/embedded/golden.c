@@ -77,37 +77,64 @@ static sc_model *load_model(const char *path) {
   return model;
 }
 
+/// The planes of a picture without gaps, one after the other: width and height of each.
+static int planes_of(sc_pixel_format format, size_t width, size_t height, size_t row[3], size_t rows[3]) {
+  row[0] = format == SC_PIXEL_RGB ? 3 * width : width;
+  rows[0] = height;
+  row[1] = row[2] = (width + 1) / 2;
+  rows[1] = rows[2] = (height + 1) / 2;
+  return format == SC_PIXEL_I420 ? 3 : 1;
+}
+
+static sc_pixel_format format_of(const char *name) {
+  return strcmp(name, "rgb") == 0 ? SC_PIXEL_RGB : strcmp(name, "grey") == 0 ? SC_PIXEL_GREY : SC_PIXEL_I420;
+}
+
 /// Decodes into rows with gaps and compares the hash; checks that the gaps are untouched.
 static void check(sc_decoder *decoder, const char *file, const uint8_t *bytes, size_t size,
-                  const unsigned shape[3], uint32_t hash) {
+                  const unsigned shape[2], sc_pixel_format format, uint32_t hash) {
   sc_header header = SC_HEADER;
   if (sc_read_header(bytes, size < 64 ? size : 64, &header) != SC_OK) {
     fail(file, "the header does not read");
     return;
   }
-  if (header.width != shape[0] || header.height != shape[1] || header.channels != shape[2]) {
-    fail(file, "another size");
+  if (header.width != shape[0] || header.height != shape[1] || header.format != format) {
+    fail(file, "another size or format");
     return;
   }
-  size_t row = (size_t)header.width * header.channels, stride = row + 13;
-  uint8_t *samples = malloc(stride * header.height);
-  uint8_t *packed = malloc(row * header.height);
-  memset(samples, 0xA5, stride * header.height);
-  sc_picture_layout layout = SC_PICTURE_LAYOUT(header.width, header.height, header.channels, stride);
-  sc_status status = sc_decode(decoder, bytes, size, samples, &layout);
+  enum { GAP = 13 };
+  size_t row[3], rows[3], total = 0, packed_size = 0;
+  const int count = planes_of(format, header.width, header.height, row, rows);
+  for (int p = 0; p < count; p++) {
+    total += (row[p] + GAP) * rows[p];
+    packed_size += row[p] * rows[p];
+  }
+  uint8_t *samples = malloc(total), *packed = malloc(packed_size), *to = packed, *at = samples;
+  memset(samples, 0xA5, total);
+  sc_picture picture = SC_PICTURE(header.width, header.height, format, samples);
+  for (int p = 0; p < count; p++) {
+    picture.planes[p] = at;
+    picture.strides[p] = row[p] + GAP;
+    at += (row[p] + GAP) * rows[p];
+  }
+  sc_status status = sc_decode(decoder, bytes, size, &picture);
   if (status != SC_OK) {
     fail(file, sc_decoder_message(decoder));
   } else {
-    for (size_t y = 0; y < header.height; y++) {
-      memcpy(packed + y * row, samples + y * stride, row);
-      for (size_t x = row; x < stride; x++) {
-        if (samples[y * stride + x] != 0xA5) {
-          fail(file, "bytes between rows were written");
-          break;
+    for (int p = 0; p < count; p++) {
+      for (size_t y = 0; y < rows[p]; y++) {
+        const uint8_t *from = picture.planes[p] + y * picture.strides[p];
+        memcpy(to, from, row[p]);
+        to += row[p];
+        for (size_t x = row[p]; x < row[p] + GAP; x++) {
+          if (from[x] != 0xA5) {
+            fail(file, "bytes between rows were written");
+            break;
+          }
         }
       }
     }
-    if (crc32c(packed, row * header.height) != hash) {
+    if (crc32c(packed, packed_size) != hash) {
       fail(file, "other pixels");
     }
   }
@@ -122,9 +149,10 @@ static int check_good(const char *only) {
   sc_decoder *decoder = NULL;
   int done = 0;
   while (fgets(line, sizeof line, list)) {
-    unsigned shape[3], hash;
+    unsigned shape[2], hash;
+    char format[16];
     if (line[0] == '#' ||
-        sscanf(line, "%127s %127s %u %u %u %x", file, model_path, &shape[0], &shape[1], &shape[2], &hash) !=
+        sscanf(line, "%127s %127s %u %u %15s %x", file, model_path, &shape[0], &shape[1], format, &hash) !=
             6 ||
         (only && strcmp(only, model_path) != 0)) {
       continue;
@@ -142,7 +170,7 @@ static int check_good(const char *only) {
     snprintf(path, sizeof path, "golden/%s", file);
     size_t size;
     uint8_t *bytes = load(path, &size);
-    check(decoder, file, bytes, size, shape, hash);
+    check(decoder, file, bytes, size, shape, format_of(format), hash);
     free(bytes);
     done++;
   }
@@ -172,9 +200,9 @@ static int check_bad(void) {
     sc_header header = SC_HEADER;
     sc_status status = sc_read_header(bytes, size, &header);
     if (status == SC_OK) {
-      uint8_t *samples = malloc((size_t)header.width * header.height * header.channels);
-      sc_picture_layout layout = SC_PICTURE_LAYOUT(header.width, header.height, header.channels, 0);
-      status = sc_decode(decoder, bytes, size, samples, &layout);
+      uint8_t *samples = malloc((size_t)header.width * header.height * 3);
+      sc_picture picture = SC_PICTURE(header.width, header.height, SC_PIXEL_RGB, samples);
+      status = sc_decode(decoder, bytes, size, &picture);
       if (status != SC_OK && !*sc_decoder_message(decoder)) {
         fail(file, "no message");
       }
@@ -199,7 +227,7 @@ static void check_encoder(void) {
   sc_encoder_settings settings = SC_ENCODER_SETTINGS;
   uint8_t samples[29 * 40], *bytes = NULL, copy[4096], decoded[29 * 37];
   size_t size = 0, other = 0;
-  sc_picture_layout layout = SC_PICTURE_LAYOUT(37, 29, 1, 40);
+  sc_picture picture = SC_PICTURE(37, 29, SC_PIXEL_GREY, samples), target = picture;
   sc_decoder *decoder = NULL;
   for (size_t i = 0; i < sizeof samples; i++) {
     samples[i] = (uint8_t)(i * 7 % 251);
@@ -208,6 +236,8 @@ static void check_encoder(void) {
       settings.rate_fraction == 0) {
     fail("sc_model_quality", "gives no position between rate points");
   }
+  picture.strides[0] = 40;
+  target.planes[0] = decoded;
   settings.segment_rows = 8;
   settings.threads = 2;
   if (sc_encoder_create(model, &settings, &encoder) != SC_OK ||
@@ -216,31 +246,27 @@ static void check_encoder(void) {
     exit(1);
   }
   sc_model_destroy(model); // they keep it
-  if (sc_encode(encoder, samples, &layout, &bytes, &size) != SC_OK) {
+  if (sc_encode(encoder, &picture, &bytes, &size) != SC_OK) {
     fail("sc_encode", sc_encoder_message(encoder));
-  } else if (sc_encode_into(encoder, samples, &layout, copy, size - 1, &other) != SC_ERROR_BUFFER ||
-             other != size) {
+  } else if (sc_encode_into(encoder, &picture, copy, size - 1, &other) != SC_ERROR_BUFFER || other != size) {
     fail("sc_encode_into", "takes too small a buffer");
-  } else if (sc_encode_into(encoder, samples, &layout, copy, sizeof copy, &other) != SC_OK || other != size ||
+  } else if (sc_encode_into(encoder, &picture, copy, sizeof copy, &other) != SC_OK || other != size ||
              memcmp(copy, bytes, size) != 0) {
     fail("sc_encode_into", "differs from sc_encode");
   } else {
-    layout.row_stride = 0;
-    if (sc_decode(decoder, bytes, size, decoded, &layout) != SC_OK) {
+    if (sc_decode(decoder, bytes, size, &target) != SC_OK) {
       fail("sc_decode", sc_decoder_message(decoder));
     }
-    layout.width = 36;
-    if (sc_decode(decoder, bytes, size, decoded, &layout) != SC_ERROR_LAYOUT) {
+    target.width = 36;
+    if (sc_decode(decoder, bytes, size, &target) != SC_ERROR_LAYOUT) {
       fail("sc_decode", "takes another width");
     }
   }
   sc_free(bytes);
   settings.target = SC_TARGET_BYTES;
   settings.target_value = (double)size - 1;
-  layout.width = 37;
-  layout.row_stride = 40;
   if (sc_encoder_configure(encoder, &settings) != SC_OK ||
-      sc_encode_into(encoder, samples, &layout, copy, sizeof copy, &other) != SC_OK || other >= size) {
+      sc_encode_into(encoder, &picture, copy, sizeof copy, &other) != SC_OK || other >= size) {
     fail("sc_encode_into", "misses the target");
   }
   sc_encoder_destroy(encoder);

@@ -26,6 +26,19 @@ void sc_pixel_unshuffle(const int16_t *in, int16_t *out, int32_t channels, int32
 void sc_samples_to_row(const uint8_t *in, int32_t channels, size_t width, int16_t *out, size_t padded_width);
 /// sample = clamp(128 + (in >> q), 0, 255); channels 1: (77 R + 150 G + 29 B + 128) >> 8.
 void sc_row_to_samples(const int16_t *in, int32_t q, uint8_t *out, int32_t channels, size_t width);
+/// Where the samples of one component of a picture lie: sample x of row y at base[y * row_stride + x * step].
+typedef struct sc_component {
+  uint8_t *base;
+  ptrdiff_t step, row_stride;
+} sc_component;
+
+/// Row y of some components of the same size as a network's input: out[x][c] = 2 sample − 255; the last position is
+/// repeated up to padded_width.
+void sc_load_row(const sc_component *components, int32_t count, ptrdiff_t y, size_t width, int16_t *out,
+                 size_t padded_width);
+/// Row y of some components from a network's output [width][count]: sample = clamp(128 + (in >> q), 0, 255).
+void sc_store_row(const int16_t *in, int32_t q, const sc_component *components, int32_t count, ptrdiff_t y,
+                  size_t width);
 /// out[x][c] = planes[c * plane_size + x]
 void sc_planes_to_row(const int16_t *planes, size_t plane_size, int16_t *out, int32_t channels, size_t width);
 /// planes[c * plane_size + x] = in[x][c]

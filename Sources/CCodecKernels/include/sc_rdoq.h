@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sc_layout.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -26,14 +28,25 @@ void sc_gradient_apply_mask(int16_t *gradient, const uint8_t *mask, size_t count
 void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
                             ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels,
                             const int32_t *factor, size_t pixels);
-/// Errors of a row of the decoded picture. in: [width][3] of a synthesis with exponent q; source: `channels` (1 or 3)
-/// samples a pixel. Adds the squares of each cell of 2^level columns to cells. out[x][3] gets error * 2^scale as far as
-/// the sample is not clamped, clamped to the limit; NULL if it is not wanted.
-void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width,
-                  int32_t level, uint64_t *cells, int16_t *out, int32_t scale);
-/// The same with random signs instead of errors: bit x + channel of a hash of `seed`.
-void sc_probe_row(const int16_t *in, int32_t q, int32_t channels, size_t width, int16_t *out, int32_t scale,
-                  uint64_t seed);
+/// One output of a synthesis and the components of the picture that it is compared with.
+typedef struct sc_plane_error {
+  const sc_component *components; ///< [count], of one size and step
+  int32_t count;                  ///< that of the output's channels; or 1 with 3 channels: a grey picture coded as RGB
+  int32_t channels;
+  size_t width; ///< of the components
+  size_t cell;  ///< columns of the output to a column of the latent
+  /// 1...4: what a squared error counts in cells, and an error in the gradient
+  int32_t weight;
+  int32_t probe; ///< √weight in 1/256
+} sc_plane_error;
+
+/// Errors of row y of an output, in: [width][channels] with exponent q. Adds weight · squared error to each cell. out, if
+/// not NULL, gets weight · error · 2^scale as far as the sample is not clamped, clamped to the limit.
+void sc_plane_error_row(const int16_t *in, int32_t q, const sc_plane_error *plane, ptrdiff_t y,
+                        uint64_t *cells, int16_t *out, int32_t scale);
+/// The same with random signs times √weight instead of errors: bit x + channel of a hash of `seed`.
+void sc_plane_probe_row(const int16_t *in, int32_t q, const sc_plane_error *plane, int16_t *out,
+                        int32_t scale, uint64_t seed);
 
 // ---- Rate ----------------------------------------------------------------------------------------------------------
 

@@ -46,64 +46,6 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
     }
 }
 
-static inline int32_t sample_of(int32_t v, int32_t q) { return 128 + (v >> q); }
-static inline int32_t clamp255(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
-static const int32_t luma[3] = {77, 150, 29};
-
-void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width,
-                  int32_t level, uint64_t *cells, int16_t *out, int32_t scale) {
-  for (size_t first = 0; first < width; first += (size_t)1 << level) {
-    const size_t end = first + ((size_t)1 << level), last = end < width ? end : width;
-    uint64_t sum = 0;
-    for (size_t x = first; x < last; x++) {
-      int32_t s[3], error[3];
-      for (int c = 0; c < 3; c++)
-        s[c] = sample_of(in[3 * x + (size_t)c], q);
-      if (channels == 1) {
-        int32_t grey = 128;
-        for (int c = 0; c < 3; c++)
-          grey += luma[c] * clamp255(s[c]);
-        const int32_t e = (grey >> 8) - source[x];
-        sum += (uint64_t)(e * e);
-        for (int c = 0; c < 3; c++)
-          error[c] = (e * luma[c] * (1 << scale) + 128) >> 8;
-      } else {
-        for (int c = 0; c < 3; c++) {
-          const int32_t e = clamp255(s[c]) - source[3 * x + (size_t)c];
-          sum += (uint64_t)(e * e);
-          error[c] = e * (1 << scale);
-        }
-      }
-      if (out)
-        for (int c = 0; c < 3; c++)
-          out[3 * x + (size_t)c] = s[c] == clamp255(s[c]) ? limit(error[c]) : 0;
-    }
-    cells[first >> level] += sum;
-  }
-}
-
-static inline uint64_t mix(uint64_t h) {
-  h ^= h >> 31;
-  h *= UINT64_C(0x9E3779B97F4A7C15);
-  h ^= h >> 29;
-  h *= UINT64_C(0xBF58476D1CE4E5B9);
-  return h ^ h >> 32;
-}
-
-void sc_probe_row(const int16_t *in, int32_t q, int32_t channels, size_t width, int16_t *out, int32_t scale,
-                  uint64_t seed) {
-  const int32_t one = 1 << scale;
-  for (size_t x = 0; x < width; x++) {
-    const uint64_t random = mix(seed + x * UINT64_C(0xD1B54A32D192ED03));
-    for (size_t c = 0; c < 3; c++) {
-      const int32_t s = sample_of(in[3 * x + c], q);
-      const int32_t v = channels == 1 ? (one * luma[c]) >> 8 : one;
-      const int sign = random >> (channels == 1 ? 20 : 20 + c) & 1;
-      out[3 * x + c] = s == clamp255(s) ? limit(sign ? v : -v) : 0;
-    }
-  }
-}
-
 // ---- Rate ----------------------------------------------------------------------------------------------------------
 
 double sc_rate_bits(const sc_rate_cdf *cdf, int32_t residual) {

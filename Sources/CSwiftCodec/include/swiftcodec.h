@@ -2,9 +2,8 @@
 //
 // SwiftCodec: the C interface. Compiles alone as C99 and C++.
 //
-// Pictures are 8-bit samples, rows from the top, interleaved: one channel (grey) or three (R, G, B). Sizes
-// and strides are in pixels and bytes as said. A bitstream holds one picture and names the model that it was
-// made with.
+// Pictures are 8-bit samples, rows from the top, in one of the layouts of sc_pixel_format. Sizes and strides are in
+// pixels and bytes as said. A bitstream holds one picture and names the model that it was made with.
 //
 // Ownership: what a function with "create" in its name gives, the caller destroys, in any order: encoders and
 // decoders keep their model alive by themselves. Memory that sc_encode gives is freed with sc_free.
@@ -27,12 +26,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/// Marks what a shared library gives. SC_BUILD is defined where the library itself is built, SC_SHARED where a program on
+/// Windows uses it as a DLL.
+#ifndef SC_API
+#if defined(_WIN32) && defined(SC_BUILD)
+#define SC_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(SC_SHARED)
+#define SC_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define SC_API __attribute__((visibility("default")))
+#else
+#define SC_API
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-// ---- Version
-// -------------------------------------------------------------------------------------------------
+// ---- Version -------------------------------------------------------------------------------------------------------
 
 #define SC_VERSION_MAJOR 0
 #define SC_VERSION_MINOR 1
@@ -42,10 +54,9 @@ extern "C" {
 
 /// The SC_VERSION of the library at run time. Programs work with a library of the same major version, and of
 /// the same minor version while the major one is 0.
-uint32_t sc_version(void);
+SC_API uint32_t sc_version(void);
 
-// ---- Status
-// --------------------------------------------------------------------------------------------------
+// ---- Status --------------------------------------------------------------------------------------------------------
 
 /// The result of a call. Values are never reused; new ones fill the gaps.
 typedef enum sc_status {
@@ -53,8 +64,9 @@ typedef enum sc_status {
 
   // The call.
   SC_ERROR_ARGUMENT = 10, ///< a pointer is NULL, or a struct_size is not one of this library
-  SC_ERROR_LAYOUT = 11,   ///< sides outside of 1...65535, channels not 1 or 3, a row stride too small, or not
-                          ///< the layout that the bitstream's header asks for
+  SC_ERROR_LAYOUT =
+      11, ///< sides outside of 1...65535, a format unknown or without networks in the model, a row
+          ///< stride too small, or not the width and height that the bitstream's header says
   SC_ERROR_RATE_POINT = 12,   ///< the model has fewer rate points, or the fraction is not one
   SC_ERROR_ENTROPY = 13,      ///< the model has no such entropy model
   SC_ERROR_BUFFER = 14,       ///< the buffer is too small; the size that it needs is stored
@@ -79,32 +91,31 @@ typedef enum sc_status {
 } sc_status;
 
 /// One line for people; static, never NULL.
-const char *sc_status_string(sc_status status);
+SC_API const char *sc_status_string(sc_status status);
 
-// ---- Models
-// --------------------------------------------------------------------------------------------------
+// ---- Models --------------------------------------------------------------------------------------------------------
 
 /// A trained codec: networks, rate points and entropy models.
 typedef struct sc_model sc_model;
 
 /// The model that is part of the library.
-sc_status sc_model_create_embedded(sc_model **out);
+SC_API sc_status sc_model_create_embedded(sc_model **out);
 /// Reads a model file from memory; the bytes are copied. All of it is checked: a file from anywhere is safe
 /// to try. If `message` is not NULL it receives what is wrong and where, of at most message_size − 1 bytes
 /// and terminated; on success the empty string.
-sc_status sc_model_create(const uint8_t *bytes, size_t size, sc_model **out, char *message,
-                          size_t message_size);
-void sc_model_destroy(sc_model *model);
+SC_API sc_status sc_model_create(const uint8_t *bytes, size_t size, sc_model **out, char *message,
+                                 size_t message_size);
+SC_API void sc_model_destroy(sc_model *model);
 
 /// The 64-bit hash of the model file, whose upper 32 bits bitstreams name the model by; 0 for NULL.
-uint64_t sc_model_id(const sc_model *model);
+SC_API uint64_t sc_model_id(const sc_model *model);
 /// Rate points are numbered from 0, the lowest rate, to this − 1; 0 for NULL. Between two neighbours lie 31 more
 /// positions, which a fraction of 1...31 names.
-uint32_t sc_model_rate_points(const sc_model *model);
+SC_API uint32_t sc_model_rate_points(const sc_model *model);
 /// The position of a quality of 0...100, which goes evenly from the first rate point to the last. Other qualities are
 /// SC_ERROR_ARGUMENT, and nothing is stored.
-sc_status sc_model_quality(const sc_model *model, double quality, uint32_t *rate_point,
-                           uint32_t *rate_fraction);
+SC_API sc_status sc_model_quality(const sc_model *model, double quality, uint32_t *rate_point,
+                                  uint32_t *rate_fraction);
 
 /// How the latent is entropy coded.
 typedef enum sc_entropy_kind {
@@ -115,28 +126,43 @@ typedef enum sc_entropy_kind {
 } sc_entropy_kind;
 
 /// Whether the model has an entropy model of that kind: 1 or 0.
-int sc_model_has_entropy(const sc_model *model, sc_entropy_kind kind);
+SC_API int sc_model_has_entropy(const sc_model *model, sc_entropy_kind kind);
 
-// ---- Pictures
-// ------------------------------------------------------------------------------------------------
+// ---- Pictures ------------------------------------------------------------------------------------------------------
 
-/// The shape of samples in memory: sample c of pixel (x, y) is at y · row_stride + x · channels + c.
-typedef struct sc_picture_layout {
-  size_t struct_size; ///< sizeof(sc_picture_layout)
-  uint32_t width;     ///< pixels, 1...65535
-  uint32_t height;    ///< pixels, 1...65535
-  uint32_t channels;  ///< 1: grey, 3: R, G, B
-  uint32_t reserved;  ///< 0
-  size_t row_stride;  ///< bytes from one row to the next, >= width · channels; 0 for exactly that
-} sc_picture_layout;
+/// How samples lie in memory.
+typedef enum sc_pixel_format {
+  SC_PIXEL_RGB = 1,  ///< one plane, 3 bytes a pixel
+  SC_PIXEL_RGBA = 2, ///< one plane, 4 bytes a pixel; alpha is not premultiplied
+  SC_PIXEL_BGRA = 3, ///< the same in another order
+  SC_PIXEL_GREY = 4, ///< one plane
+  SC_PIXEL_I420 = 5, ///< planes Y, U, V; U and V have half the width and height, rounded up (YUV 4:2:0)
+  SC_PIXEL_NV12 = 6  ///< planes Y and, of half the width and height, rounded up, U and V interleaved
+} sc_pixel_format;
 
-#define SC_PICTURE_LAYOUT(width, height, channels, row_stride)                                               \
-  { sizeof(sc_picture_layout), (width), (height), (channels), 0, (row_stride) }
+/// Samples of the caller. `planes` and `strides` (bytes from one row to the next; 0 for rows without a gap) count as far as
+/// the format has planes; the others are NULL and 0.
+typedef struct sc_picture {
+  size_t struct_size;     ///< sizeof(sc_picture)
+  uint32_t width;         ///< pixels, 1...65535
+  uint32_t height;        ///< pixels, 1...65535
+  sc_pixel_format format; ///< of the samples in memory
+  uint32_t reserved;      ///< 0
+  uint8_t *planes[3];     ///< read alone by an encoder, written by a decoder
+  size_t strides[3];
+} sc_picture;
+
+/// A picture of one plane without gaps; planes of I420 and NV12 are set afterwards.
+#define SC_PICTURE(width, height, format, samples)                                                           \
+  {                                                                                                          \
+    sizeof(sc_picture), (width), (height), (format), 0, {(samples), 0, 0}, { 0, 0, 0 }                       \
+  }
 
 /// What the header of a bitstream says.
 typedef struct sc_header {
   size_t struct_size; ///< sizeof(sc_header), set by the caller
-  uint32_t width, height, channels;
+  uint32_t width, height;
+  sc_pixel_format format; ///< SC_PIXEL_RGB, SC_PIXEL_GREY or SC_PIXEL_I420: what was coded
   uint32_t rate_point, rate_fraction;
   sc_entropy_kind entropy;
   uint32_t model_id;     ///< the upper 32 bits of sc_model_id
@@ -145,14 +171,13 @@ typedef struct sc_header {
 } sc_header;
 
 #define SC_HEADER                                                                                            \
-  { sizeof(sc_header), 0, 0, 0, 0, 0, SC_ENTROPY_BEST, 0, 0, 0 }
+  { sizeof(sc_header), 0, 0, SC_PIXEL_RGB, 0, 0, SC_ENTROPY_BEST, 0, 0, 0 }
 
 /// Reads the header alone; `header` is untouched on failure. The first 64 bytes of a file are enough. Its fields are
 /// in their ranges, but only sc_decode verifies the checksums: until then a damaged header may read as another one.
-sc_status sc_read_header(const uint8_t *bytes, size_t size, sc_header *header);
+SC_API sc_status sc_read_header(const uint8_t *bytes, size_t size, sc_header *header);
 
-// ---- Decoding
-// ------------------------------------------------------------------------------------------------
+// ---- Decoding ------------------------------------------------------------------------------------------------------
 
 typedef struct sc_decoder sc_decoder;
 
@@ -168,19 +193,19 @@ typedef struct sc_decoder_settings {
   { sizeof(sc_decoder_settings), 0, 0, 0 }
 
 /// `settings` NULL means the defaults.
-sc_status sc_decoder_create(const sc_model *model, const sc_decoder_settings *settings, sc_decoder **out);
-void sc_decoder_destroy(sc_decoder *decoder);
+SC_API sc_status sc_decoder_create(const sc_model *model, const sc_decoder_settings *settings,
+                                   sc_decoder **out);
+SC_API void sc_decoder_destroy(sc_decoder *decoder);
 
-/// Decodes a bitstream into samples of the caller, whose layout has the header's width, height and channels.
-/// The same bitstream gives the same samples on every machine, with any number of threads. On failure no
-/// sample is written; bytes between rows are never written.
-sc_status sc_decode(sc_decoder *decoder, const uint8_t *bytes, size_t size, uint8_t *samples,
-                    const sc_picture_layout *layout);
+/// Decodes a bitstream into samples of the caller, who says the format: a model with networks for it decodes to it
+/// directly, whatever was coded; SC_ERROR_LAYOUT where the model has none. RGBA and BGRA get the picture's alpha, or 255.
+/// The same bitstream gives the same samples on every machine, with any number of threads. On failure no sample is
+/// written; bytes between rows are never written.
+SC_API sc_status sc_decode(sc_decoder *decoder, const uint8_t *bytes, size_t size, const sc_picture *picture);
 /// What went wrong in the decoder's last call, for people; empty after success. Valid until its next call.
-const char *sc_decoder_message(const sc_decoder *decoder);
+SC_API const char *sc_decoder_message(const sc_decoder *decoder);
 
-// ---- Encoding
-// ------------------------------------------------------------------------------------------------
+// ---- Encoding ------------------------------------------------------------------------------------------------------
 
 typedef struct sc_encoder sc_encoder;
 
@@ -223,24 +248,24 @@ typedef struct sc_encoder_settings {
   { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0, SC_RDOQ_OFF, 0, 0 }
 
 /// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
-sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings, sc_encoder **out);
-void sc_encoder_destroy(sc_encoder *encoder);
+SC_API sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings,
+                                   sc_encoder **out);
+SC_API void sc_encoder_destroy(sc_encoder *encoder);
 /// Changes the settings of the pictures to come; on failure the old ones stay.
-sc_status sc_encoder_configure(sc_encoder *encoder, const sc_encoder_settings *settings);
+SC_API sc_status sc_encoder_configure(sc_encoder *encoder, const sc_encoder_settings *settings);
 
-/// Encodes a picture. *bytes is memory of the library: free it with sc_free. The bitstream does not depend on
+/// Encodes a picture as RGB, grey or YUV 4:2:0, as its format is; alpha is coded without loss. *bytes is memory of the library: free it with sc_free. The bitstream does not depend on
 /// the number of threads or the machine.
-sc_status sc_encode(sc_encoder *encoder, const uint8_t *samples, const sc_picture_layout *layout,
-                    uint8_t **bytes, size_t *size);
+SC_API sc_status sc_encode(sc_encoder *encoder, const sc_picture *picture, uint8_t **bytes, size_t *size);
 /// Encodes a picture into memory of the caller. *size is the bitstream's size, also when SC_ERROR_BUFFER says
 /// that `capacity` is less, in which case nothing is written.
-sc_status sc_encode_into(sc_encoder *encoder, const uint8_t *samples, const sc_picture_layout *layout,
-                         uint8_t *bytes, size_t capacity, size_t *size);
+SC_API sc_status sc_encode_into(sc_encoder *encoder, const sc_picture *picture, uint8_t *bytes,
+                                size_t capacity, size_t *size);
 /// What went wrong in the encoder's last call, for people; empty after success. Valid until its next call.
-const char *sc_encoder_message(const sc_encoder *encoder);
+SC_API const char *sc_encoder_message(const sc_encoder *encoder);
 
 /// Frees what sc_encode gave.
-void sc_free(void *memory);
+SC_API void sc_free(void *memory);
 
 #ifdef __cplusplus
 }

@@ -104,26 +104,24 @@ public enum Benchmark {
     var plain = execution
     plain.cpu = CPU.scalar
     let analysis = NetworkProgram(model.analysis, of: model, ratePoint: ratePoint, cpu: execution.cpu)
-    let latent = analysis.analyse(picture, layout, channels: channels, execution)
-    var decoded = [UInt8](repeating: 0, count: picture.width * picture.height * 3)
+    let latent = picture.withView { analysis.analyse($0, layout, channels: channels, execution) }
+    var decoded = picture
     let program = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: execution.cpu)
 
     func run(_ program: NetworkProgram, _ execution: Execution, _ profile: UnsafeMutablePointer<UInt64>?) {
       if role == .analysis {
-        let result = program.analyse(picture, layout, channels: channels, execution, profile: profile)
+        let result = picture.withView {
+          program.analyse($0, layout, channels: channels, execution, profile: profile)
+        }
         precondition(result.channels == channels)
       } else {
-        decoded.withUnsafeMutableBufferPointer { out in
-          program.synthesise(
-            latent, width: picture.width, height: picture.height, channels: 3, execution, into: out.baseAddress!,
-            rowStride: 3 * picture.width, profile: profile)
-        }
+        decoded.withMutableView { program.synthesise(latent, into: $0, execution, profile: profile) }
       }
     }
 
     let reference = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: CPU.scalar)
     if role == .analysis {
-      guard reference.analyse(picture, layout, channels: channels, plain).isEqual(to: latent) else {
+      guard picture.withView({ reference.analyse($0, layout, channels: channels, plain) }).isEqual(to: latent) else {
         throw .mismatch("analysis")
       }
     } else {
@@ -163,8 +161,10 @@ public enum Benchmark {
     // One segment, whatever the picture's height.
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 1 << 16)
     let execution = Execution()
-    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
-      .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
+    let analysis = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
+    let latent = picture.withView {
+      analysis.analyse($0, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
+    }
     let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
     let coded = latent.copy()
     func encode() -> [UInt8] {

@@ -19,60 +19,27 @@ final class DecoderHandle {
   }
 
   func decode(
-    _ bytes: UnsafePointer<UInt8>?, _ size: Int, _ samples: UnsafeMutablePointer<UInt8>?,
-    _ layout: UnsafePointer<sc_picture_layout>?
+    _ bytes: UnsafePointer<UInt8>?, _ size: Int, _ picture: UnsafePointer<sc_picture>?
   ) throws(CallFailure) {
-    guard let bytes, let samples, layout != nil, size >= 0 else {
-      throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL")
-    }
-    let layout = try ValidLayout(copy(layout, zero: sc_picture_layout(), "sc_picture_layout"))
+    guard let bytes, size >= 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
+    let picture = try PictureArgument(picture)
     let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
     let parts = try described { () throws(DecodeError) in try BitstreamParts(parsing: stream) }
     let header = parts.header
-    guard layout.width == header.width, layout.height == header.height, layout.channels == header.channels else {
+    guard picture.view.width == header.width, picture.view.height == header.height else {
       throw CallFailure(
         SC_ERROR_LAYOUT,
-        "the layout is \(layout.width)×\(layout.height), \(layout.channels) channels, but the picture is "
-          + "\(header.width)×\(header.height), \(header.channels) channels")
+        "the memory is for \(picture.view.width)×\(picture.view.height) pixels, but the picture has "
+          + "\(header.width)×\(header.height)")
     }
     try described { () throws(DecodeError) in
-      try decoder.decode(stream, parts, into: samples, rowStride: layout.rowStride)
+      try decoder.decode(stream, parts, into: picture.view, alpha: picture.alpha)
     }
   }
 }
 
 private func described<T>(_ body: () throws(DecodeError) -> T) throws(CallFailure) -> T {
   do throws(DecodeError) { return try body() } catch { throw CallFailure(error.status, error.description) }
-}
-
-/// A caller's layout, checked.
-struct ValidLayout {
-  let width: Int
-  let height: Int
-  let channels: Int
-  let rowStride: Int
-
-  init(_ layout: sc_picture_layout) throws(CallFailure) {
-    guard 1...65535 ~= layout.width, 1...65535 ~= layout.height else {
-      throw CallFailure(SC_ERROR_LAYOUT, "a picture of \(layout.width)×\(layout.height): sides are 1 to 65535")
-    }
-    guard layout.channels == 1 || layout.channels == 3 else {
-      throw CallFailure(SC_ERROR_LAYOUT, "\(layout.channels) channels: a picture has 1 or 3")
-    }
-    width = Int(layout.width)
-    height = Int(layout.height)
-    channels = Int(layout.channels)
-    let row = width * channels
-    rowStride = layout.row_stride == 0 ? row : Int(clamping: layout.row_stride)
-    guard rowStride >= row, rowStride <= Int.max / 65536 else {
-      throw CallFailure(SC_ERROR_LAYOUT, "a row stride of \(rowStride) bytes where a row has \(row)")
-    }
-    guard layout.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "reserved is not 0") }
-  }
-}
-
-extension BitstreamHeader {
-  var channels: Int { isGrey ? 1 : 3 }
 }
 
 @c @implementation
@@ -87,12 +54,12 @@ public func sc_read_header(
       parsing: Array(UnsafeBufferPointer(start: bytes, count: min(size, BitstreamHeader.maximumSize))))
     header.pointee.width = UInt32(read.width)
     header.pointee.height = UInt32(read.height)
-    header.pointee.channels = UInt32(read.channels)
+    header.pointee.format = read.format.cValue
     header.pointee.rate_point = UInt32(read.position.ratePoint)
     header.pointee.rate_fraction = UInt32(read.position.fraction)
     header.pointee.entropy = read.entropy.cValue
     header.pointee.segments = UInt32(read.segmentCount)
-    header.pointee.segment_rows = UInt32(read.segments?.rows ?? 0)
+    header.pointee.segment_rows = UInt32(read.segmentRows ?? 0)
     header.pointee.model_id = read.modelID
     return SC_OK
   } catch {
@@ -125,14 +92,13 @@ public func sc_decoder_destroy(_ handle: OpaquePointer!) {
 
 @c @implementation
 public func sc_decode(
-  _ handle: OpaquePointer!, _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ samples: UnsafeMutablePointer<UInt8>!,
-  _ layout: UnsafePointer<sc_picture_layout>!
+  _ handle: OpaquePointer!, _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ picture: UnsafePointer<sc_picture>!
 ) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
   let decoder = DecoderHandle.of(handle)
   decoder.message.set("")
   do throws(CallFailure) {
-    try decoder.decode(bytes, size, samples, layout)
+    try decoder.decode(bytes, size, picture)
     return SC_OK
   } catch {
     decoder.message.set(error.message)

@@ -55,22 +55,11 @@ final class EncoderHandle {
     encoder.segmentRows = new.segment_rows == 0 ? 64 : Int(new.segment_rows)
   }
 
-  func encode(
-    _ samples: UnsafePointer<UInt8>?, _ layout: UnsafePointer<sc_picture_layout>?
-  ) throws(CallFailure) -> [UInt8] {
-    guard let samples, layout != nil else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
-    let layout = try ValidLayout(copy(layout, zero: sc_picture_layout(), "sc_picture_layout"))
-    let row = layout.width * layout.channels
-    var packed = [UInt8](repeating: 0, count: row * layout.height)
-    packed.withUnsafeMutableBufferPointer { packed in
-      for y in 0..<layout.height {
-        (packed.baseAddress! + y * row).update(from: samples + y * layout.rowStride, count: row)
-      }
-    }
+  func encode(_ picture: UnsafePointer<sc_picture>?) throws(CallFailure) -> [UInt8] {
+    let picture = try PictureArgument(picture)
     do throws(EncodeError) {
-      let picture = Picture(unchecked: layout.width, layout.height, layout.channels, packed)
-      guard let target else { return try encoder.encode(picture, settings).bytes }
-      return try encoder.encode(picture, settings, target: target).bytes
+      guard let target else { return try encoder.encode(picture.view, settings).bytes }
+      return try encoder.encode(picture.view, settings, target: target).bytes
     } catch {
       throw CallFailure(error.status, error.description)
     }
@@ -144,14 +133,14 @@ public func sc_encoder_configure(
 
 /// Encodes, and hands the bitstream to `take`.
 private func encode(
-  _ handle: OpaquePointer?, _ samples: UnsafePointer<UInt8>?, _ layout: UnsafePointer<sc_picture_layout>?,
+  _ handle: OpaquePointer?, _ picture: UnsafePointer<sc_picture>?,
   _ take: ([UInt8]) throws(CallFailure) -> Void
 ) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
   let encoder = EncoderHandle.of(handle)
   encoder.message.set("")
   do throws(CallFailure) {
-    try take(try encoder.encode(samples, layout))
+    try take(try encoder.encode(picture))
     return SC_OK
   } catch {
     encoder.message.set(error.message)
@@ -161,13 +150,13 @@ private func encode(
 
 @c @implementation
 public func sc_encode(
-  _ handle: OpaquePointer!, _ samples: UnsafePointer<UInt8>!, _ layout: UnsafePointer<sc_picture_layout>!,
+  _ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!,
   _ bytes: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>!, _ size: UnsafeMutablePointer<Int>!
 ) -> sc_status {
   bytes?.pointee = nil
   size?.pointee = 0
   guard let bytes, let size else { return SC_ERROR_ARGUMENT }
-  return encode(handle, samples, layout) { stream throws(CallFailure) in
+  return encode(handle, picture) { stream throws(CallFailure) in
     let memory = UnsafeMutableRawPointer.allocate(byteCount: stream.count, alignment: 16)
       .bindMemory(to: UInt8.self, capacity: stream.count)
     stream.withUnsafeBufferPointer { memory.update(from: $0.baseAddress!, count: $0.count) }
@@ -178,12 +167,12 @@ public func sc_encode(
 
 @c @implementation
 public func sc_encode_into(
-  _ handle: OpaquePointer!, _ samples: UnsafePointer<UInt8>!, _ layout: UnsafePointer<sc_picture_layout>!,
+  _ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!,
   _ bytes: UnsafeMutablePointer<UInt8>!, _ capacity: Int, _ size: UnsafeMutablePointer<Int>!
 ) -> sc_status {
   size?.pointee = 0
   guard let size, bytes != nil || capacity == 0 else { return SC_ERROR_ARGUMENT }
-  return encode(handle, samples, layout) { stream throws(CallFailure) in
+  return encode(handle, picture) { stream throws(CallFailure) in
     size.pointee = stream.count
     guard let bytes, stream.count <= capacity else {
       throw CallFailure(SC_ERROR_BUFFER, "the bitstream has \(stream.count) bytes, the buffer \(capacity)")

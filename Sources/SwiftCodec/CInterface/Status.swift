@@ -12,8 +12,10 @@ extension DecodeError {
     case .model: SC_ERROR_OTHER_MODEL
     case .position: SC_ERROR_RATE_POINT
     case .entropyModel: SC_ERROR_ENTROPY
-    case .tooLarge: SC_ERROR_TOO_LARGE
-    case .unknownFlags, .sides, .emptySegments, .segmentCount, .payload, .segmentSize: SC_ERROR_INVALID
+    case .format: SC_ERROR_LAYOUT
+    case .tooLarge, .memory, .work: SC_ERROR_TOO_LARGE
+    case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize:
+      SC_ERROR_INVALID
     }
   }
 }
@@ -22,6 +24,8 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .position: SC_ERROR_RATE_POINT
+    case .format: SC_ERROR_LAYOUT
+    case .segmentRows: SC_ERROR_SEGMENT_ROWS
     case .entropyModel: SC_ERROR_ENTROPY
     case .lambda: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET

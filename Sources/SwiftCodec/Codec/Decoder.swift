@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
+/// A decoded picture and all that its bitstream says beside it.
+public struct Decoded: Sendable {
+  public let picture: Picture
+  /// The transparency, a grey picture: 255 is opaque. nil for an opaque picture.
+  public let alpha: Picture?
+  public let metadata: [Metadata]
+}
+
 /// Decodes bitstreams of one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Decoder {
   public var execution: Execution
@@ -15,36 +23,54 @@ public final class Decoder {
 
   public var model: Model { prepared.model }
 
-  /// Decodes a bitstream. On error nothing is returned: never a part of a picture.
-  public func decode(_ bytes: [UInt8]) throws(DecodeError) -> Picture {
+  /// Decodes a bitstream to the format that was coded. On error nothing is returned: never a part of a picture.
+  public func decode(_ bytes: [UInt8]) throws(DecodeError) -> Picture { try decode(bytes, as: nil) }
+
+  /// Decodes a bitstream to a format that the model has networks for; nil for that which was coded.
+  public func decode(_ bytes: [UInt8], as format: PixelFormat?) throws(DecodeError) -> Picture {
+    try decode(bytes, BitstreamParts(parsing: bytes), as: format)
+  }
+
+  /// Decodes a bitstream with its transparency and metadata.
+  public func decodeAll(_ bytes: [UInt8], as format: PixelFormat? = nil) throws(DecodeError) -> Decoded {
     let parts = try BitstreamParts(parsing: bytes)
-    let header = parts.header
-    let latent = try decodeLatent(bytes, parts)
-    let channels = header.isGrey ? 1 : 3
+    let picture = try decode(bytes, parts, as: format)
+    return Decoded(
+      picture: picture, alpha: nil, metadata: parts.metadata.map { Metadata($0.kind, Array(bytes[$0.range])) })
+  }
+
+  private func decode(
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat?
+  ) throws(DecodeError) -> Picture {
+    let (width, height) = (parts.header.width, parts.header.height)
+    let format = format ?? parts.header.format
+    let latent = try decodeLatent(bytes, parts, as: format)
     var picture = Picture(
-      unchecked: header.width, header.height, channels,
-      [UInt8](repeating: 0, count: header.width * header.height * channels))
-    picture.samples.withUnsafeMutableBufferPointer { out in
-      synthesise(latent, header, into: out.baseAddress!, rowStride: header.width * channels)
-    }
+      unchecked: width, height, format,
+      [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
+    picture.withMutableView { synthesise(latent, parts.header, into: $0) }
     return picture
   }
 
-  /// Decodes into memory of the caller: height rows, `rowStride` ≥ width · channels bytes apart. Untouched on error.
-  public func decode(_ bytes: [UInt8], into out: UnsafeMutablePointer<UInt8>, rowStride: Int) throws(DecodeError) {
-    try decode(bytes, BitstreamParts(parsing: bytes), into: out, rowStride: rowStride)
-  }
-
-  /// The same for a bitstream whose parts are known.
+  /// Decodes a bitstream whose parts are known into memory of the caller, of the header's size and any format that the
+  /// model has networks for. Untouched on error.
   func decode(
-    _ bytes: [UInt8], _ parts: BitstreamParts, into out: UnsafeMutablePointer<UInt8>, rowStride: Int
+    _ bytes: [UInt8], _ parts: BitstreamParts, into picture: PictureView, alpha: sc_component?
   ) throws(DecodeError) {
-    precondition(rowStride >= parts.header.width * (parts.header.isGrey ? 1 : 3))
-    synthesise(try decodeLatent(bytes, parts), parts.header, into: out, rowStride: rowStride)
+    precondition(picture.width == parts.header.width && picture.height == parts.header.height)
+    synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
+    if let alpha {
+      for y in 0..<picture.height {
+        let row = alpha.base + y * alpha.row_stride
+        for x in 0..<picture.width { row[x * alpha.step] = 255 }
+      }
+    }
   }
 
   /// Everything that can go wrong goes wrong here.
-  private func decodeLatent(_ bytes: [UInt8], _ parts: BitstreamParts) throws(DecodeError) -> Latent {
+  private func decodeLatent(
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
+  ) throws(DecodeError) -> Latent {
     let header = parts.header
     guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
     guard model.positions.contains(header.position) else {
@@ -53,11 +79,13 @@ public final class Decoder {
     guard model.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
       throw .entropyModel(header.entropy)
     }
+    guard model.codes(header.format) else { throw .format(header.format) }
+    guard model.codes(format) else { throw .format(format) }
     guard header.width * header.height <= maximumPixels else {
       throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
     let layout = LatentLayout(
-      model, width: header.width, height: header.height, segmentRows: header.segments.map { $0.rows })
+      model, width: header.width, height: header.height, segmentRows: header.segmentRows)
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
@@ -75,49 +103,9 @@ public final class Decoder {
     return latent
   }
 
-  private func synthesise(
-    _ latent: Latent, _ header: BitstreamHeader, into out: UnsafeMutablePointer<UInt8>, rowStride: Int
-  ) {
+  private func synthesise(_ latent: Latent, _ header: BitstreamHeader, into picture: PictureView) {
     prepared.program(.synthesis, at: header.position, cpu: execution.cpu)
-      .synthesise(
-        latent, width: header.width, height: header.height, channels: header.isGrey ? 1 : 3, execution, into: out,
-        rowStride: rowStride)
-  }
-}
-
-extension NetworkProgram {
-  /// Runs a synthesis network and writes the samples of the picture proper.
-  func synthesise(
-    _ latent: Latent, width: Int, height: Int, channels: Int, _ execution: Execution,
-    into out: UnsafeMutablePointer<UInt8>, rowStride: Int, profile: UnsafeMutablePointer<UInt64>? = nil
-  ) {
-    let q = Int32(tensors[output].q)
-    let layout = latent.layout
-    run(
-      width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
-      source: { _, y, row in latent.read(row: y, row) },
-      sink: { y, row in
-        if y < height { sc_row_to_samples(row, q, out + y * rowStride, Int32(channels), width) }
-      })
-  }
-
-  /// Runs an analysis network on a picture.
-  func analyse(
-    _ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution,
-    profile: UnsafeMutablePointer<UInt64>? = nil
-  ) -> Latent {
-    let latent = Latent(layout: layout, channels: channels)
-    picture.samples.withUnsafeBufferPointer { samples in
-      let base = samples.baseAddress!
-      run(
-        width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
-        source: { _, y, row in
-          let line = base + min(y, picture.height - 1) * picture.width * picture.channels
-          sc_samples_to_row(line, Int32(picture.channels), picture.width, row, layout.paddedWidth)
-        },
-        sink: { y, row in latent.write(row: y, row) })
-    }
-    return latent
+      .synthesise(latent, into: picture, execution)
   }
 }
 

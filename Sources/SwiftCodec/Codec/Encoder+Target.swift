@@ -19,6 +19,13 @@ extension Encoder {
   public func encode(
     _ picture: Picture, _ settings: EncoderSettings, target: EncoderTarget
   ) throws(EncodeError) -> Encoded {
+    try picture.withView { view throws(EncodeError) in try encode(view, settings, target: target) }
+  }
+
+  /// The same of a picture in memory of the caller.
+  func encode(
+    _ picture: PictureView, _ settings: EncoderSettings, target: EncoderTarget
+  ) throws(EncodeError) -> Encoded {
     var settings = settings
     let wantsDistortion = settings.measuresDistortion
     func attempt(_ index: Int) throws(EncodeError) -> Encoded {

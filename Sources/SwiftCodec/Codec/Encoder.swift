@@ -4,6 +4,10 @@
 public enum EncodeError: Error, Equatable {
   /// Rate points of this model are 0 ..< count, and positions lie between them.
   case position(RatePosition, count: Int)
+  /// The model has no networks for pictures of this format.
+  case format(PixelFormat)
+  /// Segments have a multiple of 8 rows of the latent, 8…2040.
+  case segmentRows(Int)
   /// The model has no such entropy model, or none at all.
   case entropyModel(EntropyKind?)
   /// The trade-off is a finite number > 0.
@@ -15,6 +19,8 @@ public enum EncodeError: Error, Equatable {
     switch self {
     case .position(let position, let count):
       "rate position \(position.description) where the model has 0 to \(count - 1)"
+    case .format(let format): "the model has no networks for \(format.name) pictures"
+    case .segmentRows(let rows): "segments of \(rows) rows: valid are multiples of 8 up to 2040"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
     case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
@@ -38,6 +44,8 @@ public struct EncoderSettings: Sendable {
   public var rdoq = RDOQ.off
   /// The trade-off of that search, as RatePoint.lambda; nil for the position's.
   public var lambda: Double?
+  /// What the bitstream is to carry beside the picture.
+  public var metadata: [Metadata] = []
   /// Called after every pass of that search, on the thread that encodes.
   public var progress: (@Sendable (RDOQPass) -> Void)?
 
@@ -73,9 +81,17 @@ public final class Encoder {
 
   public var model: Model { prepared.model }
 
+  /// Encodes a picture in the format that it has.
   public func encode(_ picture: Picture, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
+    try picture.withView { view throws(EncodeError) in try encode(view, settings) }
+  }
+
+  /// The same of a picture in memory of the caller.
+  func encode(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
     let position = settings.position
     guard model.positions.contains(position) else { throw .position(position, count: model.ratePoints.count) }
+    guard model.codes(picture.format) else { throw .format(picture.format) }
+    guard segmentRows > 0, segmentRows % 8 == 0, segmentRows <= 2040 else { throw .segmentRows(segmentRows) }
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
       let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
@@ -89,33 +105,35 @@ public final class Encoder {
       latent, hyperLatent, kind, of: picture, at: position, settings.rdoq, lambda: settings.lambda, execution,
       progress: settings.progress)
 
+    let isSmall = layout.segmentCount == 1 && settings.metadata.isEmpty
     let header = BitstreamHeader(
-      modelID: model.shortID, position: position, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
+      modelID: model.shortID, position: position, entropy: kind, format: picture.format, width: picture.width,
       height: picture.height,
-      segments: layout.segmentCount == 1 ? nil : .init(rows: segmentRows, count: layout.segmentCount))
-    let (bytes, bits) = serialise(latent, hyperLatent, header, codec, execution)
+      segments: isSmall
+        ? nil : .init(rows: layout.segmentCount == 1 ? 0 : segmentRows, count: layout.segmentCount))
+    let (bytes, bits) = serialise(latent, hyperLatent, header, settings.metadata, codec, execution)
     guard settings.measuresDistortion else {
       return Encoded(
         bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
         rdoq: report)
     }
-    var decoded = picture
-    decoded.samples.withUnsafeMutableBufferPointer { out in
-      prepared.program(.synthesis, at: position, cpu: execution.cpu)
-        .synthesise(
-          latent, width: picture.width, height: picture.height, channels: picture.channels, execution,
-          into: out.baseAddress!, rowStride: picture.width * picture.channels)
+    let (width, height, format) = (picture.width, picture.height, picture.format)
+    var decoded = Picture(
+      unchecked: width, height, format,
+      [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
+    decoded.withMutableView {
+      prepared.program(.synthesis, at: position, cpu: execution.cpu).synthesise(latent, into: $0, execution)
     }
-    let error = decoded.squaredError(to: picture)
+    let error = decoded.withView { $0.squaredError(to: picture) }
     return Encoded(
       bytes: bytes, position: position, idealBits: bits, reconstruction: decoded, squaredError: error,
-      psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count), rdoq: report)
+      psnr: peakSignalToNoiseRatio(squaredError: error, samples: decoded.samples.count), rdoq: report)
   }
 
   /// Codes all segments. With a hyperprior, the latent becomes what the decoder gets.
   private func serialise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ header: BitstreamHeader, _ codec: SegmentCodec,
-    _ execution: Execution
+    _ latent: Latent, _ hyperLatent: Latent?, _ header: BitstreamHeader, _ metadata: [Metadata],
+    _ codec: SegmentCodec, _ execution: Execution
   ) -> ([UInt8], Double) {
     let count = latent.segments.count
     var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
@@ -128,20 +146,12 @@ public final class Encoder {
           segment: i, latent, hyperLatent: hyperLatent.map { UnsafePointer($0.segments[i].base) }, inner)
       }
     }
-    var out = ByteWriter()
-    out.append(header.serialised())
-    var bits = 0.0
-    var checked = 0
-    var crc: UInt32 = 0
-    for (i, segment) in coded.enumerated() {
-      if i + 1 < count { out.varint(segment.payload.count) }
-      out.append(segment.payload)
-      crc = crc32c(out.bytes, in: checked..<out.bytes.count, continuing: crc)
-      out.u32(crc)
-      checked = out.bytes.count
-      bits += segment.bits
-    }
-    return (out.bytes, bits)
+    let bits = coded.reduce(0) { $0 + $1.bits }
+    var writer = BitstreamWriter(header)
+    if header.segments == nil { return (writer.finish(segment: coded[0].payload), bits) }
+    for item in metadata { writer.box(item.kind.tag, item.bytes) }
+    for segment in coded { writer.box(.segment, segment.payload) }
+    return (writer.finish(), bits)
   }
 }
 

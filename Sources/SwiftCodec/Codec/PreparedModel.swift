@@ -108,7 +108,7 @@ struct PreparedModel {
   /// Searches for a latent that is cheaper with this kind of entropy model, and changes the latent in place. `lambda` is nil
   /// for the position's. nil if no search is asked for.
   mutating func optimise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ kind: EntropyKind, of picture: Picture, at position: RatePosition,
+    _ latent: Latent, _ hyperLatent: Latent?, _ kind: EntropyKind, of picture: PictureView, at position: RatePosition,
     _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport? {
     use(execution.cpu)

@@ -138,15 +138,17 @@
       }
       // A hyperprior's networks see segments, here of the encoder's default height.
       let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
-      let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
-        .analyse(picture, layout, channels: set.latents.channels, execution)
+      let analysis = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
+      let latent = picture.withView { analysis.analyse($0, layout, channels: set.latents.channels, execution) }
       guard let kind = model.preferredEntropyKind,
         let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: execution.cpu),
         let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
       else { preconditionFailure("a model with a hyperprior and an entropy model") }
-      _ = prepared.optimise(
-        latent, hyperLatent, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
-        progress: nil)
+      picture.withView {
+        _ = prepared.optimise(
+          latent, hyperLatent, kind, of: $0, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
+          progress: nil)
+      }
       for i in 0..<layout.segmentCount {
         let (prior, symbols) = codec.quantise(
           segment: i, latent, hyperLatent: hyperLatent.segments[i].base, execution)
@@ -171,12 +173,14 @@
     ) {
       precondition(corpus.channels == model.latentChannels(ratePoint: ratePoint))
       let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 65536)
-      let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
-        .analyse(picture, layout, channels: corpus.channels, execution)
+      let analysis = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
+      let latent = picture.withView { analysis.analyse($0, layout, channels: corpus.channels, execution) }
       if let kind = model.preferredEntropyKind {
-        _ = prepared.optimise(
-          latent, nil, kind, of: picture, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
-          progress: nil)
+        picture.withView {
+          _ = prepared.optimise(
+            latent, nil, kind, of: $0, at: RatePosition(ratePoint: ratePoint), rdoq, lambda: nil, execution,
+            progress: nil)
+        }
       }
       corpus.append(latent.segments[0].base, width: layout.width, height: layout.height)
     }

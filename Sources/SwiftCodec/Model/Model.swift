@@ -123,6 +123,9 @@ public final class Model: Sendable {
     }
   }
 
+  /// Whether pictures of a format can be coded: a grey one also as R = G = B.
+  public func codes(_ format: PixelFormat) -> Bool { format != .yuv420 }
+
   /// The networks that it has.
   public var roles: [GraphRole] {
     guard let hyperprior else { return [.analysis, .synthesis] }

@@ -8,7 +8,7 @@ internal import CCodecKernels
 final class DistortionMeter {
   let program: NetworkProgram
   let adjoint: AdjointProgram
-  let picture: Picture
+  let picture: PictureView
   let layout: LatentLayout
   let execution: Execution
   let channels: Int
@@ -23,7 +23,7 @@ final class DistortionMeter {
   static let minimumBandRows = 16
 
   init(
-    _ program: NetworkProgram, _ adjoint: AdjointProgram, _ picture: Picture, _ layout: LatentLayout,
+    _ program: NetworkProgram, _ adjoint: AdjointProgram, _ picture: PictureView, _ layout: LatentLayout,
     _ execution: Execution
   ) {
     self.program = program
@@ -94,37 +94,59 @@ final class DistortionMeter {
     let last = (output.upperBound + (1 << level) - 1) >> level
     let parts = max(1, min(execution.threads, last - first))
     let q = Int32(program.tensors[program.output].q)
+    let plane = errorPlane
     cells.withUnsafeMutableBufferPointer { cells in
-      picture.samples.withUnsafeBufferPointer { samples in
-        // Every part writes rows of its own.
-        nonisolated(unsafe) let cells = cells.baseAddress!
-        nonisolated(unsafe) let samples = samples.baseAddress!
-        parallel(threads: parts, count: parts) { i in
-          let from = first + i * (last - first) / parts
-          let to = first + (i + 1) * (last - first) / parts
-          let band = max(from << level, output.lowerBound)..<min(to << level, output.upperBound)
-          if band.isEmpty { return }
-          let width = layout.width
-          let unused = AlignedBuffer<UInt64>(count: width, zero: 0)
-          NetworkRunner(
-            program, width: layout.paddedWidth, height: layout.paddedHeight, band: band,
-            stripeRows: execution.stripeRows
-          ).run(
-            source: { _, y, row in latent.read(row: y, row) },
-            sink: { y, row in
-              let cell = y >> self.level
-              work?.keepOutput(row, y)
-              guard y < self.picture.height else { return }
-              let line = samples + y * self.picture.width * self.picture.channels
-              sc_error_row(
-                row, q, line, Int32(self.picture.channels), self.picture.width, Int32(self.level),
-                own.contains(cell) ? cells + cell * width : unused.base, work?.adjoint.outputRow(y),
-                DistortionMeter.errorBits)
-            },
-            tap: work.map { work in { tensor, y, row in work.adjoint.keepMask(tensor, y, row, output: band) } })
-        }
+      // Every part writes rows of its own.
+      nonisolated(unsafe) let cells = cells.baseAddress!
+      parallel(threads: parts, count: parts) { i in
+        let from = first + i * (last - first) / parts
+        let to = first + (i + 1) * (last - first) / parts
+        let band = max(from << level, output.lowerBound)..<min(to << level, output.upperBound)
+        if band.isEmpty { return }
+        let width = layout.width
+        let unused = AlignedBuffer<UInt64>(count: width, zero: 0)
+        NetworkRunner(
+          program, width: layout.paddedWidth, height: layout.paddedHeight, band: band,
+          stripeRows: execution.stripeRows
+        ).run(
+          source: { _, y, row in latent.read(row: y, row) },
+          sink: { y, row in
+            let cell = y >> self.level
+            work?.keepOutput(row, y)
+            guard y < self.picture.height else { return }
+            plane.withC { plane in
+              sc_plane_error_row(
+                row, q, &plane, y, own.contains(cell) ? cells + cell * width : unused.base,
+                work?.adjoint.outputRow(y), DistortionMeter.errorBits)
+            }
+          },
+          tap: work.map { work in { tensor, y, row in work.adjoint.keepMask(tensor, y, row, output: band) } })
       }
     }
+  }
+
+  /// What an output of the synthesis is compared with.
+  struct ErrorPlane {
+    let components: [sc_component]
+    let channels: Int
+    let width: Int
+    let cell: Int
+
+    func withC(_ body: (inout sc_plane_error) -> Void) {
+      components.withUnsafeBufferPointer { components in
+        var plane = sc_plane_error(
+          components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
+          cell: cell, weight: 1, probe: 256)
+        body(&plane)
+      }
+    }
+  }
+
+  fileprivate var errorPlane: ErrorPlane {
+    let group = picture.first
+    return ErrorPlane(
+      components: Array(picture.components[group.components]), channels: program.tensors[program.output].channels,
+      width: group.width, cell: 1 << level)
   }
 
   /// One band of the latent: errors of what it decodes to, taken back to it.
@@ -178,10 +200,13 @@ final class DistortionMeter {
 
     func fillProbe(_ index: Int) {
       let q = Int32(meter.program.tensors[meter.program.output].q)
+      let plane = meter.errorPlane
       for y in outputRows where y < meter.picture.height {
-        sc_probe_row(
-          decoded.base + (y - outputRows.lowerBound) * width * 3, q, Int32(meter.picture.channels),
-          meter.picture.width, adjoint.outputRow(y), 8, UInt64(index) << 40 ^ UInt64(y) << 17)
+        plane.withC { plane in
+          sc_plane_probe_row(
+            decoded.base + (y - outputRows.lowerBound) * width * 3, q, &plane, adjoint.outputRow(y), 8,
+            UInt64(index) << 40 ^ UInt64(y) << 17)
+        }
       }
     }
 

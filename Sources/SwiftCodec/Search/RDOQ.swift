@@ -111,13 +111,14 @@ struct RDOQProgram {
 
   /// Changes the latent in place.
   func optimise(
-    _ latent: Latent, of picture: Picture, lambda: Double, _ effort: RDOQEffort, _ execution: Execution,
+    _ latent: Latent, of picture: PictureView, lambda: Double, _ effort: RDOQEffort, _ execution: Execution,
     progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport {
     let start = latent.segments.map { segment in Array(UnsafeBufferPointer(start: segment.base, count: segment.count)) }
     let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
     let optimiser = RDOQOptimiser(
-      meter, tables, latent, weight: lambda / Double(picture.channels), effort, execution, progress: progress)
+      meter, tables, latent, weight: lambda / Double(picture.first.components.count), effort, execution,
+      progress: progress)
     optimiser.run()
     var changed = 0
     for (segment, old) in zip(latent.segments, start) {
@@ -128,12 +129,13 @@ struct RDOQProgram {
 
   /// With a hyperprior: changes the latent in place to what the decoder gets.
   func optimise(
-    _ latent: Latent, hyperLatent: Latent, _ codec: SegmentCodec, of picture: Picture, lambda: Double,
+    _ latent: Latent, hyperLatent: Latent, _ codec: SegmentCodec, of picture: PictureView, lambda: Double,
     _ effort: PriorEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport {
     let meter = DistortionMeter(adjoint.forward, adjoint, picture, latent.layout, execution)
     let optimiser = PriorOptimiser(
-      meter, tables, codec, laterSlices, latent, hyperLatent: hyperLatent, weight: lambda / Double(picture.channels),
+      meter, tables, codec, laterSlices, latent, hyperLatent: hyperLatent,
+      weight: lambda / Double(picture.first.components.count),
       effort, execution, progress: progress)
     optimiser.run()
     return RDOQReport(lambda: lambda, passes: optimiser.passes, changedValues: optimiser.changedValues)

@@ -56,13 +56,13 @@ enum InfoCommand: Command {
       add("type", "bitstream")
       add("width", JSON(header.width))
       add("height", JSON(header.height))
-      add("channels", header.isGrey ? 1 : 3)
+      add("format", .string("\(header.format.name)"))
       add("bytes", JSON(bytes.count))
       add("bpp", .number(bitsPerPixel))
       add("model_id", .string(hexadecimal(header.modelID)))
       add("rate_point", .number(Double(position.index) / Double(RatePosition.steps)))
       add("entropy", .string("\(header.entropy.name)"))
-      add("segment_rows", header.segments.map { JSON($0.rows) } ?? .null)
+      add("segment_rows", header.segmentRows.map { JSON($0) } ?? .null)
       add("segment_bytes", .array(segments.map { JSON($0) }))
       if let model {
         add("model", .string(model.name))
@@ -74,7 +74,7 @@ enum InfoCommand: Command {
       return try printOutput(JSON.object(json).text)
     }
     var rows = [
-      ["picture", "\(header.width)x\(header.height), \(header.isGrey ? "grey" : "RGB")"],
+      ["picture", "\(header.width)x\(header.height), \(header.format.name)"],
       ["size", "\(bytes.count) bytes, \(fixed(bitsPerPixel, 4)) bit/pixel"],
       ["model", hexadecimal(header.modelID) + "…" + (model.map { ", \($0.name)" } ?? ", not the one loaded")],
       [
@@ -88,8 +88,9 @@ enum InfoCommand: Command {
     if let model {
       rows.append(["decoder", "\(fixed(model.decoderMACPerPixel(at: position), 1)) MAC/pixel"])
     }
-    rows.append(["segments", header.segments.map { "\($0.count) of \($0.rows) rows of the latent" } ?? "1"])
+    rows.append(["segments", header.segmentRows.map { "\(header.segmentCount) of \($0) rows of the latent" } ?? "1"])
     var text = rows.map { "\($0[0].padded(to: 15))\($0[1])\n" }.joined()
+    for item in parts.metadata { text += "\("\(item.kind)".padded(to: 15))\(item.range.count) bytes\n" }
     text += segments.enumerated().map { "\("  segment \($0)".padded(to: 15))\($1) bytes\n" }.joined()
     try printOutput(text)
   }

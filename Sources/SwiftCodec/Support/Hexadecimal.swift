@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// All its hexadecimal digits.
+public func hexadecimal<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> String {
+  var digits: [UInt8] = []
+  for i in (0..<(T.bitWidth / 4)).reversed() {
+    let digit = UInt8(truncatingIfNeeded: value >> T(4 * i)) & 15
+    digits.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+  }
+  return String(decoding: digits, as: UTF8.self)
+}
