@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+extension BoxTag {
+  /// A frame that needs no other.
+  static let intraFrame = BoxTag("INTR")
+  /// A frame that is predicted from the one before it.
+  static let interFrame = BoxTag("PRED")
+  /// Where intra frames start.
+  static let index = BoxTag("indx")
+}
+
+/// Where a packet of a video stream ends: a box of tag, size, payload and a CRC-32C of these and of the header's checksum.
+///
+/// Needs the first `prefixSize` bytes of a packet, or all of a shorter rest.
+public struct VideoPacketPrefix: Sendable, Equatable {
+  public static let prefixSize = 9
+
+  public let tag: BoxTag
+  /// Bytes of the tag and the size, of the payload, and of the whole packet.
+  public let headSize: Int
+  public let payloadSize: Int
+  public var size: Int { headSize + payloadSize + 4 }
+
+  public init(parsing bytes: [UInt8], at offset: Int = 0) throws(DecodeError) {
+    var reader = ByteReader<DecodeError>(bytes, in: min(offset, bytes.count)..<bytes.count) { .truncated(offset: $0) }
+    let tagRange = try reader.range(count: 4)
+    guard let tag = BoxTag(bytes[tagRange]) else { throw .unknownBox(BoxTag("????")) }
+    guard let payload = try reader.varint() else { throw .boxContent(tag, size: -1) }
+    self.tag = tag
+    headSize = reader.offset - offset
+    payloadSize = payload
+  }
+}
+
+/// What a frame's payload starts with, and where its parts lie.
+struct VideoFrame {
+  let isIntra: Bool
+  /// Counts all frames of the stream from 0.
+  let number: Int
+  let position: RatePosition
+  /// The vectors' symbols; empty in an intra frame.
+  let motion: Range<Int>
+  let segments: [Range<Int>]
+
+  /// Reads a packet whose checksum is right. `count` is the number of segments that a frame has.
+  init(parsing bytes: [UInt8], _ prefix: VideoPacketPrefix, at offset: Int, segmentCount: Int) throws(DecodeError) {
+    let first = offset + prefix.headSize
+    var reader = ByteReader<DecodeError>(bytes, in: first..<(first + prefix.payloadSize)) { .truncated(offset: $0) }
+    let tag = prefix.tag
+    func count() throws(DecodeError) -> Int {
+      guard let value = try reader.varint() else { throw .boxContent(tag, size: prefix.payloadSize) }
+      return value
+    }
+    isIntra = tag == .intraFrame
+    number = try count()
+    position = RatePosition(index: try count())
+    motion = isIntra ? reader.offset..<reader.offset : try reader.range(count: try count())
+    var segments: [Range<Int>] = []
+    for i in 1...segmentCount {
+      segments.append(try reader.range(count: i == segmentCount ? reader.remaining : try count()))
+    }
+    self.segments = segments
+  }
+}
+
+/// Writes the packets of a stream.
+struct VideoPacketWriter {
+  let header: [UInt8]
+  /// Packets belong to one stream: their checksums continue the header's.
+  private let seed: UInt32
+  private(set) var offset: Int
+  /// Number and offset of each intra frame.
+  private var intraFrames: [(number: Int, offset: Int)] = []
+  private var frames = 0
+
+  init(_ header: VideoHeader) {
+    self.header = header.serialised()
+    offset = self.header.count
+    seed = VideoPacketWriter.seed(self.header)
+  }
+
+  static func seed(_ header: [UInt8]) -> UInt32 { crc32c(header, in: 0..<header.count) }
+
+  private mutating func packet(_ tag: BoxTag, _ payload: [UInt8]) -> [UInt8] {
+    var out = ByteWriter()
+    out.append(tag.bytes)
+    out.varint(payload.count)
+    out.append(payload)
+    out.u32(crc32c(out.bytes, in: 0..<out.bytes.count, continuing: seed))
+    offset += out.bytes.count
+    return out.bytes
+  }
+
+  mutating func frame(isIntra: Bool, _ position: RatePosition, motion: [UInt8], segments: [[UInt8]]) -> [UInt8] {
+    if isIntra { intraFrames.append((frames, offset)) }
+    var out = ByteWriter()
+    out.varint(frames)
+    out.varint(position.index)
+    if !isIntra {
+      out.varint(motion.count)
+      out.append(motion)
+    }
+    for (i, segment) in segments.enumerated() {
+      if i + 1 < segments.count { out.varint(segment.count) }
+      out.append(segment)
+    }
+    frames += 1
+    return packet(isIntra ? .intraFrame : .interFrame, out.bytes)
+  }
+
+  /// The index and the end.
+  mutating func finish() -> [UInt8] {
+    let start = offset
+    var out = ByteWriter()
+    out.varint(intraFrames.count)
+    var last = (number: 0, offset: 0)
+    for frame in intraFrames {
+      out.varint(frame.number - last.number)
+      out.varint(min(frame.offset - last.offset, Int(UInt32.max >> 1)))
+      last = frame
+    }
+    let index = packet(.index, out.bytes)
+    var end = ByteWriter()
+    end.u32(UInt32(truncatingIfNeeded: frames))
+    end.u64(UInt64(start))
+    return index + packet(.end, end.bytes)
+  }
+}
