@@ -27,10 +27,10 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
                             ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels,
                             const int32_t *factor, size_t pixels);
 /// Errors of a row of the decoded picture. in: [width][3] of a synthesis with exponent q; source: `channels` (1 or 3)
-/// samples a pixel. Adds the squares of each cell of 2^level columns to cells. out[x][3] gets error * 2^scale as far as
+/// samples a pixel. Adds the squares of each cell of `cell` columns to cells. out[x][3] gets error * 2^scale as far as
 /// the sample is not clamped, clamped to the limit; NULL if it is not wanted.
 void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width,
-                  int32_t level, uint64_t *cells, int16_t *out, int32_t scale);
+                  int32_t cell, uint64_t *cells, int16_t *out, int32_t scale);
 /// The same with random signs instead of errors: bit x + channel of a hash of `seed`.
 void sc_probe_row(const int16_t *in, int32_t q, int32_t channels, size_t width, int16_t *out, int32_t scale,
                   uint64_t seed);

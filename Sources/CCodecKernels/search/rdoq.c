@@ -51,9 +51,9 @@ static inline int32_t clamp255(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : v
 static const int32_t luma[3] = {77, 150, 29};
 
 void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t channels, size_t width,
-                  int32_t level, uint64_t *cells, int16_t *out, int32_t scale) {
-  for (size_t first = 0; first < width; first += (size_t)1 << level) {
-    const size_t end = first + ((size_t)1 << level), last = end < width ? end : width;
+                  int32_t cell, uint64_t *cells, int16_t *out, int32_t scale) {
+  for (size_t first = 0; first < width; first += (size_t)cell) {
+    const size_t end = first + (size_t)cell, last = end < width ? end : width;
     uint64_t sum = 0;
     for (size_t x = first; x < last; x++) {
       int32_t s[3], error[3];
@@ -78,7 +78,7 @@ void sc_error_row(const int16_t *in, int32_t q, const uint8_t *source, int32_t c
         for (int c = 0; c < 3; c++)
           out[3 * x + (size_t)c] = s[c] == clamp255(s[c]) ? limit(error[c]) : 0;
     }
-    cells[first >> level] += sum;
+    cells[first / (size_t)cell] += sum;
   }
 }
 

@@ -96,7 +96,7 @@ extension NetworkProgram {
     run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
       source: { _, y, row in latent.read(row: y, row) },
-      sink: { y, row in
+      sink: { _, y, row in
         if y < height { sc_row_to_samples(row, q, out + y * rowStride, Int32(channels), width) }
       })
   }
@@ -115,7 +115,7 @@ extension NetworkProgram {
           let line = base + min(y, picture.height - 1) * picture.width * picture.channels
           sc_samples_to_row(line, Int32(picture.channels), picture.width, row, layout.paddedWidth)
         },
-        sink: { y, row in latent.write(row: y, row) })
+        sink: { _, y, row in latent.write(row: y, row) })
     }
     return latent
   }

@@ -12,9 +12,9 @@ final class DistortionMeter {
   let layout: LatentLayout
   let execution: Execution
   let channels: Int
-  /// log2 of the picture's rows and columns to a row and column of the latent.
-  let level: Int
-  /// Squared error of every cell of 2^level × 2^level samples of the picture; [height][width] of the latent.
+  /// The picture's rows and columns to a row and column of the latent.
+  let divisor: Int
+  /// Squared error of every cell of divisor × divisor samples of the picture; [height][width] of the latent.
   private(set) var cells: [UInt64]
   /// Derivative of half the squared error with respect to the latent: [height][width][channels].
   let gradient: AlignedBuffer<Float>
@@ -32,7 +32,7 @@ final class DistortionMeter {
     self.layout = layout
     self.execution = execution
     channels = program.tensors[0].channels
-    level = program.tensors[0].level
+    divisor = program.tensors[0].divisor
     cells = [UInt64](repeating: 0, count: layout.width * layout.height)
     gradient = AlignedBuffer(count: layout.width * layout.height * channels, zero: 0)
   }
@@ -49,7 +49,7 @@ final class DistortionMeter {
   }
 
   private var bands: [Range<Int>] {
-    let rowSamples = layout.paddedWidth << level
+    let rowSamples = layout.paddedWidth * divisor
     let rows = max(DistortionMeter.minimumBandRows, DistortionMeter.bandSamples / rowSamples)
     let count = max(1, (layout.height + rows - 1) / rows)
     return (0..<count).map { ($0 * layout.height / count)..<(($0 + 1) * layout.height / count) }
@@ -59,7 +59,7 @@ final class DistortionMeter {
   func measure(_ latent: Latent) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
     for band in bands {
-      forward(latent, output: (band.lowerBound << level)..<(band.upperBound << level), own: band, nil)
+      forward(latent, output: (band.lowerBound * divisor)..<(band.upperBound * divisor), own: band, nil)
     }
   }
 
@@ -90,8 +90,8 @@ final class DistortionMeter {
 
   /// Decodes rows of the output; those of `own` are added to `cells`.
   private func forward(_ latent: Latent, output: Range<Int>, own: Range<Int>, _ work: Band?) {
-    let first = output.lowerBound >> level
-    let last = (output.upperBound + (1 << level) - 1) >> level
+    let first = output.lowerBound / divisor
+    let last = (output.upperBound + divisor - 1) / divisor
     let parts = max(1, min(execution.threads, last - first))
     let q = Int32(program.tensors[program.output].q)
     cells.withUnsafeMutableBufferPointer { cells in
@@ -102,7 +102,7 @@ final class DistortionMeter {
         parallel(threads: parts, count: parts) { i in
           let from = first + i * (last - first) / parts
           let to = first + (i + 1) * (last - first) / parts
-          let band = max(from << level, output.lowerBound)..<min(to << level, output.upperBound)
+          let band = max(from * divisor, output.lowerBound)..<min(to * divisor, output.upperBound)
           if band.isEmpty { return }
           let width = layout.width
           let unused = AlignedBuffer<UInt64>(count: width, zero: 0)
@@ -111,13 +111,13 @@ final class DistortionMeter {
             stripeRows: execution.stripeRows
           ).run(
             source: { _, y, row in latent.read(row: y, row) },
-            sink: { y, row in
-              let cell = y >> self.level
+            sink: { _, y, row in
+              let cell = y / self.divisor
               work?.keepOutput(row, y)
               guard y < self.picture.height else { return }
               let line = samples + y * self.picture.width * self.picture.channels
               sc_error_row(
-                row, q, line, Int32(self.picture.channels), self.picture.width, Int32(self.level),
+                row, q, line, Int32(self.picture.channels), self.picture.width, Int32(self.divisor),
                 own.contains(cell) ? cells + cell * width : unused.base, work?.adjoint.outputRow(y),
                 DistortionMeter.errorBits)
             },
@@ -136,7 +136,7 @@ final class DistortionMeter {
     /// The decoded rows, which probes need.
     private let decoded: AlignedBuffer<Int16>
 
-    var outputRows: Range<Int> { adjoint.outputRows }
+    var outputRows: Range<Int> { adjoint.outputRows() }
 
     init(_ meter: DistortionMeter, _ band: Range<Int>) {
       self.meter = meter
@@ -145,8 +145,8 @@ final class DistortionMeter {
       adjoint = AdjointPass(
         meter.adjoint, width: layout.paddedWidth, height: layout.paddedHeight, rows: band,
         threads: meter.execution.threads)
-      width = layout.paddedWidth >> meter.program.tensors[meter.program.output].level
-      decoded = AlignedBuffer(count: adjoint.outputRows.count * width * 3, zero: 0)
+      width = layout.paddedWidth / meter.program.tensors[meter.program.output].divisor
+      decoded = AlignedBuffer(count: adjoint.outputRows().count * width * 3, zero: 0)
     }
 
     func keepOutput(_ row: UnsafePointer<Int16>, _ y: Int) {
@@ -188,10 +188,10 @@ final class DistortionMeter {
     /// Takes the output's gradient to the latent: [rows][width][channels] of `out`.
     func propagate(into out: UnsafeMutablePointer<Float>, unit: Float) {
       adjoint.propagate()
-      let units = meter.adjoint.scales[0].map { unit / Float($0) }
+      let units = adjoint.inputScales.map { unit / Float($0) }
       var at = out
       for y in band {
-        let row = adjoint.inputRow(0, y)
+        let row = adjoint.inputRow(y)
         for x in 0..<meter.layout.width {
           for c in 0..<meter.channels { at[c] = Float(row[x * meter.channels + c]) * units[c] }
           at += meter.channels
