@@ -10,7 +10,28 @@ struct ModelFileWriter {
     var widthClass = 255
     var bits: Int
     var q: Int
-    var level: Int
+    var divisor: Int
+  }
+
+  /// An input or output: a number of the table of names, and an index.
+  struct Name: Equatable {
+    var name: Int
+    var index = 0
+
+    static let rgb = Name(name: 0)
+    static let luma = Name(name: 1)
+    static let chroma = Name(name: 2)
+    static let predictedLuma = Name(name: 3)
+    static let predictedChroma = Name(name: 4)
+    static let latent = Name(name: 5)
+    static let decodedLatent = Name(name: 6)
+    static let hyperLatent = Name(name: 7)
+    static let features = Name(name: 8)
+    static let earlierSlices = Name(name: 9)
+    static let parameters = Name(name: 10)
+    static let referenceLatent = Name(name: 11)
+    static func state(_ i: Int) -> Name { Name(name: 12, index: i) }
+    static func context(_ i: Int) -> Name { Name(name: 13, index: i) }
   }
 
   enum Operation {
@@ -47,20 +68,52 @@ struct ModelFileWriter {
     /// 0 none, 1 ReLU, 2 leaky.
     var activation = 0
     var slope = 0
-    /// Of the output; channels, class and level are written only where the operation has them.
+    /// Of the output; channels, class and divisor are written only where the operation has them.
     var output: Tensor
   }
 
   struct Graph {
     var role: Int
+    var format = 0
     var inputs: [Tensor]
+    var inputNames: [Name]
     var layers: [Layer] = []
-    var output: Int { inputs.count + layers.count - 1 }
+    /// The last layer's tensor, if there is no other.
+    var outputs: [(name: Name, tensor: Int?)]
+
+    /// One with the names that an RGB model has.
+    init(role: Int, inputs: [Tensor]) {
+      self.role = role
+      self.inputs = inputs
+      let (given, made): ([Name], Name) =
+        switch role {
+        case 0: ([.rgb], .latent)
+        case 1: ([.decodedLatent], .rgb)
+        case 2: ([.latent], .hyperLatent)
+        case 3: ([.hyperLatent], .features)
+        default: ([.features, .earlierSlices], .parameters)
+        }
+      inputNames = Array(given.prefix(inputs.count))
+      outputs = [(made, nil)]
+    }
+
+    init(role: Int, format: Int, inputs: [(name: Name, tensor: Tensor)]) {
+      self.role = role
+      self.format = format
+      self.inputs = inputs.map { $0.tensor }
+      inputNames = inputs.map { $0.name }
+      outputs = []
+    }
+
+    /// The first output's tensor.
+    var output: Int { outputTensor(0) }
+
+    func outputTensor(_ i: Int) -> Int { outputs[i].tensor ?? (tensorCount - 1) }
 
     /// The number of the new layer's tensor.
     mutating func append(_ layer: Layer) -> Int {
       layers.append(layer)
-      return output
+      return tensorCount - 1
     }
 
     func tensor(_ i: Int) -> Tensor { i < inputs.count ? inputs[i] : layers[i - inputs.count].output }
@@ -154,13 +207,17 @@ struct ModelFileWriter {
     var out = ByteWriter()
     func i8(_ value: Int) { out.u8(UInt8(bitPattern: Int8(value))) }
     out.u8(UInt8(graph.role))
+    out.u8(UInt8(graph.format))
     out.u8(UInt8(graph.inputs.count))
-    for tensor in graph.inputs {
+    for (i, tensor) in graph.inputs.enumerated() {
+      let name = i < graph.inputNames.count ? graph.inputNames[i] : .rgb
+      out.u8(UInt8(name.name))
+      out.u8(UInt8(name.index))
       out.u16(UInt16(tensor.channels))
       out.u8(UInt8(tensor.widthClass))
       out.u8(UInt8(tensor.bits))
       i8(tensor.q)
-      i8(tensor.level)
+      out.u16(UInt16(tensor.divisor))
     }
     out.u16(UInt16(graph.layers.count))
     for layer in graph.layers {
@@ -197,7 +254,12 @@ struct ModelFileWriter {
       case .add, .concatenation, .unknown: break
       }
     }
-    out.u16(UInt16(graph.output))
+    out.u8(UInt8(graph.outputs.count))
+    for i in graph.outputs.indices {
+      out.u8(UInt8(graph.outputs[i].name.name))
+      out.u8(UInt8(graph.outputs[i].name.index))
+      out.u16(UInt16(graph.outputTensor(i)))
+    }
     return out.bytes
   }
 
@@ -231,7 +293,7 @@ struct ModelFileWriter {
   }
 
   static func file(_ sections: [(tag: String, payload: [UInt8])]) -> [UInt8] {
-    Array("SCMODEL".utf8) + [1] + sections.flatMap { section($0.tag, $0.payload) }
+    Array("SCMODEL".utf8) + [2] + sections.flatMap { section($0.tag, $0.payload) }
   }
 
   func file() -> [UInt8] { Self.file(sections()) }

@@ -20,8 +20,8 @@ import Testing
     let w3 = file.array([3, 5, 5, 4], .i16((0..<300).map { Int16($0 % 11 - 5) }))
     let gain = file.array([2, 4], .i16([100, 200, 300, 400, 100, 200, 300, 400]))
     let shift = file.array([2, 4], .u8([4, 5, 6, 7, 4, 5, 6, 7]))
-    var analysis = ModelFileWriter.Graph(role: 0, inputs: [.init(channels: 3, bits: 8, q: 0, level: 0)])
-    let latent = ModelFileWriter.Tensor(channels: 4, widthClass: 0, bits: 12, q: 0, level: 1)
+    var analysis = ModelFileWriter.Graph(role: 0, inputs: [.init(channels: 3, bits: 8, q: 0, divisor: 1)])
+    let latent = ModelFileWriter.Tensor(channels: 4, widthClass: 0, bits: 12, q: 0, divisor: 2)
     _ = analysis.append(
       .init(
         name: "down",
@@ -36,7 +36,7 @@ import Testing
       .init(
         name: "up",
         operation: .transposed(.init(kh: 5, kw: 5, stride: 2, border: 0, weights: w3, exponents: e3, bias: b3)),
-        inputs: [0], output: .init(channels: 3, bits: 10, q: 2, level: 0)))
+        inputs: [0], output: .init(channels: 3, bits: 10, q: 2, divisor: 1)))
     file.graphs = [analysis, synthesis]
     file.entropy = [ModelFileWriter.flatEntropy(channels: [3, 4])]
     return file
@@ -144,7 +144,8 @@ import Testing
     Self.refuses("\"down\"", "weights", "shape") { changeKernel(&$0) { $0.kh = 4 } }
     Self.refuses("\"down\"", "kh is 16", "1…15") { changeKernel(&$0) { $0.kh = 16 } }
     Self.refuses("\"down\"", "kw is 0") { changeKernel(&$0) { $0.kw = 0 } }
-    Self.refuses("\"down\"", "stride is 3") { changeKernel(&$0) { $0.stride = 3 } }
+    Self.refuses("\"down\"", "stride is 5", "1…4") { changeKernel(&$0) { $0.stride = 5 } }
+    Self.refuses("\"down\"", "stride is 0") { changeKernel(&$0) { $0.stride = 0 } }
     Self.refuses("\"down\"", "border is 2") { changeKernel(&$0) { $0.border = 2 } }
     Self.refuses("\"scale\"", "gain", "shape") {
       $0.graphs[0].layers[1].operation = .gain(gain: 1, shift: 7)
@@ -166,11 +167,16 @@ import Testing
       ($0.graphs[0].layers[1].activation, $0.graphs[0].layers[1].slope) = (2, 16)
     }
     Self.refuses("layer 1", "op is 77") { $0.graphs[0].layers[1].operation = .unknown(77) }
-    Self.refuses("analysis graph", "level is 9") { $0.graphs[0].inputs[0].level = 9 }
+    Self.refuses("analysis graph", "divisor is 257", "1…256") { $0.graphs[0].inputs[0].divisor = 257 }
+    Self.refuses("analysis graph", "divisor is 0") { $0.graphs[0].inputs[0].divisor = 0 }
     Self.refuses("analysis graph", "channels is 0") { $0.graphs[0].inputs[0].channels = 0 }
     Self.refuses("analysis graph", "inputs is 0") { $0.graphs[0].inputs = [] }
+    Self.refuses("analysis graph", "outputs is 0") { $0.graphs[0].outputs = [] }
+    Self.refuses("analysis graph", "outputs is 9") { $0.graphs[0].outputs = (0..<9).map { (.context($0), 1) } }
+    Self.refuses("analysis graph", "tensor 3") { $0.graphs[0].outputs[0].tensor = 3 }
     Self.refuses("GRPH", "role") { $0.graphs[0].role = 200 }
-    Self.refuses("\"scale\"", "factor is 3") { $0.graphs[0].layers[1].operation = .unshuffle(3) }
+    Self.refuses("\"scale\"", "factor is 9", "2…8") { $0.graphs[0].layers[1].operation = .unshuffle(9) }
+    Self.refuses("\"scale\"", "factor is 1") { $0.graphs[0].layers[1].operation = .shuffle(1) }
   }
 
   @Test func wrongRoles() {
@@ -182,7 +188,148 @@ import Testing
       $0.graphs[1].layers[0].output.q = 8
     }
     Self.refuses("GRPH", "synthesis") { $0.graphs.removeLast() }
+    Self.refuses("analysis graph", "format is 3") { $0.graphs[0].format = 3 }
+    Self.refuses("GRPH", "of the same format") { $0.graphs[1].format = 1 }
+    Self.refuses("GRPH", "role") { $0.graphs[0].role = 5 }
+    Self.refuses("GRPH", "role") { $0.graphs[0].role = 32 }
     Self.refuses("GRPH", "two") { $0.graphs.append($0.graphs[1]) }
+  }
+
+  /// Names of inputs and outputs, and what each role asks of them.
+  @Test func wrongNames() {
+    Self.refuses("analysis graph", "name is 14") { $0.graphs[0].inputNames[0].name = 14 }
+    Self.refuses("analysis graph", "index is 1") { $0.graphs[0].inputNames[0].index = 1 }
+    Self.refuses("synthesis graph", "index is 8", "0…7") { $0.graphs[1].outputs[0].name = .state(8) }
+    Self.refuses("analysis graph", "analysis takes one picture") { $0.graphs[0].inputNames[0] = .latent }
+    Self.refuses("analysis graph", "analysis gives the latent") { $0.graphs[0].outputs[0].name = .hyperLatent }
+    Self.refuses("analysis graph", "analysis gives the latent") { $0.graphs[0].outputs.append((.state(0), nil)) }
+    Self.refuses("synthesis graph", "synthesis takes the latent") { $0.graphs[1].inputNames[0] = .latent }
+    Self.refuses("synthesis graph", "synthesis gives the planes") { $0.graphs[1].outputs[0].name = .luma }
+    Self.refuses("synthesis graph", "synthesis gives the planes") { $0.graphs[1].outputs.append((.context(0), nil)) }
+    Self.refuses("synthesis graph", "one name") { $0.graphs[1].outputs.append(($0.graphs[1].outputs[0].name, nil)) }
+    // Inputs that a reference frame gives.
+    func add(_ name: ModelFileWriter.Name, _ tensor: ModelFileWriter.Tensor, _ file: inout ModelFileWriter) {
+      file.graphs[1].inputs.append(tensor)
+      file.graphs[1].inputNames.append(name)
+      // Layers' tensors move by one.
+      file.graphs[1].outputs[0].tensor = nil
+    }
+    let luma = ModelFileWriter.Tensor(channels: 1, bits: 8, q: 0, divisor: 1)
+    var file = Self.small()
+    add(.predictedLuma, luma, &file)
+    #expect(Self.error(file.file())?.description == nil)
+    #expect((try? Model(file.file()))?.isInter == true && (try? Model(Self.small().file()))?.isInter == false)
+    var wrong = luma
+    wrong.divisor = 2
+    Self.refuses("synthesis graph", "has not the shape") { add(.predictedLuma, wrong, &$0) }
+    Self.refuses("synthesis graph", "has not the shape") { add(.predictedChroma, luma, &$0) }
+    Self.refuses("synthesis graph", "has not the shape") { add(.referenceLatent, luma, &$0) }
+    Self.refuses("synthesis graph", "context that no network makes") { add(.context(0), luma, &$0) }
+    Self.refuses("synthesis graph", "not every synthesis makes") { add(.state(0), luma, &$0) }
+    Self.refuses("synthesis graph", "synthesis takes the latent") { add(.features, luma, &$0) }
+    Self.refuses("synthesis graph", "one name") {
+      add(.predictedLuma, luma, &$0)
+      add(.predictedLuma, luma, &$0)
+    }
+    Self.refuses("context graph", "context takes") {
+      var graph = ModelFileWriter.Graph(role: 4, format: 0, inputs: [(.predictedLuma, luma)])
+      graph.outputs = [(.context(1), 0)]
+      graph.layers = []
+      _ = graph.append(.init(operation: .add, inputs: [0, 0], output: luma))
+      $0.graphs.append(graph)
+    }
+    // A slice without the rest of a hyperprior.
+    Self.refuses("GRPH", "a hyperprior has") {
+      var graph = ModelFileWriter.Graph(role: 16, inputs: [luma])
+      _ = graph.append(.init(operation: .add, inputs: [0, 0], output: luma))
+      $0.graphs.append(graph)
+    }
+  }
+
+  /// Divisors that do not divide, are too large, or have a least common multiple that is.
+  @Test func wrongResolutions() {
+    func stride(_ file: inout ModelFileWriter, _ graph: Int, _ stride: Int) {
+      switch file.graphs[graph].layers[0].operation {
+      case .convolution(var kernel):
+        kernel.stride = stride
+        file.graphs[graph].layers[0].operation = .convolution(kernel)
+      case .transposed(var kernel):
+        kernel.stride = stride
+        file.graphs[graph].layers[0].operation = .transposed(kernel)
+      default: break
+      }
+    }
+    Self.refuses("\"up\"", "not a whole multiple") { stride(&$0, 1, 3) }
+    Self.refuses("GRPH", "synthesis takes the latent") { stride(&$0, 0, 3) }
+    for divisor in 2...4 {
+      var file = Self.small()
+      stride(&file, 0, divisor)
+      stride(&file, 1, divisor)
+      file.graphs[1].inputs[0].divisor = divisor
+      #expect(Self.error(file.file())?.description == nil)
+      #expect((try? Model(file.file()))?.paddingUnit(.rgb) == divisor)
+    }
+    // Branches that nothing reads still have resolutions.
+    func branch(_ file: inout ModelFileWriter, _ factors: [Int]) {
+      for factor in factors {
+        let at = file.graphs[0].tensorCount - 1
+        var output = ModelFileWriter.Tensor(channels: 1, bits: 8, q: 0, divisor: 1)
+        if factor == factors[0] {
+          file.graphs[0].outputs[0].tensor = 2
+          let w = file.array([1, 1, 1, 3], .i16([1, 1, 1]))
+          let e = file.array([1], .i8([1]))
+          let b = file.array([1], .i32([0]))
+          _ = file.graphs[0].append(
+            .init(
+              name: "one",
+              operation: .convolution(.init(kh: 1, kw: 1, stride: 1, border: 0, weights: w, exponents: e, bias: b)),
+              inputs: [0], output: output))
+          output.channels = factor * factor
+          _ = file.graphs[0].append(.init(operation: .unshuffle(factor), inputs: [at + 1], output: output))
+        } else {
+          _ = file.graphs[0].append(.init(operation: .unshuffle(factor), inputs: [at], output: output))
+        }
+      }
+    }
+    Self.refuses("analysis graph", "divisor of the output is 343") { branch(&$0, [7, 7, 7]) }
+    // 7² · 5² · 2 > 1024
+    Self.refuses("GRPH", "least common multiple", "2450", "1…1024") {
+      branch(&$0, [7, 7])
+      branch(&$0, [5, 5])
+    }
+  }
+
+  /// A file whose layers share one array in ever new ways is refused in time that is linear in its size; one whose layers
+  /// share it in one way is read as fast.
+  @Test func sharedProofs() {
+    func file(_ layers: Int, sharing: Bool) -> [UInt8] {
+      var file = Self.small()
+      file.graphs[0].outputs[0].tensor = 2
+      let w = file.array([64, 5, 5, 64], .i16([Int16](repeating: 1, count: 64 * 64 * 25)))
+      let e = file.array([64], .i8([Int8](repeating: 12, count: 64)))
+      let b = file.array([64], .i32([Int32](repeating: 0, count: 64)))
+      let w0 = file.array([64, 1, 1, 3], .i16([Int16](repeating: 1, count: 192)))
+      var output = ModelFileWriter.Tensor(channels: 64, bits: 8, q: 0, divisor: 1)
+      _ = file.graphs[0].append(
+        .init(
+          name: "wide",
+          operation: .convolution(.init(kh: 1, kw: 1, stride: 1, border: 0, weights: w0, exponents: e, bias: b)),
+          inputs: [0], output: output))
+      for i in 0..<layers {
+        output.bits = sharing ? 8 : 1 + i % 15
+        output.q = sharing ? 0 : i / 15 % 10
+        // Its exponents are those of q = 0.
+        let own = sharing ? e : file.array([64], .i8([Int8](repeating: Int8(12 + i % 7), count: 64)))
+        _ = file.graphs[0].append(
+          .init(
+            operation: .convolution(.init(kh: 5, kw: 5, stride: 1, border: 0, weights: w, exponents: own, bias: b)),
+            inputs: [3], output: output))
+      }
+      return file.file()
+    }
+    #expect(Self.error(file(1000, sharing: true)) == nil)
+    #expect(Self.error(file(20, sharing: false)) == nil)
+    Self.refuses(file(1000, sharing: false), ["GRPH", "share arrays"])
   }
 
   @Test func wrongWidths() {

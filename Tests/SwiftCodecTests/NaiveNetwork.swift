@@ -36,11 +36,14 @@ struct NaiveNetwork {
 
   private var widthPoint: Int { fraction == 0 ? ratePoint : ratePoint + 1 }
 
-  /// The output of a graph.
-  func run(_ graph: ModelFileWriter.Graph, _ inputs: [Tensor]) -> Tensor {
+  /// The first output of a graph.
+  func run(_ graph: ModelFileWriter.Graph, _ inputs: [Tensor]) -> Tensor { outputs(graph, inputs)[0] }
+
+  /// All outputs of a graph.
+  func outputs(_ graph: ModelFileWriter.Graph, _ inputs: [Tensor]) -> [Tensor] {
     var tensors = inputs
     for layer in graph.layers { tensors.append(run(layer, layer.inputs.map { tensors[$0] }, graph)) }
-    return tensors[graph.output]
+    return graph.outputs.indices.map { tensors[graph.outputTensor($0)] }
   }
 
   private func shorts(_ index: Int) -> [Int16] {
@@ -178,15 +181,15 @@ struct NaiveNetwork {
       return out
     case .transposed(let k):
       // Every input sample, also those outside that can reach in, adds to the outputs.
-      var sums = Tensor(2 * a.height, 2 * a.width, channels)
+      var sums = Tensor(k.stride * a.height, k.stride * a.width, channels)
       let (weights, shifts, bias) = parameters(k, layer, input)
       for y in -k.kh..<(a.height + k.kh) {
         for x in -k.kw..<(a.width + k.kw) {
           for i in 0..<k.kh {
-            let row = 2 * y + i - (k.kh - 1) / 2
+            let row = k.stride * y + i - (k.kh - 1) / 2
             if row < 0 || row >= sums.height { continue }
             for j in 0..<k.kw {
-              let column = 2 * x + j - (k.kw - 1) / 2
+              let column = k.stride * x + j - (k.kw - 1) / 2
               if column < 0 || column >= sums.width { continue }
               for o in 0..<channels {
                 for c in 0..<a.channels {

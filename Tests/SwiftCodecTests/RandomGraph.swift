@@ -5,21 +5,26 @@
 struct RandomGraph {
   var random: SplitMix
   var file = ModelFileWriter()
-  /// Of the latent, or of the hyper-latent.
-  let coarsest: Int
+  /// All divisors divide it.
+  let unit: Int
+
+  /// Resolutions of strides from 2 to 4, alone and together.
+  static let units = [2, 3, 4, 6, 8, 9, 12, 16, 18, 24]
 
   init(seed: UInt64) {
     random = SplitMix(seed)
-    coarsest = random.int(1...3)
+    unit = random.pick(Self.units)
     file.ratePoints = random.int(1...3)
     let classes = random.int(0...2)
     file.widths = (0..<file.ratePoints).map { _ in (0..<classes).map { _ in random.int(1...12) } }
     let latent = makeGraph(
-      role: 0, inputs: [ModelFileWriter.Tensor(channels: 3, bits: 8, q: 0, level: 0)],
-      target: Target(level: coarsest, channels: random.int(1...10), anyClass: true, q: 0...0))
-    var input = latent
-    input.bits = 15
-    _ = makeGraph(role: 1, inputs: [input], target: Target(level: 0, channels: 3, anyClass: false, q: 0...7))
+      role: 0, inputs: [(.rgb, Self.plane(3, 1))],
+      targets: [
+        Target(.latent, divisor: anyDivisor(from: 2), channels: random.int(1...10), anyClass: true, q: 0...0)
+      ])[0]
+    _ = makeGraph(
+      role: 1, inputs: [(.decodedLatent, Self.decoded(latent))],
+      targets: [Target(.rgb, divisor: 1, channels: 3, q: 0...7)])
     file.entropy = [
       ModelFileWriter.flatEntropy(channels: (0..<file.ratePoints).map { file.width(latent, $0) })
     ]
@@ -28,66 +33,162 @@ struct RandomGraph {
   /// With a hyperprior: hyper-analysis, hyper-synthesis and one to three slices.
   init(hyperpriorSeed seed: UInt64) {
     random = SplitMix(seed)
-    let level = random.int(1...2)
-    coarsest = level + random.int(0...2)
+    let divisor = random.pick([2, 3, 4, 6])
+    unit = divisor * random.pick([1, 2, 4])
     file.ratePoints = random.int(1...2)
     file.widths = (0..<file.ratePoints).map { _ in [] }
     let slices = (0..<random.int(1...3)).map { _ in random.int(1...4) }
     let q = random.int(0...8)
     let y = makeGraph(
-      role: 0, inputs: [ModelFileWriter.Tensor(channels: 3, bits: 8, q: 0, level: 0)],
-      target: Target(level: level, channels: slices.reduce(0, +), anyClass: false, q: q...q))
+      role: 0, inputs: [(.rgb, Self.plane(3, 1))],
+      targets: [Target(.latent, divisor: divisor, channels: slices.reduce(0, +), q: q...q)])[0]
     let z = makeGraph(
-      role: 2, inputs: [y],
-      target: Target(level: coarsest, channels: random.int(1...5), anyClass: false, q: 0...0))
-    var decoded = z
-    decoded.bits = 15
+      role: 2, inputs: [(.latent, y)],
+      targets: [Target(.hyperLatent, divisor: unit, channels: random.int(1...5), q: 0...0)])[0]
     let h = makeGraph(
-      role: 3, inputs: [decoded],
-      target: Target(level: level, channels: random.int(1...6), anyClass: false, q: -3...9))
+      role: 3, inputs: [(.hyperLatent, Self.decoded(z))],
+      targets: [Target(.features, divisor: divisor, channels: random.int(1...6), q: -3...9)])[0]
     for (i, channels) in slices.enumerated() {
-      var before = y
-      before.bits = 15
+      var before = Self.decoded(y)
       before.channels = slices[..<i].reduce(0, +)
       _ = makeGraph(
-        role: 4 + i, inputs: i == 0 ? [h] : [h, before],
-        target: Target(level: level, channels: 2 * channels, anyClass: false, q: q...q))
+        role: 16 + i, inputs: i == 0 ? [(.features, h)] : [(.features, h), (.earlierSlices, before)],
+        targets: [Target(.parameters, divisor: divisor, channels: 2 * channels, q: q...q)])
     }
-    decoded = y
-    decoded.bits = 15
     _ = makeGraph(
-      role: 1, inputs: [decoded], target: Target(level: 0, channels: 3, anyClass: false, q: 0...7))
+      role: 1, inputs: [(.decodedLatent, Self.decoded(y))],
+      targets: [Target(.rgb, divisor: 1, channels: 3, q: 0...7)])
     let points = [Int](repeating: 0, count: file.ratePoints)
     file.entropy = [
       ModelFileWriter.flatEntropy(channels: points.map { _ in z.channels } + points.map { _ in y.channels })
     ]
   }
 
-  /// What the graph's output must be.
+  /// For video: several pixel formats, contexts, states and a hyperprior, and everywhere some of the inputs that a reference
+  /// frame gives. Graphs have outputs of several resolutions.
+  init(interSeed seed: UInt64) {
+    random = SplitMix(seed)
+    let divisor = random.pick([2, 3, 4, 6])
+    unit = divisor % 2 == 0 ? divisor * random.pick([1, 2]) : 2 * divisor
+    file.ratePoints = random.int(1...2)
+    file.widths = (0..<file.ratePoints).map { _ in [] }
+    let q = random.int(0...8)
+    let latent = ModelFileWriter.Tensor(
+      channels: random.int(2...5), bits: random.int(9...15), q: q, divisor: divisor)
+    var reference: [(name: ModelFileWriter.Name, tensor: ModelFileWriter.Tensor)] = [
+      (.predictedLuma, Self.plane(1, 1)), (.predictedChroma, Self.plane(2, 2)),
+      (.referenceLatent, Self.decoded(latent)),
+    ]
+    let states = (0..<random.int(1...2)).map { i in
+      ModelFileWriter.Tensor(
+        channels: random.int(1...4), bits: random.int(8...15), q: random.int(0...8), divisor: anyDivisor(from: 1))
+    }
+    for (i, state) in states.enumerated() { reference.append((.state(i), state)) }
+    let contexts = makeGraph(
+      role: 4, inputs: reference.shuffled(using: &random),
+      targets: (0..<random.int(1...3)).map {
+        Target(.context($0), divisor: $0 == 0 ? divisor : anyDivisor(from: 1), channels: random.int(1...4), q: -2...6)
+      })
+    for (i, context) in contexts.enumerated() { reference.append((.context(i), context)) }
+    func some(_ random: inout SplitMix) -> [(name: ModelFileWriter.Name, tensor: ModelFileWriter.Tensor)] {
+      let all = reference.shuffled(using: &random)
+      return Array(all.prefix(random.int(0...4)))
+    }
+    let planes: [[(name: ModelFileWriter.Name, tensor: ModelFileWriter.Tensor)]] = [
+      [(.rgb, Self.plane(3, 1))], [(.luma, Self.plane(1, 1))],
+      [(.luma, Self.plane(1, 1)), (.chroma, Self.plane(2, 2))],
+    ]
+    for format in [0, 1, 2].shuffled(using: &random).prefix(2) {
+      _ = makeGraph(
+        role: 0, format: format, inputs: planes[format] + some(&random),
+        targets: [Target(.latent, exactly: latent)])
+      _ = makeGraph(
+        role: 1, format: format, inputs: [(.decodedLatent, Self.decoded(latent))] + some(&random),
+        targets: planes[format].map {
+          Target($0.name, divisor: $0.tensor.divisor, channels: $0.tensor.channels, q: 0...7)
+        } + states.enumerated().map { Target(.state($0), exactly: $1) })
+    }
+    let z = makeGraph(
+      role: 2, inputs: [(.latent, latent)],
+      targets: [Target(.hyperLatent, divisor: divisor, channels: random.int(1...5), q: 0...0)])[0]
+    // The planes' resolutions may not divide that of segments.
+    reference.removeFirst(2)
+    reference.removeAll { 8 * divisor % $0.tensor.divisor != 0 || $0.name.name == 3 || $0.name.name == 4 }
+    let h = makeGraph(
+      role: 3, inputs: [(.hyperLatent, Self.decoded(z))] + some(&random),
+      targets: [Target(.features, divisor: divisor, channels: random.int(1...6), q: -3...9)])[0]
+    _ = makeGraph(
+      role: 16, inputs: [(.features, h)] + some(&random),
+      targets: [Target(.parameters, divisor: divisor, channels: 2 * latent.channels, q: q...q)])
+  }
+
+  private static func plane(_ channels: Int, _ divisor: Int) -> ModelFileWriter.Tensor {
+    ModelFileWriter.Tensor(channels: channels, bits: 8, q: 0, divisor: divisor)
+  }
+
+  private static func decoded(_ latent: ModelFileWriter.Tensor) -> ModelFileWriter.Tensor {
+    var decoded = latent
+    decoded.bits = 15
+    return decoded
+  }
+
+  /// A divisor that divides the unit.
+  private mutating func anyDivisor(from least: Int) -> Int {
+    random.pick((least...unit).filter { unit % $0 == 0 })
+  }
+
+  /// What a graph's output must be.
   struct Target {
-    var level: Int
+    var name: ModelFileWriter.Name
+    var divisor: Int
     var channels: Int
-    var anyClass: Bool
+    var anyClass = false
     var q: ClosedRange<Int>
+    var bits: Int?
+
+    init(
+      _ name: ModelFileWriter.Name = .rgb, divisor: Int, channels: Int, anyClass: Bool = false, q: ClosedRange<Int>
+    ) {
+      self.name = name
+      self.divisor = divisor
+      self.channels = channels
+      self.anyClass = anyClass
+      self.q = q
+    }
+
+    init(_ name: ModelFileWriter.Name, exactly tensor: ModelFileWriter.Tensor) {
+      self.init(name, divisor: tensor.divisor, channels: tensor.channels, q: tensor.q...tensor.q)
+      bits = tensor.bits
+    }
   }
 
   private mutating func makeGraph(
-    role: Int, inputs: [ModelFileWriter.Tensor], target: Target
-  ) -> ModelFileWriter.Tensor {
-    var graph = ModelFileWriter.Graph(role: role, inputs: inputs)
+    role: Int, format: Int = 0, inputs: [(name: ModelFileWriter.Name, tensor: ModelFileWriter.Tensor)],
+    targets: [Target]
+  ) -> [ModelFileWriter.Tensor] {
+    var graph = ModelFileWriter.Graph(role: role, format: format, inputs: inputs)
     let layers = random.int(1...10)
     var attempts = 0
     while graph.layers.count < layers, attempts < 100 {
       addLayer(&graph)
       attempts += 1
     }
-    // From a random tensor to the output.
-    var at = random.int(0...graph.tensorCount - 1)
-    while graph.tensor(at).level < target.level { at = convolve(&graph, at, kind: 0, stride: 2) }
-    while graph.tensor(at).level > target.level { at = convolve(&graph, at, kind: 1, stride: 2) }
-    _ = convolve(&graph, at, kind: 0, stride: 1, target: target)
+    for target in targets {
+      // From a random tensor to the output: up by what its divisor has too much, then down.
+      var at = random.int(0...graph.tensorCount - 1)
+      while target.divisor % graph.tensor(at).divisor != 0 {
+        let steps = [4, 3, 2].filter { graph.tensor(at).divisor % $0 == 0 }
+        at = convolve(&graph, at, kind: 1, stride: random.pick(steps))
+      }
+      while target.divisor != graph.tensor(at).divisor {
+        let steps = [4, 3, 2].filter { target.divisor / graph.tensor(at).divisor % $0 == 0 }
+        at = convolve(&graph, at, kind: 0, stride: random.pick(steps))
+      }
+      let last = convolve(&graph, at, kind: 0, stride: 1, target: target)
+      graph.outputs.append((target.name, last))
+    }
     file.graphs.append(graph)
-    return graph.tensor(graph.output)
+    return graph.outputs.indices.map { graph.tensor(graph.outputTensor($0)) }
   }
 
   private mutating func shape(anyClass: Bool, channels: Int? = nil) -> (channels: Int, widthClass: Int) {
@@ -104,14 +205,15 @@ struct RandomGraph {
     let at = random.int(0...graph.tensorCount - 1)
     let tensor = graph.tensor(at)
     switch random.below(10) {
-    case 0, 1: _ = convolve(&graph, at, kind: 0, stride: tensor.level < coarsest ? random.int(1...2) : 1)
-    case 2: _ = convolve(&graph, at, kind: 1, stride: 2)
-    case 3: _ = convolve(&graph, at, kind: 2, stride: tensor.level < coarsest ? random.int(1...2) : 1)
+    case 0, 1: _ = convolve(&graph, at, kind: 0, stride: anyStride(tensor))
+    case 2: _ = convolve(&graph, at, kind: 1, stride: random.int(2...4))
+    case 3: _ = convolve(&graph, at, kind: 2, stride: anyStride(tensor))
     case 4, 5: scale(&graph, at)
     case 6:
       let partners = (0..<graph.tensorCount).filter {
         let other = graph.tensor($0)
-        return other.channels == tensor.channels && other.widthClass == tensor.widthClass && other.level == tensor.level
+        return other.channels == tensor.channels && other.widthClass == tensor.widthClass
+          && other.divisor == tensor.divisor
           && abs(other.q - tensor.q) <= 15
       }
       let other = random.pick(partners)
@@ -123,7 +225,7 @@ struct RandomGraph {
     case 7:
       let partners = (0..<graph.tensorCount).filter {
         let other = graph.tensor($0)
-        return other.widthClass == 255 && other.level == tensor.level && abs(other.q - tensor.q) <= 7
+        return other.widthClass == 255 && other.divisor == tensor.divisor && abs(other.q - tensor.q) <= 7
       }
       if tensor.widthClass != 255 { return }
       let inputs = [at] + (0..<random.int(1...3)).map { _ in random.pick(partners) }
@@ -135,28 +237,31 @@ struct RandomGraph {
         _ = graph.append(.init(name: "concat", operation: .concatenation, inputs: inputs, output: output))
       }
     case 8:
-      let factor = random.pick([2, 4, 8])
-      let step = factor.trailingZeroBitCount
-      if tensor.widthClass == 255, tensor.channels % (factor * factor) == 0, tensor.level >= step {
+      let factor = random.int(2...8)
+      if tensor.widthClass == 255, tensor.channels % (factor * factor) == 0, tensor.divisor % factor == 0 {
         var output = tensor
         output.channels /= factor * factor
-        output.level -= step
+        output.divisor /= factor
         _ = graph.append(.init(name: "shuffle", operation: .shuffle(factor), inputs: [at], output: output))
-      } else if tensor.level >= 1 {
+      } else if let factor = [3, 2].first(where: { tensor.divisor % $0 == 0 }) {
         // One that can be shuffled next.
-        let target = Target(level: tensor.level, channels: 4 * random.int(1...4), anyClass: false, q: -3...7)
+        let target = Target(
+          divisor: tensor.divisor, channels: factor * factor * random.int(1...3), q: -3...7)
         _ = convolve(&graph, at, kind: 0, stride: 1, target: target)
       }
     default:
-      let factor = random.pick([2, 4, 8])
-      let step = factor.trailingZeroBitCount
-      if tensor.widthClass == 255, tensor.channels * factor * factor <= 200, tensor.level + step <= coarsest {
+      let factor = random.int(2...8)
+      if tensor.widthClass == 255, tensor.channels * factor * factor <= 200, unit % (tensor.divisor * factor) == 0 {
         var output = tensor
         output.channels *= factor * factor
-        output.level += step
+        output.divisor *= factor
         _ = graph.append(.init(name: "unshuffle", operation: .unshuffle(factor), inputs: [at], output: output))
       }
     }
+  }
+
+  private mutating func anyStride(_ tensor: ModelFileWriter.Tensor) -> Int {
+    random.pick([1, 1, 2, 3, 4].filter { unit % (tensor.divisor * $0) == 0 })
   }
 
   private mutating func activation() -> (Int, Int) {
@@ -198,13 +303,13 @@ struct RandomGraph {
     _ graph: inout ModelFileWriter.Graph, _ at: Int, kind: Int, stride: Int, target: Target? = nil
   ) -> Int {
     let input = graph.tensor(at)
-    if kind == 1, input.level == 0 { return convolve(&graph, at, kind: 0, stride: 1, target: target) }
+    if kind == 1, input.divisor % stride != 0 { return convolve(&graph, at, kind: 0, stride: 1, target: target) }
     let (channels, widthClass) =
       kind == 2
       ? (input.channels, input.widthClass) : shape(anyClass: target?.anyClass ?? true, channels: target?.channels)
     let (kh, kw) = (random.pick([1, 2, 3, 3, 4, 5, 6, 7]), random.pick([1, 2, 3, 3, 4, 5, 6, 7]))
     let (activation, slope) = self.activation()
-    let bits = random.int(4...15)
+    let bits = target?.bits ?? random.int(4...15)
     let taps = kh * kw * (kind == 2 ? 1 : input.channels)
     var weights: [Int16] = []
     var biases: [Int32] = []
@@ -239,8 +344,8 @@ struct RandomGraph {
       weights: file.array(kind == 2 ? [channels, kh, kw] : [channels, kh, kw, input.channels], .i16(weights)),
       exponents: file.array(rows, .i8(exponents)), bias: file.array(rows, .i32(biases)),
       modulation: modulation.isEmpty ? nil : file.array(rows, .i16(modulation)))
-    let level = input.level + (stride == 1 ? 0 : kind == 1 ? -1 : 1)
-    let output = ModelFileWriter.Tensor(channels: channels, widthClass: widthClass, bits: bits, q: q, level: level)
+    let divisor = kind == 1 ? input.divisor / stride : input.divisor * stride
+    let output = ModelFileWriter.Tensor(channels: channels, widthClass: widthClass, bits: bits, q: q, divisor: divisor)
     return graph.append(
       .init(
         name: "layer \(graph.layers.count)",

@@ -27,7 +27,7 @@ import Testing
     // Without width classes the tables are those of the nearer rate point.
     #expect(Fixtures.tinyHyper.tablePoint(RatePosition(index: 32 + 15)) == 1)
     #expect(Fixtures.tinyHyper.tablePoint(RatePosition(index: 32 + 16)) == 2)
-    #expect(Fixtures.tinyHyper.widthPoint(RatePosition(index: 32 + 1)) == 2)
+    #expect(Fixtures.tinyHyper.weights.widthPoint(RatePosition(index: 32 + 1)) == 2)
   }
 
   /// Halving the exponent five times, against powers.
@@ -98,9 +98,9 @@ import Testing
     guard graph.file.ratePoints > 1 else { return }
     let model = try NetworkTests.model(graph.file.file(), seed)
     var random = SplitMix(seed ^ 0xf00d)
-    let unit = 1 << graph.coarsest
+    let unit = graph.unit
     for (role, description) in zip([GraphRole.analysis, .synthesis], graph.file.graphs) {
-      let parsed = try #require(model.graph(role))
+      let parsed = try #require(model.graph(role, .rgb))
       for _ in 0..<3 {
         let position = RatePosition(
           ratePoint: random.below(graph.file.ratePoints - 1), fraction: random.int(1...31))
@@ -110,7 +110,7 @@ import Testing
         let naive = NaiveNetwork(file: graph.file, ratePoint: position.ratePoint, fraction: position.fraction)
         let expected = naive.run(description, [input]).values.map { Int16($0) }
         for cpu in CPU.available {
-          let program = NetworkProgram(parsed, of: model, at: position, cpu: cpu)
+          let program = NetworkProgram(parsed, of: model.weights, at: position, cpu: cpu)
           var execution = Execution()
           execution.threads = random.int(1...3)
           let same = NetworkTests.run(program, input, width: width, height: height, execution) == expected
@@ -204,7 +204,7 @@ import Testing
       let shifts = (UInt8(random.int(1...30)), UInt8(random.int(1...30)))
       let biases = (Int32(random.int(-1 << 30...1 << 30)), Int32(random.int(-1 << 30...1 << 30)))
       let bits = random.int(1...15)
-      let (s, bound) = Convolution.bridge(
+      let (s, bound) = ConvolutionWeights.shiftBetween(
         scales, shifts, biases, weights[...], inputBits: bits, leakyShift: 0)
       if s == 0 { continue }
       for f in 1..<32 {
@@ -213,8 +213,8 @@ import Testing
         let bias = Interpolation.straight(
           Interpolation.aligned(biases.0, shifts.0, to: s), Interpolation.aligned(biases.1, shifts.1, to: s), f)
         let m = Int16(Interpolation.rounded(scale: scale))
-        let sum = weights.reduce(0) { $0 + abs(Int(Convolution.modulated($1, by: m))) }
-        #expect(abs(Int(Interpolation.rounded(bias: bias))) + sum << bits + 1 << (Int(s) - 1) <= bound)
+        let sum = weights.reduce(0) { $0 + abs(Int(ConvolutionWeights.modulated($1, by: m))) }
+        #expect(abs(Int(Interpolation.rounded(bias: bias))) + sum << bits + 1 << (Int(s) - 1) <= Int(bound))
       }
     }
   }

@@ -96,17 +96,18 @@ public enum Benchmark {
   public static func network(
     _ role: GraphRole, of model: Model, _ picture: Picture, ratePoint: Int, execution: Execution, repeats: Int
   ) throws(Failure) -> Network {
-    guard let graph = model.graph(role), role == .analysis || role == .synthesis else {
+    guard let graph = model.graph(role, .rgb), role == .analysis || role == .synthesis else {
       preconditionFailure("analysis and synthesis are timed")
     }
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
     let channels = model.latentChannels(ratePoint: ratePoint)
     var plain = execution
     plain.cpu = CPU.scalar
-    let analysis = NetworkProgram(model.analysis, of: model, ratePoint: ratePoint, cpu: execution.cpu)
+    let analysis = NetworkProgram(
+      model.graph(.analysis, .rgb)!, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)
     let latent = picture.withView { analysis.analyse($0, layout, channels: channels, execution) }
     var decoded = picture
-    let program = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: execution.cpu)
+    let program = NetworkProgram(graph, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)
 
     func run(_ program: NetworkProgram, _ execution: Execution, _ profile: UnsafeMutablePointer<UInt64>?) {
       if role == .analysis {
@@ -119,7 +120,7 @@ public enum Benchmark {
       }
     }
 
-    let reference = NetworkProgram(graph, of: model, ratePoint: ratePoint, cpu: CPU.scalar)
+    let reference = NetworkProgram(graph, of: model.weights, ratePoint: ratePoint, cpu: CPU.scalar)
     if role == .analysis {
       guard picture.withView({ reference.analyse($0, layout, channels: channels, plain) }).isEqual(to: latent) else {
         throw .mismatch("analysis")

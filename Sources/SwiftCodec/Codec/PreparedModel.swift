@@ -46,7 +46,7 @@ struct PreparedModel {
       return entries.count - 1
     }
     let entry = Entry(
-      position: position, programs: [NetworkProgram?](repeating: nil, count: model.roles.count),
+      position: position, programs: [NetworkProgram?](repeating: nil, count: model.roles().count),
       codecs: [SegmentCodec?](repeating: nil, count: model.entropyModels.count))
     if position.fraction == 0 {
       entries.insert(entry, at: 0)
@@ -64,12 +64,12 @@ struct PreparedModel {
   /// The model must have the role.
   mutating func program(_ role: GraphRole, at position: RatePosition, cpu: CPU) -> NetworkProgram {
     use(cpu)
-    guard let graph = model.graph(role), let i = model.roles.firstIndex(of: role) else {
+    guard let graph = model.graph(role, .rgb), let i = model.roles().firstIndex(of: role) else {
       preconditionFailure("the model has no such network")
     }
     let entry = entry(position)
     if let program = entries[entry].programs[i] { return program }
-    let program = NetworkProgram(graph, of: model, at: position, cpu: cpu)
+    let program = NetworkProgram(graph, of: model.weights, at: position, cpu: cpu)
     entries[entry].programs[i] = program
     return program
   }
@@ -97,7 +97,7 @@ struct PreparedModel {
         coder: coder(&hyperCoders[i][table], entropy.hyperTables[table]),
         synthesis: program(.hyperSynthesis, at: position, cpu: cpu),
         slices: prior.slices.indices.map { program(.slice($0), at: position, cpu: cpu) },
-        sliceChannels: prior.sliceChannels, latentLevel: model.latentLevel, hyperLevel: model.paddingLevel,
+        sliceChannels: prior.sliceChannels, latentDivisor: model.latentDivisor, hyperDivisor: model.hyperDivisor,
         q: model.latentExponent)
     }
     let codec = SegmentCodec(coder: coder(&coders[i][table], entropy.tables[table]), hyper: hyper)
@@ -144,10 +144,10 @@ struct PreparedModel {
     let program = program(.hyperAnalysis, at: position, cpu: execution.cpu)
     let layout = latent.layout
     let result = Latent(
-      layout: layout.reduced(by: model.paddingLevel - model.latentLevel), channels: model.hyperChannels)
+      layout: layout.reduced(by: model.hyperDivisor / model.latentDivisor), channels: model.hyperChannels)
     program.run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution,
-      source: { _, y, row in latent.read(row: y, row) }, sink: { y, row in result.write(row: y, row) })
+      source: { _, y, row in latent.read(row: y, row) }, sink: { _, y, row in result.write(row: y, row) })
     return result
   }
 

@@ -2,15 +2,17 @@
 
 /// What a network of a model is for.
 public enum GraphRole: Sendable, Equatable {
-  /// From the picture to the latent.
+  /// From a picture to the latent; one for each pixel format.
   case analysis
-  /// From the latent to the picture.
+  /// From the decoded latent to a picture; one for each pixel format.
   case synthesis
   /// From the latent to the hyper-latent.
   case hyperAnalysis
   /// From the hyper-latent to features of the latent's resolution.
   case hyperSynthesis
-  /// From those and the slices before to means and scales of a slice of the latent's channels.
+  /// From the reference frame to contexts that other networks read.
+  case context
+  /// From the features and the slices before to means and scales of a slice of the latent's channels; 0…15.
   case slice(Int)
 
   init?(rawValue: UInt8) {
@@ -19,7 +21,8 @@ public enum GraphRole: Sendable, Equatable {
     case 1: self = .synthesis
     case 2: self = .hyperAnalysis
     case 3: self = .hyperSynthesis
-    case 4..<20: self = .slice(Int(rawValue) - 4)
+    case 4: self = .context
+    case 16..<32: self = .slice(Int(rawValue) - 16)
     default: return nil
     }
   }
@@ -30,132 +33,112 @@ public enum GraphRole: Sendable, Equatable {
     case .synthesis: "synthesis"
     case .hyperAnalysis: "hyper-analysis"
     case .hyperSynthesis: "hyper-synthesis"
+    case .context: "context"
     case .slice(let i): "slice \(i)"
     }
   }
+
+  /// Whether a model may have one for each pixel format.
+  public var hasFormats: Bool { self == .analysis || self == .synthesis }
 }
 
-/// The shape and range of a tensor of a graph.
-struct TensorInfo {
-  /// At full width.
-  let channels: Int
-  /// The width class that narrows it, nil if it has all channels at every rate point.
-  let widthClass: Int?
-  /// Elements lie in [−2^bits, 2^bits − 1].
-  let bits: Int
-  /// value = integer · 2^−q
-  let q: Int
-  /// Height and width are those of the padded picture divided by 2^level.
-  let level: Int
-}
+/// What an input or output of a network is. Raw values are those of model files.
+public enum TensorName: UInt8, Sendable {
+  /// Three channels at the picture's resolution: R, G, B.
+  case rgb = 0
+  /// One channel at the picture's resolution; of grey pictures, too.
+  case luma
+  /// Two channels at half the picture's width and height: U and V.
+  case chroma
+  /// The motion-compensated reference frame, as luma and chroma.
+  case predictedLuma
+  case predictedChroma
+  case latent
+  case decodedLatent
+  case hyperLatent
+  case features
+  /// The decoded latent's channels of all slices before.
+  case earlierSlices
+  /// Means, then scales, of a slice.
+  case parameters
+  /// The decoded latent of the reference frame.
+  case referenceLatent
+  /// A tensor that synthesis of the reference frame made.
+  case state
+  /// An output of the context network.
+  case context
 
-enum Border {
-  case zero
-  case replicate
-}
-
-enum Activation: Equatable {
-  case none
-  case relu
-  /// Slope 2^−shift for negative values.
-  case leakyReLU(shift: Int)
-
-  /// What a leaky ReLU adds to the shift of a negative accumulator.
-  var leakyShift: Int { if case .leakyReLU(let shift) = self { shift } else { 0 } }
-}
-
-enum ConvolutionKind {
-  case convolution
-  /// Stride 2 upwards.
-  case transposed
-  case depthwise
-}
-
-/// A convolution's weights, at full width: indices of the model's weight arrays and the kernel's shape.
-struct Convolution {
-  let kind: ConvolutionKind
-  let kh: Int
-  let kw: Int
-  let stride: Int
-  let border: Border
-  /// Int16 [channels][kh][kw][input channels], depthwise [channels][kh][kw].
-  let weights: Int
-  /// Int16 [rate points][channels], in 1/2^14: scales the weights; nil if they are the same at every rate point.
-  let modulation: Int?
-  /// Int32 [channels], or [rate points][channels] with modulation, in the accumulator's scale.
-  let bias: Int
-  /// s of each output channel, q(input) + exponent − q(output), in the order of the biases.
-  let shifts: [UInt8]
-  /// s between each rate point and the next, [rate points − 1][channels]; empty without modulation.
-  let bridges: [UInt8]
-
-  /// A weight at a rate point where its channel has this modulation.
-  static func modulated(_ weight: Int16, by modulation: Int16) -> Int16 {
-    Int16(clamping: (Int32(modulation) * Int32(weight) + 1 << 13) >> 14)
+  public var name: StaticString {
+    switch self {
+    case .rgb: "rgb"
+    case .luma: "luma"
+    case .chroma: "chroma"
+    case .predictedLuma: "predicted luma"
+    case .predictedChroma: "predicted chroma"
+    case .latent: "latent"
+    case .decodedLatent: "decoded latent"
+    case .hyperLatent: "hyper-latent"
+    case .features: "features"
+    case .earlierSlices: "earlier slices"
+    case .parameters: "parameters"
+    case .referenceLatent: "reference latent"
+    case .state: "state"
+    case .context: "context"
+    }
   }
 
-  /// Rows and columns before the first tap.
-  var padTop: Int { (kh - 1) / 2 }
-  var padLeft: Int { (kw - 1) / 2 }
-}
+  /// Whether there can be several, told apart by an index.
+  var hasIndex: Bool { self == .state || self == .context }
 
-enum Operation {
-  case convolution(Convolution)
-  /// Indices of the arrays gain: Int16 [rate points][channels], shift: UInt8 [rate points][channels].
-  case gain(gain: Int, shift: Int)
-  case add
-  case concatenation
-  case pixelShuffle(Int)
-  case pixelUnshuffle(Int)
-
-  var name: StaticString {
+  /// Whether it comes from a reference frame.
+  public var isOfReference: Bool {
     switch self {
-    case .convolution(let c):
-      switch c.kind {
-      case .convolution: "convolution"
-      case .transposed: "transposed convolution"
-      case .depthwise: "depthwise convolution"
-      }
-    case .gain: "gain"
-    case .add: "add"
-    case .concatenation: "concatenation"
-    case .pixelShuffle: "pixel shuffle"
-    case .pixelUnshuffle: "pixel unshuffle"
+    case .predictedLuma, .predictedChroma, .referenceLatent, .state, .context: true
+    default: false
     }
   }
 }
 
-struct Layer {
-  let name: String
-  let operation: Operation
-  let inputs: [Int]
-  let activation: Activation
+/// An input or output of a graph.
+struct Port: Sendable, Equatable {
+  let name: TensorName
+  /// 0…7; 0 unless the name has an index.
+  let index: Int
+  /// The tensor that it is; that of an input is its position.
+  let tensor: Int
 }
 
 /// A network: layers in the order of execution. Tensor i is the graph's i-th input, or the output of layer i − inputCount.
-struct Graph {
+struct Graph: Sendable {
   let role: GraphRole
-  let inputCount: Int
+  /// Of analysis and synthesis; RGB for every other role.
+  let format: PixelFormat
+  /// 1…8
+  let inputs: [Port]
   let tensors: [TensorInfo]
+  /// 1…1024
   let layers: [Layer]
-  let output: Int
+  /// 1…8
+  let outputs: [Port]
 
-  /// Multiply-adds per pixel of the picture of one layer at a rate point; `width` gives a tensor's channels there.
-  func macPerPixel(layer index: Int, width: (TensorInfo) -> Int) -> Double {
+  var inputCount: Int { inputs.count }
+
+  /// The first output's tensor.
+  var outputInfo: TensorInfo { tensors[outputs[0].tensor] }
+
+  /// "analysis", with the format if it is not RGB.
+  var name: String { Self.name(role, format) }
+
+  static func name(_ role: GraphRole, _ format: PixelFormat) -> String {
+    format == .rgb ? role.name : role.name + " (\(format.name))"
+  }
+
+  /// Multiply-adds per pixel of the picture of one layer at a rate point.
+  func macPerPixel(layer index: Int, _ weights: Weights, ratePoint: Int) -> Double {
     let layer = layers[index]
     let output = tensors[inputCount + index]
-    let input = tensors[layer.inputs[0]]
-    let outputs = Double(width(output)) / Double(1 << (2 * output.level))
-    switch layer.operation {
-    case .convolution(let c):
-      let taps = Double(c.kh * c.kw)
-      switch c.kind {
-      case .convolution: return outputs * taps * Double(width(input))
-      case .transposed: return outputs * taps * Double(width(input)) / 4
-      case .depthwise: return outputs * taps
-      }
-    case .gain: return outputs
-    case .add, .concatenation, .pixelShuffle, .pixelUnshuffle: return 0
-    }
+    let all = layer.operation.multiplications(
+      inputs: weights.width(tensors[layer.inputs[0]], ratePoint), outputs: weights.width(output, ratePoint))
+    return all / Double(output.divisor * output.divisor)
   }
 }

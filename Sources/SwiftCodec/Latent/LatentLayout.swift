@@ -10,11 +10,11 @@ struct LatentLayout {
 
   /// Without `segmentRows`, one segment is the whole picture.
   init(_ model: Model, width: Int, height: Int, segmentRows: Int?) {
-    let unit = 1 << model.paddingLevel
+    let unit = model.paddingUnit(.rgb)
     paddedWidth = (width + unit - 1) / unit * unit
     paddedHeight = (height + unit - 1) / unit * unit
-    self.width = paddedWidth >> model.latentLevel
-    self.height = paddedHeight >> model.latentLevel
+    self.width = paddedWidth / model.latentDivisor
+    self.height = paddedHeight / model.latentDivisor
     self.segmentRows = segmentRows ?? self.height
   }
 
@@ -28,11 +28,11 @@ struct LatentLayout {
     self.segmentRows = segmentRows
   }
 
-  /// The same segments at a resolution lower by some levels.
-  func reduced(by levels: Int) -> LatentLayout {
+  /// The same segments at a resolution that is coarser by a factor, which divides 8.
+  func reduced(by factor: Int) -> LatentLayout {
     LatentLayout(
-      paddedWidth: paddedWidth, paddedHeight: paddedHeight, width: width >> levels, height: height >> levels,
-      segmentRows: segmentRows >> levels)
+      paddedWidth: paddedWidth, paddedHeight: paddedHeight, width: width / factor, height: height / factor,
+      segmentRows: segmentRows / factor)
   }
 
   var segmentCount: Int { (height + segmentRows - 1) / segmentRows }

@@ -9,8 +9,8 @@ final class SegmentCodec {
     let synthesis: NetworkProgram
     let slices: [NetworkProgram]
     let sliceChannels: [Int]
-    let latentLevel: Int
-    let hyperLevel: Int
+    let latentDivisor: Int
+    let hyperDivisor: Int
     /// Exponent of the latent.
     let q: Int
   }
@@ -115,8 +115,8 @@ final class SegmentPrior {
     self.hyper = hyper
     self.width = width
     self.height = height
-    hyperWidth = width >> (hyper.hyperLevel - hyper.latentLevel)
-    hyperHeight = height >> (hyper.hyperLevel - hyper.latentLevel)
+    hyperWidth = width / (hyper.hyperDivisor / hyper.latentDivisor)
+    hyperHeight = height / (hyper.hyperDivisor / hyper.latentDivisor)
     hyperLatent = AlignedBuffer(count: hyper.coder.table.channelCount * hyperWidth * hyperHeight, zero: 0)
     features = AlignedBuffer(count: width * height * hyper.synthesis.tensors[hyper.synthesis.output].channels, zero: 0)
     var ranges: [Range<Int>] = []
@@ -153,7 +153,7 @@ final class SegmentPrior {
     tap: NetworkRunner.Tap? = nil
   ) {
     program.run(
-      width: width << hyper.latentLevel, height: height << hyper.latentLevel, execution, source: source, sink: sink,
+      width: width * hyper.latentDivisor, height: height * hyper.latentDivisor, execution, source: source, sink: sink,
       tap: tap)
   }
 
@@ -167,7 +167,7 @@ final class SegmentPrior {
           hyperLatent.base + y * hyperWidth, hyperWidth * hyperHeight, row,
           Int32(hyper.coder.table.channelCount), hyperWidth)
       },
-      sink: { [self] y, row in (features.base + y * size).update(from: row, count: size) })
+      sink: { [self] _, y, row in (features.base + y * size).update(from: row, count: size) })
   }
 
   /// Means and scales of a slice, from the features and the decoded slices before it: `latent` is
@@ -187,7 +187,7 @@ final class SegmentPrior {
           sc_planes_to_row(latent + y * width, plane, row, Int32(range.lowerBound), width)
         }
       },
-      sink: { [self] y, row in
+      sink: { [self] _, y, row in
         let at = range.lowerBound * plane + y * width
         sc_row_to_parameters(row, means.base + at, scales.base + at, plane, Int32(range.count), width)
       }, tap: tap)

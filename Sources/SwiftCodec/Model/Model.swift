@@ -2,14 +2,6 @@
 internal import CCodecKernels
 internal import CDefaultModel
 
-/// One trade-off between rate and distortion that a model was trained for.
-public struct RatePoint: Sendable {
-  /// λ of λ·255²·MSE + bits per pixel, with MSE of samples in [0, 1].
-  public let lambda: Float
-  /// Channels of each width class in use.
-  public let widths: [Int]
-}
-
 /// A section of a model file: for people.
 public struct SectionInfo: Sendable {
   public let tag: String
@@ -23,18 +15,9 @@ public struct LayerInfo: Sendable {
   public let operation: String
   /// Channels of the output.
   public let channels: Int
-  /// Height and width of the output are those of the picture divided by 2^level.
-  public let level: Int
+  /// Height and width of the output are those of the padded picture divided by this.
+  public let divisor: Int
   public let macPerPixel: Double
-}
-
-/// The networks that give the latent's probabilities.
-struct Hyperprior: Sendable {
-  let analysis: Graph
-  let synthesis: Graph
-  let slices: [Graph]
-  /// Latent channels of each slice.
-  let sliceChannels: [Int]
 }
 
 /// A trained codec: networks, rate points and entropy models, read from a model file and validated as a whole.
@@ -48,12 +31,10 @@ public final class Model: Sendable {
   public let name: String
   public let summary: String
   /// From the lowest rate to the highest.
-  public let ratePoints: [RatePoint]
+  public var ratePoints: [RatePoint] { weights.ratePoints }
   public let sections: [SectionInfo]
-  let arrays: [WeightArray]
-  let analysis: Graph
-  let synthesis: Graph
-  let hyperprior: Hyperprior?
+  let weights: Weights
+  let networks: Networks
   let entropyModels: [EntropyModel]
 
   /// Reads a model file (FORMAT.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
@@ -63,16 +44,13 @@ public final class Model: Sendable {
     id = modelHash(bytes)
     name = parser.name
     summary = parser.summary
-    ratePoints = parser.ratePoints
     sections = parser.sections
-    arrays = parser.arrays
+    weights = parser.weights
     entropyModels = parser.entropyModels
     guard let networks = parser.networks else {
       throw .section(ModelLocation(section: "GRPH", item: ""), "the graphs are missing")
     }
-    analysis = networks.analysis
-    synthesis = networks.synthesis
-    hyperprior = networks.hyperprior
+    self.networks = networks
   }
 
   /// The model that is part of the library.
@@ -92,72 +70,69 @@ public final class Model: Sendable {
     entropyKinds.max { $0.rawValue < $1.rawValue }
   }
 
-  /// The latent's height and width are those of the padded picture divided by 2^latentLevel.
-  var latentLevel: Int { analysis.tensors[analysis.output].level }
+  /// The pixel formats that it encodes and decodes, at least one, in the order of their raw values.
+  public var formats: [PixelFormat] { networks.formats }
 
-  /// Pictures are padded to multiples of 2^paddingLevel: the level of the hyper-latent, if there is one.
-  var paddingLevel: Int { hyperprior.map { $0.analysis.tensors[$0.analysis.output].level } ?? latentLevel }
+  /// Whether it codes a frame given a reference frame; nothing but such a frame can be coded with it.
+  public var isInter: Bool { networks.isInter }
+
+  var hyperprior: Hyperprior? { networks.hyperprior }
+
+  /// The latent's height and width are those of the padded picture divided by this.
+  var latentDivisor: Int { networks.latent.divisor }
+
+  /// Of the hyper-latent; of the latent, if there is none.
+  var hyperDivisor: Int { hyperprior?.analysis.outputInfo.divisor ?? latentDivisor }
+
+  /// Pictures of a format are padded to whole multiples of this, 1…1024.
+  func paddingUnit(_ format: PixelFormat) -> Int { networks.paddingUnit(format) }
 
   /// y = integer · 2^−latentExponent
-  var latentExponent: Int { analysis.tensors[analysis.output].q }
+  var latentExponent: Int { networks.latent.q }
 
   /// Channels of the hyper-latent; 0 without one.
-  var hyperChannels: Int { hyperprior.map { $0.analysis.tensors[$0.analysis.output].channels } ?? 0 }
-
-  /// Channels of a tensor in use at a rate point.
-  func width(_ tensor: TensorInfo, _ ratePoint: Int) -> Int {
-    tensor.widthClass.map { ratePoints[ratePoint].widths[$0] } ?? tensor.channels
-  }
+  var hyperChannels: Int { hyperprior?.analysis.outputInfo.channels ?? 0 }
 
   /// Channels of the latent at a rate point.
-  public func latentChannels(ratePoint: Int) -> Int { width(analysis.tensors[analysis.output], ratePoint) }
+  public func latentChannels(ratePoint: Int) -> Int { weights.width(networks.latent, ratePoint) }
 
-  /// nil for a role that the model does not have.
-  func graph(_ role: GraphRole) -> Graph? {
-    switch role {
-    case .analysis: analysis
-    case .synthesis: synthesis
-    case .hyperAnalysis: hyperprior?.analysis
-    case .hyperSynthesis: hyperprior?.synthesis
-    case .slice(let i): hyperprior.flatMap { $0.slices.indices.contains(i) ? $0.slices[i] : nil }
-    }
+  /// nil for a network that the model does not have. Only analysis and synthesis depend on the format.
+  func graph(_ role: GraphRole, _ format: PixelFormat) -> Graph? { networks.graph(role, format) }
+
+  /// The networks that it has for a format, those of the encoder first and synthesis last.
+  public func roles(_ format: PixelFormat = .rgb) -> [GraphRole] {
+    let slices = hyperprior?.slices.indices.map { GraphRole.slice($0) } ?? []
+    let all = [.context, .analysis, .hyperAnalysis, .hyperSynthesis] + slices + [.synthesis]
+    return all.filter { networks.graph($0, format) != nil }
   }
 
-  /// Whether pictures of a format can be coded: a grey one also as R = G = B.
-  public func codes(_ format: PixelFormat) -> Bool { format != .yuv420 }
-
-  /// The networks that it has.
-  public var roles: [GraphRole] {
-    guard let hyperprior else { return [.analysis, .synthesis] }
-    return [.analysis, .hyperAnalysis, .hyperSynthesis] + hyperprior.slices.indices.map { .slice($0) } + [.synthesis]
-  }
-
-  /// The layers of a network in the order of execution.
-  public func layers(_ role: GraphRole, ratePoint: Int) -> [LayerInfo] {
+  /// The layers of a network in the order of execution; none if the model does not have it.
+  public func layers(_ role: GraphRole, _ format: PixelFormat = .rgb, ratePoint: Int) -> [LayerInfo] {
     precondition(ratePoints.indices.contains(ratePoint))
-    guard let graph = self.graph(role) else { return [] }
+    guard let graph = self.graph(role, format) else { return [] }
     return graph.layers.indices.map { i in
       let tensor = graph.tensors[graph.inputCount + i]
       return LayerInfo(
-        name: graph.layers[i].name, operation: "\(graph.layers[i].operation.name)", channels: width(tensor, ratePoint),
-        level: tensor.level, macPerPixel: graph.macPerPixel(layer: i) { width($0, ratePoint) })
+        name: graph.layers[i].name, operation: "\(graph.layers[i].operation.name)",
+        channels: weights.width(tensor, ratePoint), divisor: tensor.divisor,
+        macPerPixel: graph.macPerPixel(layer: i, weights, ratePoint: ratePoint))
     }
   }
 
   /// Multiply-adds per pixel of one network.
-  public func macPerPixel(_ role: GraphRole, ratePoint: Int) -> Double {
-    layers(role, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
+  public func macPerPixel(_ role: GraphRole, _ format: PixelFormat = .rgb, ratePoint: Int) -> Double {
+    layers(role, format, ratePoint: ratePoint).reduce(0) { $0 + $1.macPerPixel }
   }
 
   /// Multiply-adds per pixel to encode: every network but synthesis.
-  public func encoderMACPerPixel(ratePoint: Int) -> Double {
-    roles.reduce(0) { $1 == .synthesis ? $0 : $0 + macPerPixel($1, ratePoint: ratePoint) }
+  public func encoderMACPerPixel(_ format: PixelFormat = .rgb, ratePoint: Int) -> Double {
+    roles(format).reduce(0) { $1 == .synthesis ? $0 : $0 + macPerPixel($1, format, ratePoint: ratePoint) }
   }
 
   /// Multiply-adds per pixel to decode: every network but analysis and hyper-analysis.
-  public func decoderMACPerPixel(ratePoint: Int) -> Double {
-    roles.reduce(0) {
-      $1 == .analysis || $1 == .hyperAnalysis ? $0 : $0 + macPerPixel($1, ratePoint: ratePoint)
+  public func decoderMACPerPixel(_ format: PixelFormat = .rgb, ratePoint: Int) -> Double {
+    roles(format).reduce(0) {
+      $1 == .analysis || $1 == .hyperAnalysis ? $0 : $0 + macPerPixel($1, format, ratePoint: ratePoint)
     }
   }
 }

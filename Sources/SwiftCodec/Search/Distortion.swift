@@ -3,6 +3,9 @@ internal import CCodecKernels
 
 /// Measures the distortion of a latent with the integer network, and its gradient with the adjoint one.
 ///
+/// The distortion of a picture is Σ weight · squared error over its samples: 1 for RGB and grey; of 4:2:0 pictures 3 for
+/// luma and 2 for chroma, so that mean squared errors of Y, U and V count as 6 : 1 : 1.
+///
 /// Works in bands of rows of the latent, so that memory grows with the picture's width but not with its height. The
 /// bands do not depend on the number of threads, nor does any result.
 final class DistortionMeter {
@@ -12,31 +15,47 @@ final class DistortionMeter {
   let layout: LatentLayout
   let execution: Execution
   let channels: Int
-  /// log2 of the picture's rows and columns to a row and column of the latent.
-  let level: Int
-  /// Squared error of every cell of 2^level × 2^level samples of the picture; [height][width] of the latent.
+  /// What the network reads of a frame before; nil for stills.
+  private let reference: ReferenceInputs?
+  /// The picture's rows and columns to a row and column of the latent.
+  let divisor: Int
+  /// What the network's first outputs are compared with.
+  private let planes: [ErrorPlane]
+  /// Distortion of every cell of divisor × divisor pixels; [height][width] of the latent.
   private(set) var cells: [UInt64]
-  /// Derivative of half the squared error with respect to the latent: [height][width][channels].
+  /// Derivative of half the distortion with respect to the latent: [height][width][channels].
   let gradient: AlignedBuffer<Float>
-  /// Samples of the picture that a band covers at most, if it has more than `minimumBandRows` rows.
+  /// Pixels that a band covers at most, if it has more than `minimumBandRows` rows.
   static let bandSamples = 1 << 20
   static let minimumBandRows = 16
 
   init(
     _ program: NetworkProgram, _ adjoint: AdjointProgram, _ picture: PictureView, _ layout: LatentLayout,
-    _ execution: Execution
+    reference: ReferenceInputs? = nil, _ execution: Execution
   ) {
     self.program = program
     self.adjoint = adjoint
     self.picture = picture
     self.layout = layout
+    self.reference = reference
     self.execution = execution
     channels = program.tensors[0].channels
-    level = program.tensors[0].level
+    divisor = program.tensors[0].divisor
+    planes = ErrorPlane.planes(of: picture, program)
     cells = [UInt64](repeating: 0, count: layout.width * layout.height)
     gradient = AlignedBuffer(count: layout.width * layout.height * channels, zero: 0)
   }
 
+  /// What λ · squared error of a picture's pixel is to be divided by, so that its components count once together.
+  static func unit(_ format: PixelFormat) -> Double {
+    switch format {
+    case .rgb: 3
+    case .grey: 1
+    case .yuv420: 4
+    }
+  }
+
+  /// The distortion of the whole picture.
   var squaredError: UInt64 { cells.reduce(0, +) }
 
   /// Takes back what was measured around a place.
@@ -49,18 +68,21 @@ final class DistortionMeter {
   }
 
   private var bands: [Range<Int>] {
-    let rowSamples = layout.paddedWidth << level
+    let rowSamples = layout.paddedWidth * divisor
     let rows = max(DistortionMeter.minimumBandRows, DistortionMeter.bandSamples / rowSamples)
     let count = max(1, (layout.height + rows - 1) / rows)
     return (0..<count).map { ($0 * layout.height / count)..<(($0 + 1) * layout.height / count) }
   }
 
+  /// Units of the outputs that rows of the latent lie in.
+  private func units(_ rows: Range<Int>) -> Range<Int> {
+    (rows.lowerBound * divisor / program.unit)..<((rows.upperBound * divisor + program.unit - 1) / program.unit)
+  }
+
   /// Fills `cells` alone.
   func measure(_ latent: Latent) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
-    for band in bands {
-      forward(latent, output: (band.lowerBound << level)..<(band.upperBound << level), own: band, nil)
-    }
+    for band in bands { forward(latent, units: units(band), own: band, nil) }
   }
 
   /// Fills `cells` and `gradient`. Each of the probes is an adjoint pass of random signs instead of errors: `probe` gets
@@ -71,7 +93,7 @@ final class DistortionMeter {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
     for band in bands {
       let work = Band(self, band)
-      forward(latent, output: work.outputRows, own: band, work)
+      forward(latent, units: work.adjoint.outputUnits, own: band, work)
       let size = layout.width * channels
       work.propagate(into: gradient.base + band.lowerBound * size, unit: 1 / Float(1 << work.scaleErrors()))
       if probes > 0 {
@@ -85,23 +107,21 @@ final class DistortionMeter {
     }
   }
 
-  /// Fraction bits of the output's errors before they are scaled: a grey picture's are parts of an integer.
+  /// Fraction bits of the outputs' errors before they are scaled: a grey picture's are parts of an integer.
   private static let errorBits: Int32 = 5
 
-  /// Decodes rows of the output; those of `own` are added to `cells`.
-  private func forward(_ latent: Latent, output: Range<Int>, own: Range<Int>, _ work: Band?) {
-    let first = output.lowerBound >> level
-    let last = (output.upperBound + (1 << level) - 1) >> level
+  /// Decodes units of the outputs; errors of the latent's rows `own` are added to `cells`.
+  private func forward(_ latent: Latent, units: Range<Int>, own: Range<Int>, _ work: Band?) {
+    // Threads take whole rows of the latent: cells are theirs alone.
+    let first = units.lowerBound * program.unit / divisor
+    let last = (units.upperBound * program.unit + divisor - 1) / divisor
     let parts = max(1, min(execution.threads, last - first))
-    let q = Int32(program.tensors[program.output].q)
-    let plane = errorPlane
     cells.withUnsafeMutableBufferPointer { cells in
       // Every part writes rows of its own.
       nonisolated(unsafe) let cells = cells.baseAddress!
       parallel(threads: parts, count: parts) { i in
-        let from = first + i * (last - first) / parts
-        let to = first + (i + 1) * (last - first) / parts
-        let band = max(from << level, output.lowerBound)..<min(to << level, output.upperBound)
+        let all = self.units((first + i * (last - first) / parts)..<(first + (i + 1) * (last - first) / parts))
+        let band = max(all.lowerBound, units.lowerBound)..<min(all.upperBound, units.upperBound)
         if band.isEmpty { return }
         let width = layout.width
         let unused = AlignedBuffer<UInt64>(count: width, zero: 0)
@@ -109,15 +129,17 @@ final class DistortionMeter {
           program, width: layout.paddedWidth, height: layout.paddedHeight, band: band,
           stripeRows: execution.stripeRows
         ).run(
-          source: { _, y, row in latent.read(row: y, row) },
-          sink: { y, row in
-            let cell = y >> self.level
-            work?.keepOutput(row, y)
-            guard y < self.picture.height else { return }
+          source: { input, y, row in program.loadSynthesisInput(input, y, row, latent, reference) },
+          sink: { output, y, row in
+            guard output < planes.count else { return }
+            let plane = planes[output]
+            let cell = y / plane.rows
+            work?.keepOutput(output, row, y)
+            guard y < plane.height else { return }
             plane.withC { plane in
               sc_plane_error_row(
-                row, q, &plane, y, own.contains(cell) ? cells + cell * width : unused.base,
-                work?.adjoint.outputRow(y), DistortionMeter.errorBits)
+                row, Int32(plane.q), &plane.c, y, own.contains(cell) ? cells + cell * width : unused.base,
+                work?.adjoint.outputRow(y, output: output), DistortionMeter.errorBits)
             }
           },
           tap: work.map { work in { tensor, y, row in work.adjoint.keepMask(tensor, y, row, output: band) } })
@@ -125,28 +147,42 @@ final class DistortionMeter {
     }
   }
 
-  /// What an output of the synthesis is compared with.
-  struct ErrorPlane {
+  /// An output of the synthesis and what it is compared with.
+  private struct ErrorPlane {
     let components: [sc_component]
     let channels: Int
+    let q: Int
     let width: Int
-    let cell: Int
+    let height: Int
+    /// Rows and columns to one of the latent.
+    let rows: Int
+    let weight: Int
 
-    func withC(_ body: (inout sc_plane_error) -> Void) {
+    static func planes(of picture: PictureView, _ program: NetworkProgram) -> [ErrorPlane] {
+      let groups = picture.format == .yuv420 ? [picture.first, picture.chroma] : [picture.first]
+      return groups.enumerated().map { i, group in
+        let tensor = program.tensors[program.outputs[i].tensor]
+        return ErrorPlane(
+          components: Array(picture.components[group.components]), channels: tensor.channels, q: tensor.q,
+          width: group.width, height: group.height, rows: program.tensors[0].divisor / tensor.divisor,
+          weight: picture.format != .yuv420 ? 1 : i == 0 ? 3 : 2)
+      }
+    }
+
+    struct C {
+      var c: sc_plane_error
+      let q: Int
+    }
+
+    func withC(_ body: (inout C) -> Void) {
       components.withUnsafeBufferPointer { components in
-        var plane = sc_plane_error(
-          components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
-          cell: cell, weight: 1, probe: 256)
+        var plane = C(
+          c: sc_plane_error(
+            components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
+            cell: rows, weight: Int32(weight), probe: weight == 1 ? 256 : weight == 2 ? 362 : 443), q: q)
         body(&plane)
       }
     }
-  }
-
-  fileprivate var errorPlane: ErrorPlane {
-    let group = picture.first
-    return ErrorPlane(
-      components: Array(picture.components[group.components]), channels: program.tensors[program.output].channels,
-      width: group.width, cell: 1 << level)
   }
 
   /// One band of the latent: errors of what it decodes to, taken back to it.
@@ -154,69 +190,86 @@ final class DistortionMeter {
     let meter: DistortionMeter
     let adjoint: AdjointPass
     let band: Range<Int>
-    private let width: Int
-    /// The decoded rows, which probes need.
-    private let decoded: AlignedBuffer<Int16>
-
-    var outputRows: Range<Int> { adjoint.outputRows }
+    /// Elements of a row of each plane's output.
+    private let rowSizes: [Int]
+    /// The decoded rows of each plane, which probes need.
+    private let decoded: [AlignedBuffer<Int16>]
 
     init(_ meter: DistortionMeter, _ band: Range<Int>) {
       self.meter = meter
       self.band = band
       let layout = meter.layout
-      adjoint = AdjointPass(
+      let program = meter.program
+      let adjoint = AdjointPass(
         meter.adjoint, width: layout.paddedWidth, height: layout.paddedHeight, rows: band,
         threads: meter.execution.threads)
-      width = layout.paddedWidth >> meter.program.tensors[meter.program.output].level
-      decoded = AlignedBuffer(count: adjoint.outputRows.count * width * 3, zero: 0)
+      self.adjoint = adjoint
+      let rowSizes = meter.planes.indices.map { i in
+        let tensor = program.tensors[program.outputs[i].tensor]
+        return layout.paddedWidth / tensor.divisor * tensor.channels
+      }
+      self.rowSizes = rowSizes
+      decoded = rowSizes.indices.map { i in
+        AlignedBuffer(count: adjoint.outputRows(i).count * rowSizes[i], zero: 0)
+      }
     }
 
-    func keepOutput(_ row: UnsafePointer<Int16>, _ y: Int) {
-      (decoded.base + (y - outputRows.lowerBound) * width * 3).update(from: row, count: width * 3)
-      adjoint.outputRow(y).update(repeating: 0, count: width * 3)
+    private func decodedRow(_ output: Int, _ y: Int) -> UnsafeMutablePointer<Int16> {
+      decoded[output].base + (y - adjoint.outputRows(output).lowerBound) * rowSizes[output]
     }
 
-    /// Multiplies the output's errors by a power of two that gives them a spread of 2^8 to 2^9; returns the logarithm of their
-    /// unit's inverse.
+    func keepOutput(_ output: Int, _ row: UnsafePointer<Int16>, _ y: Int) {
+      guard adjoint.outputRows(output).contains(y) else { return }
+      decodedRow(output, y).update(from: row, count: rowSizes[output])
+      adjoint.outputRow(y, output: output).update(repeating: 0, count: rowSizes[output])
+    }
+
+    private func forEachRow(_ body: (_ output: Int, _ y: Int, _ row: UnsafeMutablePointer<Int16>) -> Void) {
+      for output in rowSizes.indices {
+        for y in adjoint.outputRows(output) { body(output, y, adjoint.outputRow(y, output: output)) }
+      }
+    }
+
+    /// Multiplies the outputs' errors by a power of two that gives them a spread of 2^8 to 2^9; returns the logarithm of
+    /// their unit's inverse.
     func scaleErrors() -> Int32 {
       var power: Int64 = 0
-      for y in outputRows {
-        let row = adjoint.outputRow(y)
-        for i in 0..<(width * 3) { power += Int64(row[i]) * Int64(row[i]) }
+      var samples: Int64 = 0
+      forEachRow { output, _, row in
+        for i in 0..<rowSizes[output] { power += Int64(row[i]) * Int64(row[i]) }
+        samples += Int64(rowSizes[output])
       }
       var scale: Int32 = 9
-      let samples = Int64(outputRows.count * width * 3)
       while scale > -DistortionMeter.errorBits, power >= samples {
         power /= 4
         scale -= 1
       }
       let limit = Int32(SC_GRADIENT_LIMIT)
-      for y in outputRows {
-        let row = adjoint.outputRow(y)
-        for i in 0..<(width * 3) { row[i] = Int16(min(max(Int32(row[i]) << scale, -limit), limit)) }
+      forEachRow { output, _, row in
+        for i in 0..<rowSizes[output] { row[i] = Int16(min(max(Int32(row[i]) << scale, -limit), limit)) }
       }
       return scale + DistortionMeter.errorBits
     }
 
     func fillProbe(_ index: Int) {
-      let q = Int32(meter.program.tensors[meter.program.output].q)
-      let plane = meter.errorPlane
-      for y in outputRows where y < meter.picture.height {
+      forEachRow { output, y, row in
+        let plane = meter.planes[output]
+        guard y < plane.height else { return }
         plane.withC { plane in
           sc_plane_probe_row(
-            decoded.base + (y - outputRows.lowerBound) * width * 3, q, &plane, adjoint.outputRow(y), 8,
-            UInt64(index) << 40 ^ UInt64(y) << 17)
+            decodedRow(output, y), Int32(plane.q), &plane.c, row, 8,
+            UInt64(index) << 40 ^ UInt64(output) << 50 ^ UInt64(y) << 17)
         }
       }
     }
 
-    /// Takes the output's gradient to the latent: [rows][width][channels] of `out`.
+    /// Takes the outputs' gradient to the latent: [rows][width][channels] of `out`.
     func propagate(into out: UnsafeMutablePointer<Float>, unit: Float) {
       adjoint.propagate()
-      let units = meter.adjoint.scales[0].map { unit / Float($0) }
+      let units = adjoint.inputScales.map { unit / Float($0) }
       var at = out
       for y in band {
-        let row = adjoint.inputRow(0, y)
+        let row = adjoint.inputRow(y)
         for x in 0..<meter.layout.width {
           for c in 0..<meter.channels { at[c] = Float(row[x * meter.channels + c]) * units[c] }
           at += meter.channels

@@ -102,9 +102,9 @@ struct RDOQProgram {
     _ model: Model, _ synthesis: NetworkProgram, slices: [NetworkProgram], at position: RatePosition,
     _ table: EntropyTable, _ magnitude: MagnitudeRule
   ) {
-    adjoint = AdjointProgram(model.synthesis, synthesis, of: model, at: position)
+    adjoint = AdjointProgram(model.graph(.synthesis, .rgb)!, synthesis, of: model.weights, at: position)
     laterSlices = zip(model.hyperprior?.slices ?? [], slices).dropFirst().map {
-      AdjointProgram($0, $1, of: model, at: position)
+      AdjointProgram($0, $1, of: model.weights, at: position)
     }
     tables = RateTables(table, magnitude)
   }

@@ -56,7 +56,7 @@ struct ByteReader<Failure: Error> {
     for i in 0..<5 {
       let byte = try u8()
       value |= UInt64(byte & 0x7f) << UInt64(7 * i)
-      if byte & 0x80 == 0 { return value < 1 << 32 ? Int(value) : nil }
+      if byte & 0x80 == 0 { return value < 1 << 32 ? Int(exactly: value) : nil }
     }
     return nil
   }
@@ -81,7 +81,7 @@ struct ByteWriter {
   }
   mutating func i16(_ value: Int16) { u16(UInt16(bitPattern: value)) }
   mutating func varint(_ value: Int) {
-    precondition(value >= 0 && value < 1 << 32)
+    precondition(value >= 0 && Int64(value) < 1 << 32)
     var rest = value
     while rest >= 0x80 {
       u8(UInt8(rest & 0x7f) | 0x80)

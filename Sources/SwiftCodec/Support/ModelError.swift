@@ -35,13 +35,13 @@ public enum ModelError: Error {
   /// A layer reads a tensor that is not made by an earlier layer: a cycle, or a tensor that does not exist.
   case tensor(ModelLocation, tensor: Int, defined: Int)
   /// A layer names a weight array that does not exist.
-  case missingArray(ModelLocation, field: StaticString, index: Int, count: Int)
+  case missingArray(ModelLocation, field: StaticString, index: Int64, count: Int)
   /// A weight array has another type or shape than the layer asks for.
   case arrayShape(ModelLocation, field: StaticString, StaticString)
   /// Tensors that a layer brings together do not fit each other.
   case shape(ModelLocation, StaticString)
   /// |bias| + Σ|w|·2^bits + 2^(s−1) reaches 2^31: an accumulator could overflow.
-  case overflow(ModelLocation, channel: Int, bound: Int)
+  case overflow(ModelLocation, channel: Int, bound: Int64)
   /// Entropy tables break a rule of FORMAT.md §1.6.
   case entropy(ModelLocation, StaticString)
 

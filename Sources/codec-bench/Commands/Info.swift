@@ -111,14 +111,14 @@ enum InfoCommand: Command {
           "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: k)),
         ]
       }
-      let layers = model.roles.map { role in
+      let layers = model.roles().map { role in
         JSON.Member(
           name: role.name,
           value: .array(
             model.layers(role, ratePoint: ratePoint).map { layer in
               [
                 "name": .string(layer.name), "operation": .string(layer.operation), "channels": JSON(layer.channels),
-                "level": JSON(layer.level), "mac_per_pixel": .number(layer.macPerPixel),
+                "divisor": JSON(layer.divisor), "mac_per_pixel": .number(layer.macPerPixel),
               ]
             }))
       }
@@ -145,10 +145,10 @@ enum InfoCommand: Command {
       ])
     }
     text += table(rows)
-    for role in model.roles {
-      rows = [["\(role.name), rate point \(ratePoint)", "operation", "channels", "level", "MAC/pixel"]]
+    for role in model.roles() {
+      rows = [["\(role.name), rate point \(ratePoint)", "operation", "channels", "1/size", "MAC/pixel"]]
       for layer in model.layers(role, ratePoint: ratePoint) {
-        rows.append([layer.name, layer.operation, "\(layer.channels)", "\(layer.level)", fixed(layer.macPerPixel, 1)])
+        rows.append([layer.name, layer.operation, "\(layer.channels)", "\(layer.divisor)", fixed(layer.macPerPixel, 1)])
       }
       text += "\n" + table(rows)
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// One array of a model's WGHT section.
-struct WeightArray {
-  enum Elements {
+struct WeightArray: Sendable {
+  enum Elements: Sendable {
     case i16([Int16])
     case i32([Int32])
     case i8([Int8])
@@ -24,17 +24,19 @@ extension WeightArray {
     guard reserved == 0 else { throw .value(place, field: "reserved", value: reserved, valid: 0...0) }
     guard 1...4 ~= rank else { throw .value(place, field: "rank", value: rank, valid: 1...4) }
     var dimensions: [Int] = []
-    var count = 1
+    // Int64: where Int has 32 bits, the product would not fit it before it is refused.
+    var elementCount: Int64 = 1
     for _ in 0..<rank {
-      let d = Int(try reader.u32())
+      let d = Int(clamping: try reader.u32())
       guard 1...65536 ~= d else { throw .value(place, field: "dimension", value: d, valid: 1...65536) }
       dimensions.append(d)
       // The product so far is at most 2^26 and each factor at most 2^16: no overflow.
-      count *= d
-      guard count <= maximumElements else {
-        throw .value(place, field: "elements", value: count, valid: 1...maximumElements)
+      elementCount *= Int64(d)
+      guard elementCount <= Int64(maximumElements) else {
+        throw .value(place, field: "elements", value: Int(clamping: elementCount), valid: 1...maximumElements)
       }
     }
+    let count = Int(elementCount)
     guard type <= 3 else { throw .value(place, field: "type", value: Int(type), valid: 0...3) }
     let size = type == 0 ? 2 : type == 1 ? 4 : 1
     // The array is allocated only when the file really holds its elements.

@@ -1,30 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A place on a model's rate scale: a rate point, or some of the way from one to the next (FORMAT.md §1.7).
-public struct RatePosition: Sendable, Hashable, Comparable {
-  /// Positions from one rate point to the next.
-  public static let steps = 32
-
-  /// Counts the positions from rate point 0.
-  public var index: Int
-
-  public init(index: Int) { self.index = index }
-
-  /// `fraction` is 0 ..< steps: how many steps beyond the rate point.
-  public init(ratePoint: Int, fraction: Int = 0) {
-    precondition(0..<Self.steps ~= fraction)
-    index = Self.steps * ratePoint + fraction
-  }
-
-  /// The rate point below, or the one that it is.
-  public var ratePoint: Int { index >> 5 }
-  public var fraction: Int { index & (Self.steps - 1) }
-
-  public static func < (a: RatePosition, b: RatePosition) -> Bool { a.index < b.index }
-
-  public var description: String { fraction == 0 ? "\(ratePoint)" : "\(ratePoint) + \(fraction)/\(Self.steps)" }
-}
-
 extension Model {
   /// From the first rate point to the last.
   public var positions: ClosedRange<RatePosition> {
@@ -56,28 +31,23 @@ extension Model {
     return low
   }
 
-  /// The rate point whose widths a position has: the upper one, if it lies between two.
-  func widthPoint(_ position: RatePosition) -> Int {
-    position.fraction == 0 ? position.ratePoint : position.ratePoint + 1
-  }
-
   /// The rate point whose entropy tables a position has: the nearer one, or the upper one if their widths differ.
   func tablePoint(_ position: RatePosition) -> Int {
-    let upper = widthPoint(position)
+    let upper = weights.widthPoint(position)
     let isLower = position.fraction < RatePosition.steps / 2
     return isLower && ratePoints[position.ratePoint].widths == ratePoints[upper].widths ? position.ratePoint : upper
   }
 
   /// Channels of the latent at a position.
-  public func latentChannels(at position: RatePosition) -> Int { latentChannels(ratePoint: widthPoint(position)) }
+  public func latentChannels(at position: RatePosition) -> Int { latentChannels(ratePoint: weights.widthPoint(position)) }
 
   /// Multiply-adds per pixel to decode.
-  public func decoderMACPerPixel(at position: RatePosition) -> Double {
-    decoderMACPerPixel(ratePoint: widthPoint(position))
+  public func decoderMACPerPixel(_ format: PixelFormat = .rgb, at position: RatePosition) -> Double {
+    decoderMACPerPixel(format, ratePoint: weights.widthPoint(position))
   }
 
   /// Multiply-adds per pixel to encode.
-  public func encoderMACPerPixel(at position: RatePosition) -> Double {
-    encoderMACPerPixel(ratePoint: widthPoint(position))
+  public func encoderMACPerPixel(_ format: PixelFormat = .rgb, at position: RatePosition) -> Double {
+    encoderMACPerPixel(format, ratePoint: weights.widthPoint(position))
   }
 }

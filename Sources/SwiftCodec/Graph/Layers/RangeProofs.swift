@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Proofs that accumulators do not overflow, each made once: layers that share arrays share them.
+///
+/// All work is charged to a budget that grows with the file: a file whose layers share arrays in ever new ways is refused
+/// in a time that is linear in its size. A file in which every array serves one kind of layer needs less than half.
+struct RangeProofs {
+  /// What a proof depends on.
+  struct Key: Equatable {
+    let weights: Int
+    let exponents: Int
+    let bias: Int
+    let modulation: Int?
+    let inputBits: Int
+    let leakyShift: Int
+    /// q(input) − q(output)
+    let qDifference: Int
+  }
+
+  /// The shifts of all output channels: see `ConvolutionWeights`.
+  struct Proof {
+    let shifts: [UInt8]
+    let shiftsBetween: [UInt8]
+  }
+
+  private var budget: Int64
+  /// Of each weight array.
+  private var proofs: [[(key: Key, proof: Proof)]] = []
+
+  init(fileSize: Int) { budget = 256 * Int64(fileSize) + 1 << 20 }
+
+  /// `work` is in elements of arrays that are looked at.
+  mutating func charge(_ work: Int64, _ place: ModelLocation) throws(ModelError) {
+    budget -= work
+    guard budget >= 0 else { throw .section(place, "too many layers share arrays: proofs of their range take too long") }
+  }
+
+  mutating func find(_ key: Key, _ place: ModelLocation) throws(ModelError) -> Proof? {
+    guard key.weights < proofs.count else { return nil }
+    try charge(Int64(proofs[key.weights].count), place)
+    return proofs[key.weights].first { $0.key == key }?.proof
+  }
+
+  mutating func keep(_ proof: Proof, _ key: Key) {
+    while proofs.count <= key.weights { proofs.append([]) }
+    proofs[key.weights].append((key, proof))
+  }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// One trade-off between rate and distortion that a model was trained for.
+public struct RatePoint: Sendable {
+  /// λ of λ·255²·MSE + bits per pixel, with MSE of samples in [0, 1]; finite and > 0.
+  public let lambda: Float
+  /// Channels of each width class in use, 1…4096.
+  public let widths: [Int]
+}
+
+/// A place on a model's rate scale: a rate point, or some of the way from one to the next (FORMAT.md §1.7).
+public struct RatePosition: Sendable, Hashable, Comparable {
+  /// Positions from one rate point to the next.
+  public static let steps = 32
+
+  /// Counts the positions from rate point 0.
+  public var index: Int
+
+  public init(index: Int) { self.index = index }
+
+  /// `fraction` is 0 ..< steps: how many steps beyond the rate point.
+  public init(ratePoint: Int, fraction: Int = 0) {
+    precondition(0..<Self.steps ~= fraction)
+    index = Self.steps * ratePoint + fraction
+  }
+
+  /// The rate point below, or the one that it is.
+  public var ratePoint: Int { index >> 5 }
+  public var fraction: Int { index & (Self.steps - 1) }
+
+  public static func < (a: RatePosition, b: RatePosition) -> Bool { a.index < b.index }
+
+  public var description: String { fraction == 0 ? "\(ratePoint)" : "\(ratePoint) + \(fraction)/\(Self.steps)" }
+}
