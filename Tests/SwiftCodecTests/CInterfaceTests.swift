@@ -171,7 +171,7 @@ import Testing
       #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
     }
     settings = Self.encoderSettings
-    settings.entropy = SC_ENTROPY_RICH
+    settings.entropy = SC_ENTROPY_WEIGHTED
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)
     settings.entropy = sc_entropy_kind(77)
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)

@@ -59,7 +59,7 @@ import Testing
     let fits = try Fixtures.tinyHyper.ratePoints.indices.map { k in
       var set = FittingSet(model: Fixtures.tinyHyper, ratePoint: k)
       for name in ["scene", "weave"] { analyser.add(try Fixtures.picture(name), ratePoint: k, to: &set) }
-      return EntropyFitter(set, threads: 2).fit(.rich)
+      return EntropyFitter(set, threads: 2).fit(.weighted)
     }
     return try Model(modelFile(Fixtures.bytes("models/tiny-hyper.scm"), replacingEntropyBy: [fits]))
   }

@@ -153,49 +153,6 @@ public struct BitstreamHeader: Sendable, Equatable {
   }
 }
 
-/// The size of a picture's latent and of its segments.
-struct LatentLayout {
-  let paddedWidth: Int
-  let paddedHeight: Int
-  let width: Int
-  let height: Int
-  let segmentRows: Int
-
-  /// Without `segmentRows`, one segment is the whole picture.
-  init(_ model: Model, width: Int, height: Int, segmentRows: Int?) {
-    let unit = 1 << model.paddingLevel
-    paddedWidth = (width + unit - 1) / unit * unit
-    paddedHeight = (height + unit - 1) / unit * unit
-    self.width = paddedWidth >> model.latentLevel
-    self.height = paddedHeight >> model.latentLevel
-    self.segmentRows = segmentRows ?? self.height
-  }
-
-  private init(
-    paddedWidth: Int, paddedHeight: Int, width: Int, height: Int, segmentRows: Int
-  ) {
-    self.paddedWidth = paddedWidth
-    self.paddedHeight = paddedHeight
-    self.width = width
-    self.height = height
-    self.segmentRows = segmentRows
-  }
-
-  /// The same segments at a resolution lower by some levels.
-  func reduced(by levels: Int) -> LatentLayout {
-    LatentLayout(
-      paddedWidth: paddedWidth, paddedHeight: paddedHeight, width: width >> levels, height: height >> levels,
-      segmentRows: segmentRows >> levels)
-  }
-
-  var segmentCount: Int { (height + segmentRows - 1) / segmentRows }
-
-  /// Rows of a segment.
-  func rows(segment: Int) -> Range<Int> {
-    (segment * segmentRows)..<min((segment + 1) * segmentRows, height)
-  }
-}
-
 /// A bitstream cut into its parts, all checksums verified. The model is not needed for that.
 public struct BitstreamParts: Sendable {
   public let header: BitstreamHeader

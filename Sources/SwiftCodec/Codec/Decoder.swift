@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-internal import CCodecKernels
 
 /// Decodes bitstreams of one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Decoder {
@@ -82,42 +81,6 @@ public final class Decoder {
       .synthesise(
         latent, width: header.width, height: header.height, channels: header.isGrey ? 1 : 3, execution, into: out,
         rowStride: rowStride)
-  }
-}
-
-extension NetworkProgram {
-  /// Runs a synthesis network and writes the samples of the picture proper.
-  func synthesise(
-    _ latent: Latent, width: Int, height: Int, channels: Int, _ execution: Execution,
-    into out: UnsafeMutablePointer<UInt8>, rowStride: Int, profile: UnsafeMutablePointer<UInt64>? = nil
-  ) {
-    let q = Int32(tensors[output].q)
-    let layout = latent.layout
-    run(
-      width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
-      source: { _, y, row in latent.read(row: y, row) },
-      sink: { y, row in
-        if y < height { sc_row_to_samples(row, q, out + y * rowStride, Int32(channels), width) }
-      })
-  }
-
-  /// Runs an analysis network on a picture.
-  func analyse(
-    _ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution,
-    profile: UnsafeMutablePointer<UInt64>? = nil
-  ) -> Latent {
-    let latent = Latent(layout: layout, channels: channels)
-    picture.samples.withUnsafeBufferPointer { samples in
-      let base = samples.baseAddress!
-      run(
-        width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
-        source: { _, y, row in
-          let line = base + min(y, picture.height - 1) * picture.width * picture.channels
-          sc_samples_to_row(line, Int32(picture.channels), picture.width, row, layout.paddedWidth)
-        },
-        sink: { y, row in latent.write(row: y, row) })
-    }
-    return latent
   }
 }
 

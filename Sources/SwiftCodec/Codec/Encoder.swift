@@ -66,6 +66,8 @@ public struct Encoded: Sendable {
 /// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Encoder {
   private var prepared: PreparedModel
+  /// The last one used.
+  private var search: (program: LatentSearch, kind: EntropyKind, position: RatePosition, cpu: CPU)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
@@ -81,19 +83,15 @@ public final class Encoder {
     else { throw .entropyModel(settings.entropy) }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
-    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
-    let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
-      .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
-    let hyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
-    let report = prepared.optimise(
-      latent, hyperLatent, kind, of: picture, at: position, settings.rdoq, lambda: settings.lambda, execution,
-      progress: settings.progress)
+    let (latent, hyperLatent) = analyse(picture, at: position, execution)
+    let layout = latent.layout
+    let (segments, report) = search(latent, hyperLatent, codec, kind, of: picture, settings)
 
     let header = BitstreamHeader(
       modelID: model.shortID, position: position, entropy: kind, isGrey: picture.channels == 1, width: picture.width,
       height: picture.height,
       segments: layout.segmentCount == 1 ? nil : .init(rows: segmentRows, count: layout.segmentCount))
-    let (bytes, bits) = serialise(latent, hyperLatent, header, codec, execution)
+    let (bytes, bits) = serialise(latent, hyperLatent, segments, header, codec, execution)
     guard settings.measuresDistortion else {
       return Encoded(
         bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
@@ -112,10 +110,62 @@ public final class Encoder {
       psnr: peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count), rdoq: report)
   }
 
-  /// Codes all segments. With a hyperprior, the latent becomes what the decoder gets.
+  /// The latent that the analysis network gives, and the quantised hyper-latent.
+  private func analyse(
+    _ picture: Picture, at position: RatePosition, _ execution: Execution
+  ) -> (Latent, hyperLatent: Latent?) {
+    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
+    let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
+      .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
+    return (latent, prepared.hyperLatent(of: latent, at: position, execution))
+  }
+
+  /// Quantises all segments and searches for cheaper symbols, if that is asked for: what is to be coded, and what was done.
+  private func search(
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, of picture: Picture,
+    _ settings: EncoderSettings
+  ) -> ([QuantisedSegment]?, RDOQReport?) {
+    if settings.rdoq == .off { return (nil, nil) }
+    let (position, execution) = (settings.position, settings.execution)
+    if search?.kind != kind || search?.position != position || search?.cpu != execution.cpu {
+      let synthesis = prepared.program(.synthesis, at: position, cpu: execution.cpu)
+      search = (LatentSearch(model, synthesis, codec, at: position), kind, position, execution.cpu)
+    }
+    let segments = quantise(latent, hyperLatent, codec, execution)
+    let report = search?.program.optimise(
+      latent, segments, of: picture, settings.rdoq, lambda: settings.lambda, execution, progress: settings.progress)
+    return (segments, report)
+  }
+
+  private func quantise(
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ execution: Execution
+  ) -> [QuantisedSegment] {
+    latent.segments.indices.map {
+      codec.quantise(segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, execution)
+    }
+  }
+
+  /// What `encode` would code of a picture: the symbols of each segment with their hyper-latents and scales, for fitting of
+  /// entropy models.
+  ///
+  /// Without a hyperprior and a search no entropy model is needed.
+  package func quantise(_ picture: Picture, _ settings: EncoderSettings) throws(EncodeError) -> [QuantisedSegment] {
+    let (latent, hyperLatent) = analyse(picture, at: settings.position, settings.execution)
+    guard let kind = settings.entropy ?? model.preferredEntropyKind,
+      let codec = prepared.segmentCodec(kind, at: settings.position, cpu: settings.execution.cpu)
+    else {
+      guard hyperLatent == nil, settings.rdoq == .off else { throw .entropyModel(settings.entropy) }
+      return latent.segments.indices.map { QuantisedSegment(latent, segment: $0) }
+    }
+    let segments = search(latent, hyperLatent, codec, kind, of: picture, settings).0
+    return segments ?? quantise(latent, hyperLatent, codec, settings.execution)
+  }
+
+  /// Codes all segments: those given, or else the nearest symbols, where with a hyperprior the latent becomes what the
+  /// decoder gets.
   private func serialise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ header: BitstreamHeader, _ codec: SegmentCodec,
-    _ execution: Execution
+    _ latent: Latent, _ hyperLatent: Latent?, _ segments: [QuantisedSegment]?, _ header: BitstreamHeader,
+    _ codec: SegmentCodec, _ execution: Execution
   ) -> ([UInt8], Double) {
     let count = latent.segments.count
     var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
@@ -125,7 +175,8 @@ public final class Encoder {
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
         out[i] = codec.encode(
-          segment: i, latent, hyperLatent: hyperLatent.map { UnsafePointer($0.segments[i].base) }, inner)
+          segments?[i]
+            ?? codec.quantise(segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, inner))
       }
     }
     var out = ByteWriter()

@@ -2,7 +2,7 @@
 
 /// What encoders and decoders prepare once and use for every picture: all of it for rate points, and for the last few
 /// positions between them.
-struct PreparedModel {
+package struct PreparedModel {
   /// What one position needs.
   private struct Entry {
     let position: RatePosition
@@ -22,10 +22,8 @@ struct PreparedModel {
   private var coders: [[EntropyCoder?]]
   private var hyperCoders: [[EntropyCoder?]]
   private var cpu = CPU.best
-  /// The last one used.
-  private var search: (program: RDOQProgram, kind: EntropyKind, position: RatePosition)?
 
-  init(_ model: Model) {
+  package init(_ model: Model) {
     self.model = model
     let none = [EntropyCoder?](repeating: nil, count: model.ratePoints.count)
     coders = model.entropyModels.map { _ in none }
@@ -74,7 +72,7 @@ struct PreparedModel {
     return program
   }
 
-  mutating func program(_ role: GraphRole, ratePoint: Int, cpu: CPU) -> NetworkProgram {
+  package mutating func program(_ role: GraphRole, ratePoint: Int, cpu: CPU) -> NetworkProgram {
     program(role, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
   }
 
@@ -105,36 +103,7 @@ struct PreparedModel {
     return codec
   }
 
-  /// Searches for a latent that is cheaper with this kind of entropy model, and changes the latent in place. `lambda` is nil
-  /// for the position's. nil if no search is asked for.
-  mutating func optimise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ kind: EntropyKind, of picture: Picture, at position: RatePosition,
-    _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
-  ) -> RDOQReport? {
-    use(execution.cpu)
-    guard rdoq != .off, let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
-    let table = entropy.tables[model.tablePoint(position)]
-    let codec = segmentCodec(kind, at: position, cpu: execution.cpu)
-    if search == nil || search!.kind != kind || search!.position != position {
-      let program = RDOQProgram(
-        model, program(.synthesis, at: position, cpu: execution.cpu), slices: codec?.hyper?.slices ?? [],
-        at: position, table, entropy.magnitude)
-      search = (program, kind, position)
-    }
-    let lambda = lambda ?? model.lambda(at: position)
-    let macPerPixel = model.decoderMACPerPixel(at: position)
-    if let hyperLatent, let codec {
-      return search!.program.optimise(
-        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
-        rdoq.priorEffort(macPerPixel: macPerPixel), execution, progress: progress)
-    }
-    return search!.program.optimise(
-      latent, of: picture, lambda: lambda,
-      rdoq.effort(macPerPixel: macPerPixel, hasContexts: table.channels.contains { $0.cdf.count > 1 }), execution,
-      progress: progress)
-  }
-
-  mutating func segmentCodec(_ kind: EntropyKind, ratePoint: Int, cpu: CPU) -> SegmentCodec? {
+  package mutating func segmentCodec(_ kind: EntropyKind, ratePoint: Int, cpu: CPU) -> SegmentCodec? {
     segmentCodec(kind, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
   }
 
@@ -151,7 +120,7 @@ struct PreparedModel {
     return result
   }
 
-  mutating func hyperLatent(of latent: Latent, ratePoint: Int, _ execution: Execution) -> Latent? {
+  package mutating func hyperLatent(of latent: Latent, ratePoint: Int, _ execution: Execution) -> Latent? {
     hyperLatent(of: latent, at: RatePosition(ratePoint: ratePoint), execution)
   }
 }

@@ -4,7 +4,7 @@ internal import CCodecKernels
 /// A graph at one rate position, with its weights narrowed, cut into phases and packed for one variant of the kernels.
 ///
 /// Immutable after `init`; shared by the runners of all threads.
-final class NetworkProgram {
+package final class NetworkProgram {
   /// One dense product: a convolution, or one of the four phases of a transposed one.
   struct Phase {
     var conv: sc_conv

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-internal import CCodecKernels
-internal import CDefaultModel
 
 /// One trade-off between rate and distortion that a model was trained for.
 public struct RatePoint: Sendable {
@@ -54,7 +52,7 @@ public final class Model: Sendable {
   let analysis: Graph
   let synthesis: Graph
   let hyperprior: Hyperprior?
-  let entropyModels: [EntropyModel]
+  package let entropyModels: [EntropyModel]
 
   /// Reads a model file (FORMAT.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
   public init(_ bytes: [UInt8]) throws(ModelError) {
@@ -75,15 +73,6 @@ public final class Model: Sendable {
     hyperprior = networks.hyperprior
   }
 
-  /// The model that is part of the library.
-  public static func embedded() throws(ModelError) -> Model { try Model(embeddedBytes()) }
-
-  /// The file of the model that is part of the library.
-  public static func embeddedBytes() -> [UInt8] {
-    let size = sc_default_model_size()
-    return Array(UnsafeBufferPointer(start: sc_default_model(), count: size))
-  }
-
   /// The entropy models that it has.
   public var entropyKinds: [EntropyKind] { entropyModels.map { $0.kind } }
 
@@ -102,7 +91,7 @@ public final class Model: Sendable {
   var latentExponent: Int { analysis.tensors[analysis.output].q }
 
   /// Channels of the hyper-latent; 0 without one.
-  var hyperChannels: Int { hyperprior.map { $0.analysis.tensors[$0.analysis.output].channels } ?? 0 }
+  package var hyperChannels: Int { hyperprior.map { $0.analysis.tensors[$0.analysis.output].channels } ?? 0 }
 
   /// Channels of a tensor in use at a rate point.
   func width(_ tensor: TensorInfo, _ ratePoint: Int) -> Int {
