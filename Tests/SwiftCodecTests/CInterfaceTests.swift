@@ -5,6 +5,7 @@ import CSwiftCodec
 import Testing
 
 @testable import SwiftCodec
+import SwiftCodecDefaultModel
 
 /// The functions of swiftcodec.h as a C program calls them; Tests/embedded/golden.c is one.
 @Suite struct CInterfaceTests {

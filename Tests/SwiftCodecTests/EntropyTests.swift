@@ -4,6 +4,7 @@ import CCodecKernels
 import Testing
 
 @testable import SwiftCodec
+@testable import SwiftCodecFitting
 
 /// Entropy models on made-up latents: the coder against the definition in FORMAT.md, hostile payloads, fitting.
 @Suite struct EntropyTests {
@@ -465,11 +466,11 @@ import Testing
     let kinds: [EntropyKind] = [.static, .threshold, .weighted]
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
     for k in model.ratePoints.indices {
-      var corpus = LatentCorpus(channels: model.latentChannels(ratePoint: k))
+      var set = FittingSet(model: model, ratePoint: k)
       for width in [40, 64] {
-        analyser.add(Fixtures.formulaPicture(width: width, height: 48), ratePoint: k, to: &corpus)
+        analyser.add(Fixtures.formulaPicture(width: width, height: 48), ratePoint: k, to: &set)
       }
-      let fitter = EntropyFitter(corpus, threads: 1)
+      let fitter = EntropyFitter(set, threads: 1)
       for (i, kind) in kinds.enumerated() { fits[i].append(fitter.fit(kind)) }
     }
     let bytes = try modelFile(Fixtures.tinyBytes, replacingEntropyBy: fits)

@@ -4,6 +4,7 @@ import Foundation
 import Testing
 
 @testable import SwiftCodec
+@testable import SwiftCodecFitting
 
 /// The encoder's search: its gradient, its rate, and that what it reports is what a decoder gives.
 @Suite struct RDOQTests {
@@ -248,8 +249,8 @@ import Testing
     let maybeCodec = prepared.segmentCodec(kind, at: position, cpu: execution.cpu)
     let codec = try #require(maybeCodec)
     let entropy = try #require(model.entropyModels.first { $0.kind == kind })
-    let (prior, symbols) = codec.quantise(
-      segment: 0, latent, hyperLatent: hyperLatent.segments[0].base, execution)
+    let quantised = codec.quantise(segment: 0, latent, hyperLatent: hyperLatent.segments[0].base, execution)
+    let (prior, symbols) = (try #require(quantised.prior), quantised.symbols)
     let rate = SegmentRate(
       RateTables(entropy.tables[model.tablePoint(position)], entropy.magnitude),
       RateGeometry(width: layout.width, height: layout.height), values: symbols.base)
@@ -262,14 +263,12 @@ import Testing
     let weight = 0.03
     let size = latent.channels * places
     let gradient = AlignedBuffer<Float>(count: size, zero: 0)
-    prior.addLaterSlices(
-      laterSlices, rate, values, level: model.latentLevel, weight: weight, to: gradient.base, execution)
+    prior.addLaterSlices(laterSlices, rate, values, weight: weight, to: gradient.base, execution)
     let curvature = AlignedBuffer<Float>(count: size, zero: 0)
     let probes = 64
     for probe in 0..<probes {
       prior.addLaterCurvature(
-        laterSlices, rate, values, level: model.latentLevel, weight: weight, probe: probe, to: curvature.base,
-        execution)
+        laterSlices, rate, values, weight: weight, probe: probe, to: curvature.base, execution)
     }
     // By value and by scale, of order 1 and 2.
     let differences = (0..<4).map { _ in AlignedBuffer<Float>(count: size, zero: 0) }
