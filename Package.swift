@@ -9,7 +9,9 @@ let core: [SwiftSetting] = [.enableExperimentalFeature("Embedded", .when(traits:
 let package = Package(
   name: "SwiftCodec",
   products: [
-    .library(name: "SwiftCodec", type: .static, targets: ["SwiftCodec"]),
+    // All of swiftcodec.h. An app that brings models of its own depends on SwiftCodecCore alone.
+    .library(name: "SwiftCodec", type: .static, targets: ["SwiftCodec", "SwiftCodecDefaultModel"]),
+    .library(name: "SwiftCodecCore", targets: ["SwiftCodec"]),
     .executable(name: "codec-bench", targets: ["codec-bench"]),
   ],
   traits: [
@@ -20,12 +22,24 @@ let package = Package(
       name: "CCodecKernels", cSettings: strictC, linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
     .target(name: "CSwiftCodec"),
     .target(name: "CDefaultModel", exclude: ["models"]),
-    .target(name: "SwiftCodec", dependencies: ["CCodecKernels", "CSwiftCodec", "CDefaultModel"], swiftSettings: core),
+    .target(name: "SwiftCodec", dependencies: ["CCodecKernels", "CSwiftCodec"], swiftSettings: core),
+    .target(
+      name: "SwiftCodecDefaultModel", dependencies: ["SwiftCodec", "CSwiftCodec", "CDefaultModel"],
+      swiftSettings: core),
+    .target(name: "SwiftCodecFitting", dependencies: ["SwiftCodec"]),
+    .target(name: "SwiftCodecBenchmark", dependencies: ["SwiftCodec", "CCodecKernels"]),
     .target(name: "PictureFiles", dependencies: ["SwiftCodec"]),
-    .executableTarget(name: "codec-bench", dependencies: ["SwiftCodec", "PictureFiles"]),
+    .executableTarget(
+      name: "codec-bench",
+      dependencies: [
+        "SwiftCodec", "SwiftCodecDefaultModel", "SwiftCodecFitting", "SwiftCodecBenchmark", "PictureFiles",
+      ]),
     .testTarget(
       name: "SwiftCodecTests",
-      dependencies: ["SwiftCodec", "CCodecKernels", "CSwiftCodec", "PictureFiles", "codec-bench"]),
+      dependencies: [
+        "SwiftCodec", "SwiftCodecDefaultModel", "SwiftCodecFitting", "CCodecKernels", "CSwiftCodec", "PictureFiles",
+        "codec-bench",
+      ]),
   ],
   cLanguageStandard: .gnu17
 )

@@ -12,7 +12,7 @@ for source in $(find Sources/CCodecKernels Sources/CDefaultModel -name "*.c"); d
     -c "$source" -o "$build/objects/$(basename "$source" .c).o"
 done
 # shellcheck disable=SC2046
-"${swift}c" -parse-as-library -O -g -sanitize=fuzzer,address -use-ld=lld -module-name SwiftCodec \
+"${swift}c" -parse-as-library -package-name swiftcodec -O -g -sanitize=fuzzer,address -use-ld=lld -module-name SwiftCodec \
   -I Sources/CCodecKernels/include -I Sources/CCodecKernels/platform -I Sources/CCodecKernels/conv -I Sources/CSwiftCodec/include -I Sources/CDefaultModel/include $(find Sources/SwiftCodec -name '*.swift') scripts/fuzz.swift "$build"/objects/*.o \
   -o "$build/fuzz"
 for file in Fixtures/golden/*-tiny-*.sci; do

@@ -11,11 +11,11 @@ options=(--threads "$threads")
 # name, entropy model, RDOQ, the paper's figure
 rows=(
   "Base|static|off|0"
-  "Contexts|paper|off|-11.07"
-  "Contexts + RDOQ|paper|full|-18.56"
-  "Rich|rich|off|"
-  "Rich + RDOQ fast|rich|fast|"
-  "Rich + RDOQ full|rich|full|"
+  "Contexts|threshold|off|-11.07"
+  "Contexts + RDOQ|threshold|full|-18.56"
+  "Weighted|weighted|off|"
+  "Weighted + RDOQ fast|weighted|fast|"
+  "Weighted + RDOQ full|weighted|full|"
 )
 for row in "${rows[@]}"; do
   IFS='|' read -r name entropy rdoq _ <<<"$row"

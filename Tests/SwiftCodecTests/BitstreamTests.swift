@@ -100,7 +100,7 @@ import Testing
   /// What a file costs beside the entropy coder's payload.
   @Test func headersAreShort() throws {
     let header = BitstreamHeader(
-      modelID: 1, position: RatePosition(ratePoint: 3, fraction: 31), entropy: .rich, format: .rgb, width: 768,
+      modelID: 1, position: RatePosition(ratePoint: 3, fraction: 31), entropy: .weighted, format: .rgb, width: 768,
       height: 512, segments: nil)
     #expect(header.serialised().count == 13)
   }
@@ -188,8 +188,8 @@ import Testing
       try encode(picture, model: Fixtures.tiny, settings: EncoderSettings(position: RatePosition(index: 65)))
     }
     var settings = EncoderSettings(ratePoint: 0)
-    settings.entropy = .rich
-    #expect(throws: EncodeError.entropyModel(.rich)) {
+    settings.entropy = .weighted
+    #expect(throws: EncodeError.entropyModel(.weighted)) {
       try encode(picture, model: Fixtures.tiny, settings: settings)
     }
     #expect(throws: PictureError.size(width: 0, height: 1)) {

@@ -5,6 +5,7 @@ import CSwiftCodec
 import Testing
 
 @testable import SwiftCodec
+import SwiftCodecDefaultModel
 
 /// The functions of swiftcodec.h as a C program calls them; Tests/embedded/golden.c is one.
 @Suite struct CInterfaceTests {
@@ -209,7 +210,7 @@ import Testing
       #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
     }
     settings = Self.encoderSettings
-    settings.entropy = SC_ENTROPY_RICH
+    settings.entropy = SC_ENTROPY_WEIGHTED
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)
     settings.entropy = sc_entropy_kind(77)
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ENTROPY)

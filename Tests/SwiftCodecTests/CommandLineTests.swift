@@ -2,6 +2,7 @@
 
 import Foundation
 import SwiftCodec
+import SwiftCodecDefaultModel
 import Testing
 
 @testable import PictureFiles

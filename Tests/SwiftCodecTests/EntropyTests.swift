@@ -4,6 +4,7 @@ import CCodecKernels
 import Testing
 
 @testable import SwiftCodec
+@testable import SwiftCodecFitting
 
 /// Entropy models on made-up latents: the coder against the definition in FORMAT.md, hostile payloads, fitting.
 @Suite struct EntropyTests {
@@ -370,7 +371,7 @@ import Testing
   @Test func sectionsRoundTrip() throws {
     var random = SplitMix(29)
     for rule in Self.rules(&random) {
-      let kind: EntropyKind = if case .none = rule { .static } else if case .threshold = rule { .paper } else { .rich }
+      let kind: EntropyKind = if case .none = rule { .static } else if case .threshold = rule { .threshold } else { .weighted }
       let tables = (0..<3).map { _ in Self.randomTable(rule, channels: 4, &random) }
       let bytes = EntropyModel(kind: kind, magnitude: rule, tables: tables).serialised()
       let place = ModelLocation(section: "ENTR", item: "")
@@ -413,7 +414,7 @@ import Testing
     let (corpus, pictures) = Self.corpus(channels: 6, pictures: 24, &random)
     let fitter = EntropyFitter(corpus, threads: 2)
     var costs: [Double] = []
-    for kind in [EntropyKind.static, .paper, .rich] {
+    for kind in [EntropyKind.static, .threshold, .weighted] {
       let fit = fitter.fit(kind)
       let coder = EntropyCoder(fit.table, fit.magnitude)
       var bits = 0.0
@@ -436,7 +437,7 @@ import Testing
   @Test func fitsAreDeterministic() throws {
     var random = SplitMix(37)
     let (corpus, _) = Self.corpus(channels: 4, pictures: 8, &random)
-    for kind in [EntropyKind.paper, .rich] {
+    for kind in [EntropyKind.threshold, .weighted] {
       let fits = [1, 3].map { EntropyFitter(corpus, threads: $0).fit(kind) }
       let sections = fits.map { EntropyModel(kind: kind, magnitude: $0.magnitude, tables: [$0.table]).serialised() }
       #expect(sections[0] == sections[1])
@@ -449,7 +450,7 @@ import Testing
       var corpus = LatentCorpus(channels: 3)
       let values = [Int16](repeating: 0, count: 2 * size) + [Int16](repeating: 7, count: size)
       values.withUnsafeBufferPointer { corpus.append($0.baseAddress!, width: size, height: 1) }
-      for kind in [EntropyKind.static, .paper, .rich] {
+      for kind in [EntropyKind.static, .threshold, .weighted] {
         let fit = EntropyFitter(corpus, threads: 1).fit(kind)
         let coder = EntropyCoder(fit.table, fit.magnitude)
         let other = (0..<(3 * size)).map { Int16($0 - 3) }
@@ -462,14 +463,14 @@ import Testing
     let model = Fixtures.tiny
     guard model.entropyKinds.contains(.static) else { return }
     let analyser = LatentAnalyser(model: model)
-    let kinds: [EntropyKind] = [.static, .paper, .rich]
+    let kinds: [EntropyKind] = [.static, .threshold, .weighted]
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
     for k in model.ratePoints.indices {
-      var corpus = LatentCorpus(channels: model.latentChannels(ratePoint: k))
+      var set = FittingSet(model: model, ratePoint: k)
       for width in [40, 64] {
-        analyser.add(Fixtures.formulaPicture(width: width, height: 48), ratePoint: k, to: &corpus)
+        analyser.add(Fixtures.formulaPicture(width: width, height: 48), ratePoint: k, to: &set)
       }
-      let fitter = EntropyFitter(corpus, threads: 1)
+      let fitter = EntropyFitter(set, threads: 1)
       for (i, kind) in kinds.enumerated() { fits[i].append(fitter.fit(kind)) }
     }
     let bytes = try modelFile(Fixtures.tinyBytes, replacingEntropyBy: fits)
@@ -490,7 +491,7 @@ import Testing
   @Test func fitsWithAHyperprior() throws {
     let model = Fixtures.tinyHyper
     let pictures = try ["scene", "weave", "gradient", "noise-17x33"].map { try Fixtures.picture($0) }
-    let kinds: [EntropyKind] = [.static, .rich]
+    let kinds: [EntropyKind] = [.static, .weighted]
     let analyser = LatentAnalyser(model: model)
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
     for k in model.ratePoints.indices {

@@ -3,6 +3,7 @@
 import Foundation
 
 @testable import SwiftCodec
+import SwiftCodecDefaultModel
 @testable import PictureFiles
 @testable import codec_bench
 

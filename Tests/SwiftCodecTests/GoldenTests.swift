@@ -46,9 +46,9 @@ import Testing
       all.append(Wanted(picture: "blobs", model: hyper, ratePoint: k, fraction: fraction))
     }
     all.append(Wanted(picture: "scene-grey", model: hyper, ratePoint: 1, fraction: 6, segmentRows: 8))
-    for kind in [EntropyKind.static, .paper, .rich] {
+    for kind in [EntropyKind.static, .threshold, .weighted] {
       all.append(Wanted(picture: "blobs", model: "models/base.scm", ratePoint: 2, entropy: kind))
-      if kind != .paper { all.append(Wanted(picture: "blobs", model: "embedded", ratePoint: 3, entropy: kind)) }
+      if kind != .threshold { all.append(Wanted(picture: "blobs", model: "embedded", ratePoint: 3, entropy: kind)) }
     }
     for (model, rdoq) in [("models/base.scm", RDOQ.fast), ("models/base.scm", .full), ("embedded", .fast)] {
       all.append(Wanted(picture: "blobs", model: model, ratePoint: 1, rdoq: rdoq))

@@ -118,7 +118,8 @@ import Testing
         let codec = try #require(coder)
         let z = hyperLatent.segments[0].base
         let hyperPlaces = hyperLatent.layout.width * hyperLatent.layout.height
-        let (prior, symbols) = codec.quantise(segment: 0, latent, hyperLatent: z, execution)
+        let quantised = codec.quantise(segment: 0, latent, hyperLatent: z, execution)
+        let (prior, symbols) = (try #require(quantised.prior), quantised.symbols)
         let found = [
           y, Self.hash(z, places: hyperPlaces, hyperLatent.channels),
           Self.hash(symbols.base, places: places, channels), Self.hash(prior.scales.base, places: places, channels),

@@ -4,6 +4,7 @@ import Foundation
 import Testing
 
 @testable import SwiftCodec
+@testable import SwiftCodecFitting
 
 /// The encoder's search: its gradient, its rate, and that what it reports is what a decoder gives.
 @Suite struct RDOQTests {
@@ -59,7 +60,7 @@ import Testing
     let fits = try Fixtures.tinyHyper.ratePoints.indices.map { k in
       var set = FittingSet(model: Fixtures.tinyHyper, ratePoint: k)
       for name in ["scene", "weave"] { analyser.add(try Fixtures.picture(name), ratePoint: k, to: &set) }
-      return EntropyFitter(set, threads: 2).fit(.rich)
+      return EntropyFitter(set, threads: 2).fit(.weighted)
     }
     return try Model(modelFile(Fixtures.bytes("models/tiny-hyper.scm"), replacingEntropyBy: [fits]))
   }
@@ -170,8 +171,7 @@ import Testing
     let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
     let program = prepared.program(.synthesis, ratePoint: ratePoint, cpu: execution.cpu)
-    let adjoint = AdjointProgram(
-      model.graph(.synthesis, .rgb)!, program, of: model.weights, at: RatePosition(ratePoint: ratePoint))
+    let adjoint = AdjointProgram(model.synthesis, program, of: model, at: RatePosition(ratePoint: ratePoint))
     let meter = DistortionMeter(program, adjoint, picture, layout, execution)
     meter.differentiate(latent)
     let n = latent.channels
@@ -249,28 +249,26 @@ import Testing
     let maybeCodec = prepared.segmentCodec(kind, at: position, cpu: execution.cpu)
     let codec = try #require(maybeCodec)
     let entropy = try #require(model.entropyModels.first { $0.kind == kind })
-    let (prior, symbols) = codec.quantise(
-      segment: 0, latent, hyperLatent: hyperLatent.segments[0].base, execution)
+    let quantised = codec.quantise(segment: 0, latent, hyperLatent: hyperLatent.segments[0].base, execution)
+    let (prior, symbols) = (try #require(quantised.prior), quantised.symbols)
     let rate = SegmentRate(
       RateTables(entropy.tables[model.tablePoint(position)], entropy.magnitude),
       RateGeometry(width: layout.width, height: layout.height), values: symbols.base)
     rate.setScales(prior.scales.base, 0..<latent.channels)
     let laterSlices = zip(try #require(model.hyperprior).slices, try #require(codec.hyper).slices).dropFirst().map {
-      AdjointProgram($0, $1, of: model.weights, at: position)
+      AdjointProgram($0, $1, of: model, at: position)
     }
     let values = latent.segments[0].base
     let places = layout.width * layout.height
     let weight = 0.03
     let size = latent.channels * places
     let gradient = AlignedBuffer<Float>(count: size, zero: 0)
-    prior.addLaterSlices(
-      laterSlices, rate, values, divisor: model.latentDivisor, weight: weight, to: gradient.base, execution)
+    prior.addLaterSlices(laterSlices, rate, values, weight: weight, to: gradient.base, execution)
     let curvature = AlignedBuffer<Float>(count: size, zero: 0)
     let probes = 64
     for probe in 0..<probes {
       prior.addLaterCurvature(
-        laterSlices, rate, values, divisor: model.latentDivisor, weight: weight, probe: probe, to: curvature.base,
-        execution)
+        laterSlices, rate, values, weight: weight, probe: probe, to: curvature.base, execution)
     }
     // By value and by scale, of order 1 and 2.
     let differences = (0..<4).map { _ in AlignedBuffer<Float>(count: size, zero: 0) }

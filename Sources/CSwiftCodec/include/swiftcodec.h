@@ -121,8 +121,8 @@ SC_API sc_status sc_model_quality(const sc_model *model, double quality, uint32_
 typedef enum sc_entropy_kind {
   SC_ENTROPY_BEST = 0, ///< the strongest that the model has
   SC_ENTROPY_STATIC = 1,
-  SC_ENTROPY_PAPER = 2,
-  SC_ENTROPY_RICH = 3
+  SC_ENTROPY_THRESHOLD = 2,
+  SC_ENTROPY_WEIGHTED = 3
 } sc_entropy_kind;
 
 /// Whether the model has an entropy model of that kind: 1 or 0.

@@ -11,12 +11,14 @@ func retainedHandle(_ object: some AnyObject) -> OpaquePointer {
   OpaquePointer(Unmanaged.passRetained(object).toOpaque())
 }
 
-@c @implementation
-public func sc_model_create_embedded(_ out: UnsafeMutablePointer<OpaquePointer?>!) -> sc_status {
+/// A handle of a new model for the caller, for functions of other targets.
+package func createModel(
+  _ out: UnsafeMutablePointer<OpaquePointer?>?, _ model: () throws(ModelError) -> Model
+) -> sc_status {
   guard let out else { return SC_ERROR_ARGUMENT }
   out.pointee = nil
   do throws(ModelError) {
-    out.pointee = retainedHandle(try Model.embedded())
+    out.pointee = retainedHandle(try model())
     return SC_OK
   } catch {
     return error.status

@@ -87,8 +87,8 @@ extension EntropyKind {
     switch kind {
     case SC_ENTROPY_BEST: return nil
     case SC_ENTROPY_STATIC: return .static
-    case SC_ENTROPY_PAPER: return .paper
-    case SC_ENTROPY_RICH: return .rich
+    case SC_ENTROPY_THRESHOLD: return .threshold
+    case SC_ENTROPY_WEIGHTED: return .weighted
     default: throw CallFailure(SC_ERROR_ENTROPY, "entropy kind \(kind.rawValue) is unknown")
     }
   }
@@ -96,8 +96,8 @@ extension EntropyKind {
   var cValue: sc_entropy_kind {
     switch self {
     case .static: SC_ENTROPY_STATIC
-    case .paper: SC_ENTROPY_PAPER
-    case .rich: SC_ENTROPY_RICH
+    case .threshold: SC_ENTROPY_THRESHOLD
+    case .weighted: SC_ENTROPY_WEIGHTED
     }
   }
 }

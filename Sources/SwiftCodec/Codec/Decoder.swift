@@ -79,13 +79,16 @@ public final class Decoder {
     guard model.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
       throw .entropyModel(header.entropy)
     }
-    guard model.codes(header.format) else { throw .format(header.format) }
+    guard model.codes(header.format), !model.isInter else { throw .format(header.format) }
     guard model.codes(format) else { throw .format(format) }
     guard header.width * header.height <= maximumPixels else {
       throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
     let layout = LatentLayout(
-      model, width: header.width, height: header.height, segmentRows: header.segmentRows)
+      model, width: header.width, height: header.height, format: header.format, segmentRows: header.segmentRows)
+    // A format of coarser networks has no whole number of their units in the padded picture.
+    let unit = model.paddingUnit(model.networkFormat(format))
+    guard layout.paddedWidth % unit == 0, layout.paddedHeight % unit == 0 else { throw .format(format) }
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
@@ -104,7 +107,7 @@ public final class Decoder {
   }
 
   private func synthesise(_ latent: Latent, _ header: BitstreamHeader, into picture: PictureView) {
-    prepared.program(.synthesis, at: header.position, cpu: execution.cpu)
+    prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
       .synthesise(latent, into: picture, execution)
   }
 }

@@ -71,9 +71,19 @@ public struct Encoded: Sendable {
   public let rdoq: RDOQReport?
 }
 
+/// What a search is prepared for.
+private struct SearchKey: Equatable {
+  let kind: EntropyKind
+  let position: RatePosition
+  let format: PixelFormat
+  let cpu: CPU
+}
+
 /// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
 public final class Encoder {
   private var prepared: PreparedModel
+  /// The last one used.
+  private var search: (program: LatentSearch, key: SearchKey)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
@@ -90,20 +100,16 @@ public final class Encoder {
   func encode(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
     let position = settings.position
     guard model.positions.contains(position) else { throw .position(position, count: model.ratePoints.count) }
-    guard model.codes(picture.format) else { throw .format(picture.format) }
+    guard model.codes(picture.format), !model.isInter else { throw .format(picture.format) }
     guard segmentRows > 0, segmentRows % 8 == 0, segmentRows <= 2040 else { throw .segmentRows(segmentRows) }
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
       let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
-    let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: segmentRows)
-    let latent = prepared.program(.analysis, at: position, cpu: execution.cpu)
-      .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
-    let hyperLatent = prepared.hyperLatent(of: latent, at: position, execution)
-    let report = prepared.optimise(
-      latent, hyperLatent, kind, of: picture, at: position, settings.rdoq, lambda: settings.lambda, execution,
-      progress: settings.progress)
+    let (latent, hyperLatent) = analyse(picture, at: position, execution)
+    let layout = latent.layout
+    let (segments, report) = search(latent, hyperLatent, codec, kind, of: picture, settings)
 
     let isSmall = layout.segmentCount == 1 && settings.metadata.isEmpty
     let header = BitstreamHeader(
@@ -111,7 +117,7 @@ public final class Encoder {
       height: picture.height,
       segments: isSmall
         ? nil : .init(rows: layout.segmentCount == 1 ? 0 : segmentRows, count: layout.segmentCount))
-    let (bytes, bits) = serialise(latent, hyperLatent, header, settings.metadata, codec, execution)
+    let (bytes, bits) = serialise(latent, hyperLatent, segments, header, settings.metadata, codec, execution)
     guard settings.measuresDistortion else {
       return Encoded(
         bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
@@ -121,19 +127,78 @@ public final class Encoder {
     var decoded = Picture(
       unchecked: width, height, format,
       [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
-    decoded.withMutableView {
-      prepared.program(.synthesis, at: position, cpu: execution.cpu).synthesise(latent, into: $0, execution)
-    }
+    prepared.program(.synthesis, format, at: position, cpu: execution.cpu)
+      .synthesise(latent, into: &decoded, execution)
     let error = decoded.withView { $0.squaredError(to: picture) }
     return Encoded(
       bytes: bytes, position: position, idealBits: bits, reconstruction: decoded, squaredError: error,
       psnr: peakSignalToNoiseRatio(squaredError: error, samples: decoded.samples.count), rdoq: report)
   }
 
-  /// Codes all segments. With a hyperprior, the latent becomes what the decoder gets.
+  /// The latent that the analysis network gives, and the quantised hyper-latent.
+  private func analyse(
+    _ picture: PictureView, at position: RatePosition, _ execution: Execution
+  ) -> (Latent, hyperLatent: Latent?) {
+    let layout = LatentLayout(
+      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
+    let latent = prepared.program(.analysis, picture.format, at: position, cpu: execution.cpu)
+      .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
+    return (latent, prepared.hyperLatent(of: latent, at: position, execution))
+  }
+
+  /// Quantises all segments and searches for cheaper symbols, if that is asked for: what is to be coded, and what was done.
+  private func search(
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, of picture: PictureView,
+    _ settings: EncoderSettings
+  ) -> ([QuantisedSegment]?, RDOQReport?) {
+    if settings.rdoq == .off { return (nil, nil) }
+    let (position, execution) = (settings.position, settings.execution)
+    let key = SearchKey(kind: kind, position: position, format: picture.format, cpu: execution.cpu)
+    if search?.key != key {
+      let synthesis = prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
+      search = (LatentSearch(model, picture.format, synthesis, codec, at: position), key)
+    }
+    let segments = quantise(latent, hyperLatent, codec, execution)
+    let report = search?.program.optimise(
+      latent, segments, of: picture, settings.rdoq, lambda: settings.lambda, execution, progress: settings.progress)
+    return (segments, report)
+  }
+
+  private func quantise(
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ execution: Execution
+  ) -> [QuantisedSegment] {
+    latent.segments.indices.map {
+      codec.quantise(segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, execution)
+    }
+  }
+
+  /// What `encode` would code of a picture: the symbols of each segment with their hyper-latents and scales, for fitting of
+  /// entropy models.
+  ///
+  /// Without a hyperprior and a search no entropy model is needed.
+  package func quantise(_ picture: Picture, _ settings: EncoderSettings) throws(EncodeError) -> [QuantisedSegment] {
+    try picture.withView { view throws(EncodeError) in try quantise(view, settings) }
+  }
+
+  private func quantise(
+    _ picture: PictureView, _ settings: EncoderSettings
+  ) throws(EncodeError) -> [QuantisedSegment] {
+    let (latent, hyperLatent) = analyse(picture, at: settings.position, settings.execution)
+    guard let kind = settings.entropy ?? model.preferredEntropyKind,
+      let codec = prepared.segmentCodec(kind, at: settings.position, cpu: settings.execution.cpu)
+    else {
+      guard hyperLatent == nil, settings.rdoq == .off else { throw .entropyModel(settings.entropy) }
+      return latent.segments.indices.map { QuantisedSegment(latent, segment: $0) }
+    }
+    let segments = search(latent, hyperLatent, codec, kind, of: picture, settings).0
+    return segments ?? quantise(latent, hyperLatent, codec, settings.execution)
+  }
+
+  /// Codes all segments: those given, or else the nearest symbols, where with a hyperprior the latent becomes what the
+  /// decoder gets.
   private func serialise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ header: BitstreamHeader, _ metadata: [Metadata],
-    _ codec: SegmentCodec, _ execution: Execution
+    _ latent: Latent, _ hyperLatent: Latent?, _ segments: [QuantisedSegment]?, _ header: BitstreamHeader,
+    _ metadata: [Metadata], _ codec: SegmentCodec, _ execution: Execution
   ) -> ([UInt8], Double) {
     let count = latent.segments.count
     var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
@@ -143,7 +208,8 @@ public final class Encoder {
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
         out[i] = codec.encode(
-          segment: i, latent, hyperLatent: hyperLatent.map { UnsafePointer($0.segments[i].base) }, inner)
+          segments?[i]
+            ?? codec.quantise(segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, inner))
       }
     }
     let bits = coded.reduce(0) { $0 + $1.bits }

@@ -2,12 +2,11 @@
 
 /// What encoders and decoders prepare once and use for every picture: all of it for rate points, and for the last few
 /// positions between them.
-struct PreparedModel {
+package struct PreparedModel {
   /// What one position needs.
   private struct Entry {
     let position: RatePosition
-    /// [roles]
-    var programs: [NetworkProgram?]
+    var programs: [(role: GraphRole, format: PixelFormat, program: NetworkProgram)] = []
     /// [entropy models]
     var codecs: [SegmentCodec?]
   }
@@ -22,10 +21,8 @@ struct PreparedModel {
   private var coders: [[EntropyCoder?]]
   private var hyperCoders: [[EntropyCoder?]]
   private var cpu = CPU.best
-  /// The last one used.
-  private var search: (program: RDOQProgram, kind: EntropyKind, position: RatePosition)?
 
-  init(_ model: Model) {
+  package init(_ model: Model) {
     self.model = model
     let none = [EntropyCoder?](repeating: nil, count: model.ratePoints.count)
     coders = model.entropyModels.map { _ in none }
@@ -46,8 +43,7 @@ struct PreparedModel {
       return entries.count - 1
     }
     let entry = Entry(
-      position: position, programs: [NetworkProgram?](repeating: nil, count: model.roles().count),
-      codecs: [SegmentCodec?](repeating: nil, count: model.entropyModels.count))
+      position: position, codecs: [SegmentCodec?](repeating: nil, count: model.entropyModels.count))
     if position.fraction == 0 {
       entries.insert(entry, at: 0)
       return 0
@@ -61,21 +57,26 @@ struct PreparedModel {
   /// The number of positions that are kept.
   var positionCount: Int { entries.count }
 
-  /// The model must have the role.
-  mutating func program(_ role: GraphRole, at position: RatePosition, cpu: CPU) -> NetworkProgram {
+  /// The model must have the role, and networks that code pictures of the format.
+  package mutating func program(
+    _ role: GraphRole, _ format: PixelFormat = .rgb, at position: RatePosition, cpu: CPU
+  ) -> NetworkProgram {
     use(cpu)
-    guard let graph = model.graph(role, .rgb), let i = model.roles().firstIndex(of: role) else {
-      preconditionFailure("the model has no such network")
-    }
+    let format = role.hasFormats ? model.networkFormat(format) : .rgb
+    guard let graph = model.graph(role, format) else { preconditionFailure("the model has no such network") }
     let entry = entry(position)
-    if let program = entries[entry].programs[i] { return program }
+    if let known = entries[entry].programs.first(where: { $0.role == role && $0.format == format }) {
+      return known.program
+    }
     let program = NetworkProgram(graph, of: model.weights, at: position, cpu: cpu)
-    entries[entry].programs[i] = program
+    entries[entry].programs.append((role, format, program))
     return program
   }
 
-  mutating func program(_ role: GraphRole, ratePoint: Int, cpu: CPU) -> NetworkProgram {
-    program(role, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
+  package mutating func program(
+    _ role: GraphRole, _ format: PixelFormat = .rgb, ratePoint: Int, cpu: CPU
+  ) -> NetworkProgram {
+    program(role, format, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
   }
 
   /// nil if the model has no such entropy model.
@@ -105,36 +106,7 @@ struct PreparedModel {
     return codec
   }
 
-  /// Searches for a latent that is cheaper with this kind of entropy model, and changes the latent in place. `lambda` is nil
-  /// for the position's. nil if no search is asked for.
-  mutating func optimise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ kind: EntropyKind, of picture: PictureView, at position: RatePosition,
-    _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
-  ) -> RDOQReport? {
-    use(execution.cpu)
-    guard rdoq != .off, let entropy = model.entropyModels.first(where: { $0.kind == kind }) else { return nil }
-    let table = entropy.tables[model.tablePoint(position)]
-    let codec = segmentCodec(kind, at: position, cpu: execution.cpu)
-    if search == nil || search!.kind != kind || search!.position != position {
-      let program = RDOQProgram(
-        model, program(.synthesis, at: position, cpu: execution.cpu), slices: codec?.hyper?.slices ?? [],
-        at: position, table, entropy.magnitude)
-      search = (program, kind, position)
-    }
-    let lambda = lambda ?? model.lambda(at: position)
-    let macPerPixel = model.decoderMACPerPixel(at: position)
-    if let hyperLatent, let codec {
-      return search!.program.optimise(
-        latent, hyperLatent: hyperLatent, codec, of: picture, lambda: lambda,
-        rdoq.priorEffort(macPerPixel: macPerPixel), execution, progress: progress)
-    }
-    return search!.program.optimise(
-      latent, of: picture, lambda: lambda,
-      rdoq.effort(macPerPixel: macPerPixel, hasContexts: table.channels.contains { $0.cdf.count > 1 }), execution,
-      progress: progress)
-  }
-
-  mutating func segmentCodec(_ kind: EntropyKind, ratePoint: Int, cpu: CPU) -> SegmentCodec? {
+  package mutating func segmentCodec(_ kind: EntropyKind, ratePoint: Int, cpu: CPU) -> SegmentCodec? {
     segmentCodec(kind, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
   }
 
@@ -151,7 +123,7 @@ struct PreparedModel {
     return result
   }
 
-  mutating func hyperLatent(of latent: Latent, ratePoint: Int, _ execution: Execution) -> Latent? {
+  package mutating func hyperLatent(of latent: Latent, ratePoint: Int, _ execution: Execution) -> Latent? {
     hyperLatent(of: latent, at: RatePosition(ratePoint: ratePoint), execution)
   }
 }

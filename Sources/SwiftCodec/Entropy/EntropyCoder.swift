@@ -26,12 +26,7 @@ final class EntropyCoder {
 
   init(_ table: EntropyTable, _ rule: MagnitudeRule) {
     self.table = table
-    // Levels that follow from the hyperprior's scales alone: to the coder every magnitude is 0.
-    var magnitude = rule
-    if case .none = rule, table.channels.contains(where: { $0.levels > 1 }) {
-      magnitude = .table([UInt8](repeating: 0, count: 64))
-    }
-    self.magnitude = magnitude
+    magnitude = rule.normalised(table)
     magnitudes = AlignedBuffer(count: 64, zero: 0)
     if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
 
@@ -74,7 +69,7 @@ final class EntropyCoder {
       guard levelTable[c] >= 0 else { continue }
       let out = levels.base + levelTable[c] * EntropyCoder.levelTableSize
       let phases = UInt16(channel.cdf.count / channel.levels)
-      for bound in channel.bounds { for sum in bound..<Int(SC_LEVEL_SUMS) { out[sum] += phases } }
+      for (step, level) in ContextRule.levels(channel.bounds).enumerated() { out[step] = phases * UInt16(level) }
       out[Int(SC_LEVEL_SUMS)] = UInt16(channel.cdf.count)
     }
 
@@ -379,7 +374,7 @@ final class PayloadEncoder {
     for i in 0..<state.count { histogram[Int(symbols.base[i] >> 15 & 0x7fff)] += 1 }
     var bits = 0.0
     for f in 1..<32768 where histogram[f] > 0 {
-      bits += Double(histogram[f]) * (15 - binaryLogarithm(Double(f)))
+      bits += Double(histogram[f]) * ContextRule.bits(frequency: f)
     }
     return bits
   }

@@ -1,104 +1,151 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Which of a model's entropy models codes the latent. A stronger one has a larger raw value.
+/// Which of a model's entropy models codes the latent. A stronger one has a larger raw value, which is that of model files
+/// and bitstreams.
 public enum EntropyKind: UInt8, CaseIterable, Sendable {
   /// One CDF a channel.
   case `static` = 0
   /// Four contexts a channel: left, top and the previous channel against thresholds (Galpin et al., equation 3).
-  case paper = 1
+  case threshold = 1
   /// A weighted sum of neighbouring magnitudes, here and in earlier channels, chooses the CDF.
-  case rich = 2
+  case weighted = 2
 
+  /// As the command line spells it.
   public var name: StaticString {
     switch self {
     case .static: "static"
-    case .paper: "paper"
-    case .rich: "rich"
+    case .threshold: "threshold"
+    case .weighted: "weighted"
     }
   }
 }
 
-/// A distribution over minimum … minimum + frequencies.count − 2 and, last, the escape.
-struct CDF {
-  var minimum: Int
-  /// Each ≥ 1, together 2^15.
-  var frequencies: [UInt16]
+/// A distribution over minimum … minimum + frequencies.count − 2 and, last, the escape, after which any other value follows.
+package struct CDF: Sendable {
+  package var minimum: Int
+  /// 2…256 of them, each ≥ 1, together 2^15.
+  package var frequencies: [UInt16]
+
+  package init(minimum: Int, frequencies: [UInt16]) {
+    self.minimum = minimum
+    self.frequencies = frequencies
+  }
+
+  /// Ideal code length of a value, with what follows an escape.
+  package func bits(_ value: Int) -> Double {
+    let i = value - minimum
+    let escape = frequencies.count - 1
+    if i >= 0, i < escape { return ContextRule.bits(frequency: Int(frequencies[i])) }
+    let beyond = ContextRule.escapeBits(i < 0 ? i : i - escape)
+    return ContextRule.bits(frequency: Int(frequencies[escape])) + Double(beyond)
+  }
 }
 
 /// The magnitudes of a channel coded before, weighted, that take part in a context.
-struct ContextSource {
+package struct ContextSource: Sendable {
   /// `ContextSource.previousActive`: the last active channel before this one.
-  var channel: Int
-  /// 3×3, row by row.
-  var weights: [UInt8]
+  package var channel: Int
+  /// 3×3, row by row, 0…127.
+  package var weights: [UInt8]
 
-  static let previousActive = 65535
+  package static let previousActive = 65535
+
+  package init(channel: Int, weights: [UInt8]) {
+    self.channel = channel
+    self.weights = weights
+  }
 }
 
 /// The values of a channel coded before, weighted, that take part in a mean.
-struct MeanSource {
-  var channel: Int
-  /// 3×3, row by row.
-  var weights: [Int]
+package struct MeanSource: Sendable {
+  package var channel: Int
+  /// 3×3, row by row, int16.
+  package var weights: [Int]
+
+  package init(channel: Int, weights: [Int]) {
+    self.channel = channel
+    self.weights = weights
+  }
 }
 
 /// A linear prediction of a channel's samples.
-struct MeanPredictor {
-  /// Left, left of left, top left, top, top right, top of top.
-  var weights: [Int]
-  var sources: [MeanSource]
-  /// The weights are in units of 2^−shift.
-  var shift: Int
-  /// The fraction of the mean chooses among 2^phaseBits CDFs of a level.
-  var phaseBits: Int
+package struct MeanPredictor: Sendable {
+  /// Of the causal neighbours (`ContextRule.causalOffsets`), int16.
+  package var weights: [Int]
+  package var sources: [MeanSource]
+  /// The weights are in units of 2^−shift; 1…15.
+  package var shift: Int
+  /// The fraction of the mean chooses among 2^phaseBits CDFs of a level; 0…3, at most `shift`.
+  package var phaseBits: Int
+
+  package init(weights: [Int], sources: [MeanSource], shift: Int, phaseBits: Int) {
+    self.weights = weights
+    self.sources = sources
+    self.shift = shift
+    self.phaseBits = phaseBits
+  }
 
   /// What is taken off a sample, and the phase, of a sum of weighted values.
-  func split(_ sum: Int) -> (offset: Int, phase: Int) {
+  package func split(_ sum: Int) -> (offset: Int, phase: Int) {
     let t = sum + (1 << (shift - 1))
     return (t >> shift, t >> (shift - phaseBits) & ((1 << phaseBits) - 1))
   }
 }
 
 /// How the samples of one channel choose their CDFs.
-struct ChannelContexts {
+package struct ChannelContexts: Sendable {
   /// With magnitude rule threshold: magnitude 0 of the values from low up to, not including, high.
-  var low = 0
-  var high = 0
+  package var low = 0
+  package var high = 0
   /// nil: the mean is 0.
-  var mean: MeanPredictor?
+  package var mean: MeanPredictor?
   /// Of each level and phase of the mean, [levels][phases].
-  var cdf: [Int]
-  /// Left, left of left, top left, top, top right, top of top.
-  var weights: [UInt8] = []
-  var sources: [ContextSource] = []
+  package var cdf: [Int]
+  /// Of the causal neighbours (`ContextRule.causalOffsets`), 0…127; empty if there is one level only.
+  package var weights: [UInt8] = []
+  package var sources: [ContextSource] = []
   /// Weight of the scale that the hyperprior's slice network gives; 0 without a hyperprior.
-  var scaleWeight = 0
-  var shift = 0
-  /// Of level 1 upwards, not decreasing.
-  var bounds: [Int] = []
+  package var scaleWeight = 0
+  /// Sums are shifted right by it before bounds are compared; 0…15.
+  package var shift = 0
+  /// Of level 1 upwards, not decreasing, 1…1023.
+  package var bounds: [Int] = []
 
-  var levels: Int { bounds.count + 1 }
+  package var levels: Int { bounds.count + 1 }
+
+  package init(cdf: [Int]) { self.cdf = cdf }
 }
 
 /// The entropy model of the latent at one rate point.
-struct EntropyTable {
-  var mode: [Int]
+package struct EntropyTable: Sendable {
+  /// The only value of a channel that is not active.
+  package var mode: [Int]
   /// Probability that a channel is active, in 1/2^15.
-  var active: [Int]
+  package var active: [Int]
   /// Coding order.
-  var order: [Int]
-  var cdfs: [CDF]
+  package var order: [Int]
+  package var cdfs: [CDF]
   /// By channel number.
-  var channels: [ChannelContexts]
+  package var channels: [ChannelContexts]
 
-  var channelCount: Int { order.count }
+  package var channelCount: Int { order.count }
+
+  package init(mode: [Int], active: [Int], order: [Int], cdfs: [CDF], channels: [ChannelContexts]) {
+    self.mode = mode
+    self.active = active
+    self.order = order
+    self.cdfs = cdfs
+    self.channels = channels
+  }
 }
 
 /// How a value is seen by the contexts of other samples.
-enum MagnitudeRule {
+package enum MagnitudeRule: Sendable {
+  /// Not at all.
   case none
+  /// 0 within an interval of the channel, 1 outside (Galpin et al., equation 3, has one threshold).
   case threshold
-  /// 64 entries, of min(|value|, 63).
+  /// 64 entries, of min(|residual|, 63): not decreasing, at most 127.
   case table([UInt8])
 
   /// The largest magnitude.
@@ -112,13 +159,22 @@ enum MagnitudeRule {
 }
 
 /// One ENTR section (FORMAT.md §1.6).
-struct EntropyModel {
-  var kind: EntropyKind
-  var magnitude: MagnitudeRule
+package struct EntropyModel: Sendable {
+  package var kind: EntropyKind
+  package var magnitude: MagnitudeRule
   /// Of the hyper-latent at each rate point; empty without a hyperprior.
-  var hyperTables: [EntropyTable] = []
+  package var hyperTables: [EntropyTable]
   /// Of the latent at each rate point.
-  var tables: [EntropyTable]
+  package var tables: [EntropyTable]
+
+  package init(
+    kind: EntropyKind, magnitude: MagnitudeRule, hyperTables: [EntropyTable] = [], tables: [EntropyTable]
+  ) {
+    self.kind = kind
+    self.magnitude = magnitude
+    self.hyperTables = hyperTables
+    self.tables = tables
+  }
 }
 
 extension MeanPredictor {
@@ -316,7 +372,7 @@ extension EntropyModel {
   }
 
   /// The section's payload.
-  func serialised() -> [UInt8] {
+  package func serialised() -> [UInt8] {
     var out = ByteWriter()
     out.u8(kind.rawValue)
     switch magnitude {

@@ -4,7 +4,7 @@ internal import CCodecKernels
 /// A graph at one rate position, with its weights narrowed, cut into phases and packed for one variant of the kernels.
 ///
 /// Immutable after `init`; shared by the runners of all threads.
-final class NetworkProgram {
+package final class NetworkProgram {
   struct Step {
     let layer: any LayerProgram
     let inputs: [Int]

@@ -2,12 +2,13 @@
 internal import CCodecKernels
 
 /// A quantised latent, cut into segments: [channels][rows][width] int16 each.
-final class Latent {
-  let layout: LatentLayout
-  let channels: Int
-  let segments: [AlignedBuffer<Int16>]
+package final class Latent {
+  package let layout: LatentLayout
+  package let channels: Int
+  package let segments: [AlignedBuffer<Int16>]
 
-  init(layout: LatentLayout, channels: Int) {
+  /// All zeros.
+  package init(layout: LatentLayout, channels: Int) {
     self.layout = layout
     self.channels = channels
     segments = (0..<layout.segmentCount).map {
@@ -34,13 +35,14 @@ final class Latent {
     sc_row_to_planes(row, base, size, Int32(channels), layout.width)
   }
 
-  func copy() -> Latent {
+  package func copy() -> Latent {
     let copy = Latent(layout: layout, channels: channels)
     for (to, from) in zip(copy.segments, segments) { to.base.update(from: from.base, count: from.count) }
     return copy
   }
 
-  func isEqual(to other: Latent) -> Bool {
+  /// Whether the values are the same; the layouts are those of the same picture.
+  package func isEqual(to other: Latent) -> Bool {
     guard channels == other.channels, segments.count == other.segments.count else { return false }
     for (a, b) in zip(segments, other.segments) {
       guard a.count == b.count else { return false }

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The size of a picture's latent and of its segments.
-struct LatentLayout {
-  let paddedWidth: Int
-  let paddedHeight: Int
-  let width: Int
-  let height: Int
-  let segmentRows: Int
+/// The size of a picture's latent and of its segments: runs of rows that are coded independently of each other.
+package struct LatentLayout {
+  /// Of the picture in pixels, after its last row and column are repeated to whole multiples of the coarsest tensor.
+  package let paddedWidth: Int
+  package let paddedHeight: Int
+  /// Of the latent.
+  package let width: Int
+  package let height: Int
+  /// Height of all segments but the last, in rows of the latent.
+  package let segmentRows: Int
 
-  /// Without `segmentRows`, one segment is the whole picture.
-  init(_ model: Model, width: Int, height: Int, segmentRows: Int?) {
-    let unit = model.paddingUnit(.rgb)
+  /// Of a picture of `width` × `height` pixels. Without `segmentRows`, one segment is the whole picture.
+  package init(_ model: Model, width: Int, height: Int, format: PixelFormat = .rgb, segmentRows: Int?) {
+    let unit = model.paddingUnit(model.networkFormat(format))
     paddedWidth = (width + unit - 1) / unit * unit
     paddedHeight = (height + unit - 1) / unit * unit
     self.width = paddedWidth / model.latentDivisor
@@ -28,17 +31,17 @@ struct LatentLayout {
     self.segmentRows = segmentRows
   }
 
-  /// The same segments at a resolution that is coarser by a factor, which divides 8.
+  /// The same segments at a resolution that is coarser by a factor, which divides 8: those of the hyper-latent.
   func reduced(by factor: Int) -> LatentLayout {
     LatentLayout(
       paddedWidth: paddedWidth, paddedHeight: paddedHeight, width: width / factor, height: height / factor,
       segmentRows: segmentRows / factor)
   }
 
-  var segmentCount: Int { (height + segmentRows - 1) / segmentRows }
+  package var segmentCount: Int { (height + segmentRows - 1) / segmentRows }
 
-  /// Rows of a segment.
-  func rows(segment: Int) -> Range<Int> {
+  /// Rows of the latent that a segment has.
+  package func rows(segment: Int) -> Range<Int> {
     (segment * segmentRows)..<min((segment + 1) * segmentRows, height)
   }
 }

@@ -1,48 +1,88 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
+/// Rows between pictures and the networks that see them.
 extension NetworkProgram {
-  /// Runs an analysis network on a picture.
+  /// Runs an analysis network on a picture, whose last row and column are repeated as far as its padding goes: the latent
+  /// of `channels` channels, rounded to its exponent.
+  ///
+  /// A grey picture is R = G = B to a network for RGB. `profile`, one element a layer, gets the nanoseconds that each
+  /// takes; it asks for one thread.
   func analyse(
-    _ picture: PictureView, _ layout: LatentLayout, channels: Int, _ execution: Execution,
-    profile: UnsafeMutablePointer<UInt64>? = nil
+    _ picture: PictureView, _ layout: LatentLayout, channels: Int, reference: ReferenceInputs? = nil,
+    _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil
   ) -> Latent {
     let latent = Latent(layout: layout, channels: channels)
-    let isGreyAsRGB = picture.format == .grey && tensors[0].channels == 3
     run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
-      source: { _, y, row in
-        if isGreyAsRGB {
+      source: { input, y, row in
+        let port = inputs[input]
+        let width = layout.paddedWidth / tensors[input].divisor
+        switch port.name {
+        case .rgb where picture.format == .grey:
           let grey = picture.components[0]
           sc_samples_to_row(
-            grey.base + min(y, picture.height - 1) * grey.row_stride, 1, picture.width, row, layout.paddedWidth)
-        } else {
-          picture.load(picture.first, row: y, row, paddedWidth: layout.paddedWidth)
+            grey.base + min(y, picture.height - 1) * grey.row_stride, 1, picture.width, row, width)
+        case .rgb, .luma: picture.load(picture.first, row: y, row, paddedWidth: width)
+        case .chroma: picture.load(picture.chroma, row: y, row, paddedWidth: width)
+        default: reference?.load(port, row: y, row, width: width)
         }
       },
-      sink: { y, row in latent.write(row: y, row) })
+      sink: { _, y, row in latent.write(row: y, row) })
     return latent
   }
 
-  /// Runs a synthesis network and writes the samples of the picture proper.
+  /// Runs a synthesis network on a decoded latent, and writes the samples of the picture proper, without its padding.
+  /// States go to `states`, by index.
   func synthesise(
-    _ latent: Latent, into picture: PictureView, _ execution: Execution,
-    profile: UnsafeMutablePointer<UInt64>? = nil
+    _ latent: Latent, into picture: PictureView, reference: ReferenceInputs? = nil, states: [TensorPlane] = [],
+    _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil
   ) {
-    let q = tensors[output].q
     let layout = latent.layout
-    let isGreyAsRGB = picture.format == .grey && tensors[output].channels == 3
     run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
-      source: { _, y, row in latent.read(row: y, row) },
-      sink: { y, row in
-        if isGreyAsRGB {
+      source: { input, y, row in loadSynthesisInput(input, y, row, latent, reference) },
+      sink: { output, y, row in
+        let port = outputs[output]
+        let q = tensors[port.tensor].q
+        switch port.name {
+        case .rgb where picture.format == .grey:
           guard y < picture.height else { return }
           let grey = picture.components[0]
           sc_row_to_samples(row, Int32(q), grey.base + y * grey.row_stride, 1, picture.width)
-        } else {
-          picture.store(picture.first, row: y, row, q: q)
+        case .rgb, .luma: picture.store(picture.first, row: y, row, q: q)
+        case .chroma: picture.store(picture.chroma, row: y, row, q: q)
+        default: if port.index < states.count { states[port.index].write(row: y, row) }
         }
       })
+  }
+
+  /// Row `y` of a synthesis network's input.
+  func loadSynthesisInput(
+    _ input: Int, _ y: Int, _ row: UnsafeMutablePointer<Int16>, _ latent: Latent, _ reference: ReferenceInputs?
+  ) {
+    if inputs[input].name == .decodedLatent {
+      latent.read(row: y, row)
+    } else {
+      reference?.load(inputs[input], row: y, row, width: latent.layout.paddedWidth / tensors[input].divisor)
+    }
+  }
+}
+
+extension NetworkProgram {
+  /// `analyse` of a picture of one's own.
+  package func analyse(
+    _ picture: Picture, _ layout: LatentLayout, channels: Int, _ execution: Execution,
+    profile: UnsafeMutablePointer<UInt64>? = nil
+  ) -> Latent {
+    picture.withView { analyse($0, layout, channels: channels, execution, profile: profile) }
+  }
+
+  /// `synthesise` into a picture of one's own, of the latent's size.
+  package func synthesise(
+    _ latent: Latent, into picture: inout Picture, _ execution: Execution,
+    profile: UnsafeMutablePointer<UInt64>? = nil
+  ) {
+    picture.withMutableView { synthesise(latent, into: $0, execution, profile: profile) }
   }
 }

@@ -2,7 +2,7 @@
 internal import CCodecKernels
 
 /// Codes segments of the latent at one rate point with one entropy model: with a hyperprior, if the model has one.
-final class SegmentCodec {
+package final class SegmentCodec {
   /// The networks of a hyperprior, ready to run.
   struct HyperPrograms {
     let coder: EntropyCoder
@@ -16,7 +16,9 @@ final class SegmentCodec {
   }
 
   let coder: EntropyCoder
+  /// nil without a hyperprior.
   let hyper: HyperPrograms?
+  var sliceNetworks: [NetworkProgram] { hyper?.slices ?? [] }
 
   init(coder: EntropyCoder, hyper: HyperPrograms?) {
     self.coder = coder
@@ -24,8 +26,17 @@ final class SegmentCodec {
   }
 
   /// Decodes a segment into its place in the latent. False for a damaged payload.
-  func decode(_ bytes: [UInt8], in payload: Range<Int>, segment: Int, _ latent: Latent, _ execution: Execution) -> Bool
-  {
+  package func decode(
+    _ bytes: [UInt8], in payload: Range<Int>, segment: Int, _ latent: Latent, _ execution: Execution
+  ) -> Bool {
+    decode(bytes, in: payload, segment: segment, latent, reference: nil, execution)
+  }
+
+  /// The same of an inter frame, with what its networks read of the frame before.
+  func decode(
+    _ bytes: [UInt8], in payload: Range<Int>, segment: Int, _ latent: Latent, reference: ReferenceInputs?,
+    _ execution: Execution
+  ) -> Bool {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
     let values = latent.segments[segment].base
@@ -33,7 +44,7 @@ final class SegmentCodec {
       return coder.decode(payload: bytes, in: payload, width: width, height: height, values: values)
     }
     guard var decoder = PayloadDecoder(bytes, in: payload) else { return false }
-    let prior = SegmentPrior(hyper, width: width, height: height)
+    let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference)
     guard prior.decodeHyperLatent(&decoder) else { return false }
     let symbols = AlignedBuffer<Int16>(count: latent.channels * width * height, zero: 0)
     let contexts = coder.contexts(width: width, height: height, values: symbols.base)
@@ -42,79 +53,116 @@ final class SegmentCodec {
     for (slice, channels) in prior.sliceRanges.enumerated() {
       prior.predict(slice, from: values, execution)
       guard coder.decode(&decoder, channels, contexts, active: active, scales: prior.scales.base) else { return false }
-      let range = channels.lowerBound * width * height
-      sc_dequantise(
-        symbols.base + range, prior.means.base + range, values + range, channels.count * width * height,
-        Int32(hyper.q))
+      prior.dequantise(slice, symbols.base, into: values)
     }
     return decoder.isFinished
   }
 
-  /// Codes a segment of the latent, and replaces it by what the decoder gets: the payload and its ideal code length.
-  ///
-  /// `hyperLatent` is [channels][height][width] of this segment.
-  func encode(
-    segment: Int, _ latent: Latent, hyperLatent: UnsafePointer<Int16>?, _ execution: Execution
-  ) -> (payload: [UInt8], bits: Double) {
-    let width = latent.layout.width
-    let height = latent.layout.rows(segment: segment).count
-    let values = latent.segments[segment].base
-    guard let hyperLatent else { return coder.encode(width: width, height: height, values: values) }
-    let (prior, symbols) = quantise(segment: segment, latent, hyperLatent: hyperLatent, execution)
+  /// Codes a segment: the payload and its ideal code length.
+  package func encode(_ segment: QuantisedSegment) -> (payload: [UInt8], bits: Double) {
+    let (width, height) = (segment.width, segment.height)
+    guard let prior = segment.prior else {
+      return coder.encode(width: width, height: height, values: segment.symbols.base)
+    }
     let encoder = PayloadEncoder()
     prior.encodeHyperLatent(encoder)
-    let contexts = coder.contexts(width: width, height: height, values: symbols.base)
+    let contexts = coder.contexts(width: width, height: height, values: segment.symbols.base)
     let active = coder.encodeActivity(encoder, contexts)
     coder.encode(
       encoder, 0..<coder.table.channelCount, contexts, active: active, scales: UnsafePointer(prior.scales.base))
     return (encoder.finish(), encoder.codeLength)
   }
 
-  /// With a hyperprior: the decoder's means and scales of a segment, and the nearest symbols, [channels][height][width].
-  /// The segment is replaced by what they decode to; of that, the same symbols are the nearest again.
+  /// The symbols of a segment of the latent; with a hyperprior those nearest to it under the decoder's means, while the
+  /// segment is replaced by what they decode to, of which the same symbols are the nearest again.
+  ///
+  /// `hyperLatent` is quantised, [channels][height][width] of this segment; nil without a hyperprior.
+  package func quantise(
+    segment: Int, _ latent: Latent, hyperLatent: UnsafePointer<Int16>?, _ execution: Execution
+  ) -> QuantisedSegment {
+    quantise(segment: segment, latent, hyperLatent: hyperLatent, reference: nil, execution)
+  }
+
+  /// The same of an inter frame, with what its networks read of the frame before.
   func quantise(
-    segment: Int, _ latent: Latent, hyperLatent: UnsafePointer<Int16>, _ execution: Execution
-  ) -> (prior: SegmentPrior, symbols: AlignedBuffer<Int16>) {
-    guard let hyper else { preconditionFailure("the model has no hyperprior") }
+    segment: Int, _ latent: Latent, hyperLatent: UnsafePointer<Int16>?, reference: ReferenceInputs?,
+    _ execution: Execution
+  ) -> QuantisedSegment {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
+    guard let hyper, let hyperLatent else { return QuantisedSegment(latent, segment: segment) }
     let values = latent.segments[segment].base
-    let prior = SegmentPrior(hyper, width: width, height: height)
+    let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference)
     prior.setHyperLatent(hyperLatent)
     prior.synthesiseFeatures(execution)
     let symbols = AlignedBuffer<Int16>(count: latent.channels * width * height, zero: 0)
     for (slice, channels) in prior.sliceRanges.enumerated() {
       prior.predict(slice, from: values, execution)
       let range = channels.lowerBound * width * height
-      let count = channels.count * width * height
-      sc_quantise(values + range, prior.means.base + range, symbols.base + range, count, Int32(hyper.q))
-      sc_dequantise(symbols.base + range, prior.means.base + range, values + range, count, Int32(hyper.q))
+      sc_quantise(
+        values + range, prior.means.base + range, symbols.base + range, channels.count * width * height,
+        Int32(hyper.q))
+      prior.dequantise(slice, symbols.base, into: values)
     }
-    return (prior, symbols)
+    return QuantisedSegment(width: width, height: height, symbols: symbols, prior: prior)
   }
 }
 
-/// Means and scales of one segment's latent, slice by slice.
-final class SegmentPrior {
+/// What is coded of one segment: symbols, and with a hyperprior its means and scales.
+package struct QuantisedSegment {
+  /// Of the latent.
+  package let width: Int
+  package let height: Int
+  /// [channels][height][width]. Without a hyperprior they are the latent's own values, in its memory.
+  package let symbols: AlignedBuffer<Int16>
+  /// nil without a hyperprior; its means and scales are those of these symbols.
+  package let prior: SegmentPrior?
+}
+
+extension QuantisedSegment {
+  /// Of a latent without a hyperprior.
+  init(_ latent: Latent, segment: Int) {
+    self.init(
+      width: latent.layout.width, height: latent.layout.rows(segment: segment).count,
+      symbols: latent.segments[segment], prior: nil)
+  }
+}
+
+/// Means and scales of one segment's latent, slice by slice: each from the hyper-latent's features and the decoded slices
+/// before it.
+package final class SegmentPrior {
   private let hyper: SegmentCodec.HyperPrograms
-  private let width: Int
-  private let height: Int
-  private let hyperWidth: Int
-  private let hyperHeight: Int
-  private let hyperLatent: AlignedBuffer<Int16>
+  private let reference: ReferenceInputs?
+  /// Of the segment, in the latent.
+  private let firstRow: Int
+  /// Of the latent.
+  let width: Int
+  let height: Int
+  /// Of the hyper-latent.
+  package let hyperWidth: Int
+  package let hyperHeight: Int
+  /// [channels][hyperHeight][hyperWidth], quantised.
+  package let hyperLatent: AlignedBuffer<Int16>
   private let features: AlignedBuffer<Int16>
   /// Channels of each slice.
   let sliceRanges: [Range<Int>]
-  /// Of the latent and of means.
+  /// Of the latent and of means: integers are in units of 2^−latentExponent.
   var latentExponent: Int { hyper.q }
+  /// The picture's rows to one of the latent.
+  var divisor: Int { hyper.latentDivisor }
   /// [channels][height][width]
   let means: AlignedBuffer<Int16>
-  let scales: AlignedBuffer<UInt8>
+  package let scales: AlignedBuffer<UInt8>
 
-  init(_ hyper: SegmentCodec.HyperPrograms, width: Int, height: Int) {
+  init(
+    _ hyper: SegmentCodec.HyperPrograms, _ layout: LatentLayout, segment: Int, _ reference: ReferenceInputs? = nil
+  ) {
     self.hyper = hyper
-    self.width = width
-    self.height = height
+    self.reference = reference
+    let rows = layout.rows(segment: segment)
+    firstRow = rows.lowerBound
+    width = layout.width
+    height = rows.count
     hyperWidth = width / (hyper.hyperDivisor / hyper.latentDivisor)
     hyperHeight = height / (hyper.hyperDivisor / hyper.latentDivisor)
     hyperLatent = AlignedBuffer(count: hyper.coder.table.channelCount * hyperWidth * hyperHeight, zero: 0)
@@ -130,6 +178,7 @@ final class SegmentPrior {
     scales = AlignedBuffer(count: channels * width * height, zero: 0)
   }
 
+  /// False for a damaged payload.
   func decodeHyperLatent(_ decoder: inout PayloadDecoder) -> Bool {
     let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base)
     guard let active = hyper.coder.decodeActivity(&decoder, contexts) else { return false }
@@ -141,6 +190,7 @@ final class SegmentPrior {
     hyperLatent.base.update(from: values, count: hyperLatent.count)
   }
 
+  /// Appends the hyper-latent's symbols.
   func encodeHyperLatent(_ encoder: PayloadEncoder) {
     let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base)
     let active = hyper.coder.encodeActivity(encoder, contexts)
@@ -153,16 +203,24 @@ final class SegmentPrior {
     tap: NetworkRunner.Tap? = nil
   ) {
     program.run(
-      width: width * hyper.latentDivisor, height: height * hyper.latentDivisor, execution, source: source, sink: sink,
-      tap: tap)
+      width: width * divisor, height: height * divisor, execution, source: source, sink: sink, tap: tap)
   }
 
+  /// Row `y`, from the segment's first, of an input that comes from the frame before.
+  private func loadReference(_ program: NetworkProgram, _ input: Int, _ y: Int, _ row: UnsafeMutablePointer<Int16>) {
+    let tensorDivisor = program.tensors[input].divisor
+    reference?.load(
+      program.inputs[input], row: firstRow * divisor / tensorDivisor + y, row, width: width * divisor / tensorDivisor)
+  }
+
+  /// Runs hyper-synthesis; to be done once the hyper-latent is there, before `predict`.
   func synthesiseFeatures(_ execution: Execution) {
     let channels = hyper.synthesis.tensors[hyper.synthesis.output].channels
     let size = width * channels
     run(
       hyper.synthesis, execution,
-      source: { [self] _, y, row in
+      source: { [self] input, y, row in
+        guard input == 0 else { return loadReference(hyper.synthesis, input, y, row) }
         sc_planes_to_row(
           hyperLatent.base + y * hyperWidth, hyperWidth * hyperHeight, row,
           Int32(hyper.coder.table.channelCount), hyperWidth)
@@ -183,13 +241,22 @@ final class SegmentPrior {
       source: { [self] input, y, row in
         if input == 0 {
           row.update(from: features.base + y * width * featureChannels, count: width * featureChannels)
-        } else {
+        } else if hyper.slices[slice].inputs[input].name == .earlierSlices {
           sc_planes_to_row(latent + y * width, plane, row, Int32(range.lowerBound), width)
+        } else {
+          loadReference(hyper.slices[slice], input, y, row)
         }
       },
       sink: { [self] _, y, row in
         let at = range.lowerBound * plane + y * width
         sc_row_to_parameters(row, means.base + at, scales.base + at, plane, Int32(range.count), width)
       }, tap: tap)
+  }
+
+  /// What the symbols of a slice decode to under its means, which `predict` has given: both [channels][height][width].
+  func dequantise(_ slice: Int, _ symbols: UnsafePointer<Int16>, into latent: UnsafeMutablePointer<Int16>) {
+    let first = sliceRanges[slice].lowerBound * width * height
+    sc_dequantise(
+      symbols + first, means.base + first, latent + first, sliceRanges[slice].count * width * height, Int32(hyper.q))
   }
 }

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-internal import CCodecKernels
-internal import CDefaultModel
 
 /// A section of a model file: for people.
 public struct SectionInfo: Sendable {
@@ -35,7 +33,7 @@ public final class Model: Sendable {
   public let sections: [SectionInfo]
   let weights: Weights
   let networks: Networks
-  let entropyModels: [EntropyModel]
+  package let entropyModels: [EntropyModel]
 
   /// Reads a model file (FORMAT.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
   public init(_ bytes: [UInt8]) throws(ModelError) {
@@ -53,15 +51,6 @@ public final class Model: Sendable {
     self.networks = networks
   }
 
-  /// The model that is part of the library.
-  public static func embedded() throws(ModelError) -> Model { try Model(embeddedBytes()) }
-
-  /// The file of the model that is part of the library.
-  public static func embeddedBytes() -> [UInt8] {
-    let size = sc_default_model_size()
-    return Array(UnsafeBufferPointer(start: sc_default_model(), count: size))
-  }
-
   /// The entropy models that it has.
   public var entropyKinds: [EntropyKind] { entropyModels.map { $0.kind } }
 
@@ -72,6 +61,16 @@ public final class Model: Sendable {
 
   /// The pixel formats that it encodes and decodes, at least one, in the order of their raw values.
   public var formats: [PixelFormat] { networks.formats }
+
+  /// Whether pictures of a format can be coded: a grey one also as R = G = B.
+  public func codes(_ format: PixelFormat) -> Bool {
+    formats.contains(format) || format == .grey && formats.contains(.rgb)
+  }
+
+  /// The format of the networks that code pictures of a format.
+  func networkFormat(_ format: PixelFormat) -> PixelFormat {
+    format == .grey && !formats.contains(.grey) ? .rgb : format
+  }
 
   /// Whether it codes a frame given a reference frame; nothing but such a frame can be coded with it.
   public var isInter: Bool { networks.isInter }
@@ -91,7 +90,7 @@ public final class Model: Sendable {
   var latentExponent: Int { networks.latent.q }
 
   /// Channels of the hyper-latent; 0 without one.
-  var hyperChannels: Int { hyperprior?.analysis.outputInfo.channels ?? 0 }
+  package var hyperChannels: Int { hyperprior?.analysis.outputInfo.channels ?? 0 }
 
   /// Channels of the latent at a rate point.
   public func latentChannels(ratePoint: Int) -> Int { weights.width(networks.latent, ratePoint) }

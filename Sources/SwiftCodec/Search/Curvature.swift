@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// From squared responses to random signs, whose mean is the curvature, to an estimate: a line for each channel over
-/// how lively the place is, all channels together.
-func smoothCurvature(
+/// the activity of the place, which is the response of all channels together over its mean.
+func fitCurvature(
   _ curvature: UnsafeMutablePointer<Float>, places: Int, scales: [Double], probes: Int
 ) {
   let channels = scales.count
   let powers = scales.map { Float($0) * Float($0) }
-  var lively = [Float](repeating: 0, count: places)
+  var activity = [Float](repeating: 0, count: places)
   var mean = 0.0
   for p in 0..<places {
     var sum: Float = 0
     for c in 0..<channels { sum += curvature[p * channels + c] * powers[c] }
-    lively[p] = sum
+    activity[p] = sum
     mean += Double(sum)
   }
   mean = mean > 0 ? mean / Double(places) : 1
-  for p in 0..<places { lively[p] /= Float(mean) }
+  for p in 0..<places { activity[p] /= Float(mean) }
   let probes = Double(max(1, probes))
   for c in 0..<channels {
     // Least squares, weighted as the noise grows with the curvature.
     var (s0, s1, s2, t0, t1, sum) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for p in 0..<places {
-      let f = Double(lively[p])
+      let f = Double(activity[p])
       let v = Double(curvature[p * channels + c]) / probes
       let w = 1 / max(f * f, 0.0025)
       s0 += w
@@ -39,7 +39,7 @@ func smoothCurvature(
     if slope < 0 { (slope, offset) = (0, t0 / s0) }
     if offset < 0 { (slope, offset) = (s2 > 0 ? t1 / s2 : 0, 0) }
     for p in 0..<places {
-      curvature[p * channels + c] = Float(max(0.8 * average, offset + slope * Double(lively[p])))
+      curvature[p * channels + c] = Float(max(0.8 * average, offset + slope * Double(activity[p])))
     }
   }
 }

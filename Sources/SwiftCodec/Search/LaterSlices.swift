@@ -8,13 +8,13 @@ extension SegmentPrior {
   /// less the mean. `adjoints` are those of all slices but the first, `rate` holds the symbols, `latent` [channels][places] what they
   /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error.
   func addLaterSlices(
-    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, divisor: Int, weight: Double,
+    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, weight: Double,
     to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
   ) {
     let unit = 1 / Float(2 * weight)
     let perMean = -1 / Float(1 << latentExponent)
     let places = rate.width * rate.height
-    propagateLaterSlices(adjoints, latent, rate, divisor: divisor, execution) { c, byMean, byScale in
+    propagateLaterSlices(adjoints, latent, rate, execution) { c, byMean, byScale in
       rate.differences(c, order: 1, byValue: byMean, byScale: byScale)
       for p in 0..<places { byMean[p] *= perMean }
     } into: { at, derivative in
@@ -26,7 +26,7 @@ extension SegmentPrior {
   /// response to random signs, each times the root of a second difference, squared. Where bits bend, the gradient alone
   /// promises too much.
   func addLaterCurvature(
-    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, divisor: Int, weight: Double,
+    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, weight: Double,
     probe: Int, to curvature: UnsafeMutablePointer<Float>, _ execution: Execution
   ) {
     let unit = 1 / Float(2 * weight)
@@ -40,7 +40,7 @@ extension SegmentPrior {
       let root = max(0, bend).squareRoot()
       return state >> 63 == 0 ? root : -root
     }
-    propagateLaterSlices(adjoints, latent, rate, divisor: divisor, execution) { c, byMean, byScale in
+    propagateLaterSlices(adjoints, latent, rate, execution) { c, byMean, byScale in
       rate.differences(c, order: 2, byValue: byMean, byScale: byScale)
       for p in 0..<places {
         byMean[p] = perMean * root(byMean[p])
@@ -54,12 +54,11 @@ extension SegmentPrior {
   /// Takes derivatives with respect to means and scales of later slices, [places] of a channel, back to the slices before:
   /// `add` gets those with respect to the latent, at place · channels + channel.
   private func propagateLaterSlices(
-    _ adjoints: [AdjointProgram], _ latent: UnsafePointer<Int16>, _ rate: SegmentRate, divisor: Int,
-    _ execution: Execution,
+    _ adjoints: [AdjointProgram], _ latent: UnsafePointer<Int16>, _ rate: SegmentRate, _ execution: Execution,
     _ derivatives: (_ c: Int, _ byMean: UnsafeMutablePointer<Float>, _ byScale: UnsafeMutablePointer<Float>) -> Void,
     into add: (_ at: Int, _ derivative: Float) -> Void
   ) {
-    let (width, height, channels) = (rate.width, rate.height, rate.channelCount)
+    let channels = rate.channelCount
     let places = width * height
     var alone = execution
     alone.threads = 1
@@ -67,7 +66,7 @@ extension SegmentPrior {
       let adjoint = adjoints[slice - 1]
       let pass = AdjointPass(
         adjoint, input: 1, width: width * divisor, height: height * divisor, rows: 0..<height, threads: execution.threads)
-      predict(slice, from: latent, alone) { pass.keepMask($0, $1, $2, output: 0..<height) }
+      predict(slice, from: latent, alone) { [height] in pass.keepMask($0, $1, $2, output: 0..<height) }
       // Derivatives with respect to the network's output: means, then scales.
       let own = range.count
       let byMean = AlignedBuffer<Float>(count: own * places, zero: 0)

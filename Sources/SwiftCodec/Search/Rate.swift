@@ -16,12 +16,7 @@ final class RateTables {
 
   init(_ table: EntropyTable, _ magnitude: MagnitudeRule) {
     self.table = table
-    // Levels that follow from the hyperprior's scales alone, as in the coder: every magnitude is 0.
-    var magnitude = magnitude
-    if case .none = magnitude, table.channels.contains(where: { $0.levels > 1 }) {
-      magnitude = .table([UInt8](repeating: 0, count: 64))
-    }
-    self.magnitude = magnitude
+    self.magnitude = magnitude.normalised(table)
     // −log2(f / 2^15) of every frequency is needed often.
     let bits = AlignedBuffer<Double>(count: table.cdfs.reduce(0) { $0 + $1.frequencies.count }, zero: 0)
     let cdfs = AlignedBuffer<sc_rate_cdf>(count: table.cdfs.count, zero: sc_rate_cdf())
@@ -30,13 +25,13 @@ final class RateTables {
       cdfs.base[i] = sc_rate_cdf(
         bits: UnsafePointer(bits.base + at), minimum: Int32(cdf.minimum), symbols: Int32(cdf.frequencies.count))
       for f in cdf.frequencies {
-        bits.base[at] = RateTables.bits(Int(f))
+        bits.base[at] = ContextRule.bits(frequency: Int(f))
         at += 1
       }
     }
     self.bits = bits
     self.cdfs = cdfs
-    flagBits = table.active.map { [RateTables.bits(32768 - $0), RateTables.bits($0)] }
+    flagBits = table.active.map { [ContextRule.bits(frequency: 32768 - $0), ContextRule.bits(frequency: $0)] }
     var first: [Int] = []
     var all: [UInt16] = []
     for channel in table.channels {
@@ -48,18 +43,16 @@ final class RateTables {
     for (i, index) in all.enumerated() { indices.base[i] = index }
     levels = table.channels.map { channel in
       guard channel.levels > 1 else { return nil }
-      let out = AlignedBuffer<UInt8>(count: 1024, zero: 0)
-      for bound in channel.bounds { for sum in bound..<1024 { out.base[sum] += 1 } }
+      let out = AlignedBuffer<UInt8>(count: ContextRule.sumSteps, zero: 0)
+      for (step, level) in ContextRule.levels(channel.bounds).enumerated() { out.base[step] = UInt8(level) }
       return out
     }
     magnitudes = AlignedBuffer(count: 64, zero: 0)
-    if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
+    if case .table(let values) = self.magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
   }
-
-  private static func bits(_ frequency: Int) -> Double { 15 - binaryLogarithm(Double(frequency)) }
 }
 
-/// Who sees whom: the neighbourhoods of FORMAT.md §1.6, turned round.
+/// Who sees whom: the neighbourhoods of `ContextRule`, turned round.
 final class RateGeometry {
   let width: Int
   let height: Int
@@ -72,14 +65,7 @@ final class RateGeometry {
     self.width = width
     self.height = height
     let places = width * height
-    let causalOffsets = [(0, -1), (0, -2), (-1, -1), (-1, 0), (-1, 1), (-2, 0)]
-    // A neighbour in the same channel; −1 for a 0.
-    func causalPlace(_ y: Int, _ x: Int) -> Int {
-      if y < 0 { return x + 2 * y >= 0 ? min(x + 2 * y, width - 1) : -1 }
-      if x < 0 { return y > 0 ? causalPlace(y - 1, 0) : -1 }
-      return y * width + min(x, width - 1)
-    }
-    func invert(_ count: Int, _ neighbour: (Int, Int, Int) -> Int)
+    func invert(_ count: Int, _ neighbour: (_ k: Int, _ y: Int, _ x: Int) -> Int?)
       -> (AlignedBuffer<Int32>, AlignedBuffer<sc_rate_neighbour>)
     {
       let start = AlignedBuffer<Int32>(count: places + 1, zero: 0)
@@ -87,8 +73,7 @@ final class RateGeometry {
         for y in 0..<height {
           for x in 0..<width {
             for k in 0..<count {
-              let from = neighbour(y, x, k)
-              if from >= 0 { body(from, k, y * width + x) }
+              if let from = neighbour(k, y, x) { body(from, k, y * width + x) }
             }
           }
         }
@@ -103,10 +88,8 @@ final class RateGeometry {
       }
       return (start, list)
     }
-    (causalStart, causal) = invert(6) { y, x, k in causalPlace(y + causalOffsets[k].0, x + causalOffsets[k].1) }
-    (boxStart, box) = invert(9) { y, x, k in
-      min(max(y + k / 3 - 1, 0), height - 1) * width + min(max(x + k % 3 - 1, 0), width - 1)
-    }
+    (causalStart, causal) = invert(ContextRule.causalCount) { ContextRule.causalPlace($0, $1, $2, width: width) }
+    (boxStart, box) = invert(ContextRule.boxCount) { ContextRule.boxPlace($0, $1, $2, width: width, height: height) }
   }
 }
 

@@ -3,11 +3,11 @@
 /// Zeroed memory aligned to 64 bytes, freed with its owner.
 ///
 /// Sizes come from validated models and pictures; the caller keeps accesses inside.
-final class AlignedBuffer<Element: BitwiseCopyable> {
-  let base: UnsafeMutablePointer<Element>
-  let count: Int
+package final class AlignedBuffer<Element: BitwiseCopyable> {
+  package let base: UnsafeMutablePointer<Element>
+  package let count: Int
 
-  init(count: Int, zero: Element) {
+  package init(count: Int, zero: Element) {
     let size = max(1, count) * MemoryLayout<Element>.stride
     let raw = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
     base = raw.bindMemory(to: Element.self, capacity: max(1, count))

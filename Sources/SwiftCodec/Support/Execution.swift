@@ -47,7 +47,7 @@ public struct Execution: Sendable {
   public init() {}
 
   /// What is left for each of some jobs that run side by side.
-  func inside(parallel jobs: Int) -> Execution {
+  package func inside(parallel jobs: Int) -> Execution {
     var inner = self
     inner.threads = max(1, threads / max(1, jobs))
     return inner

@@ -2,7 +2,7 @@
 internal import CCodecKernels
 
 /// Calls body(0), …, body(count − 1), on up to `threads` threads, and returns when all are done.
-func parallel(threads: Int, count: Int, _ body: (Int) -> Void) {
+package func parallel(threads: Int, count: Int, _ body: (Int) -> Void) {
   withoutActuallyEscaping(body) { body in
     var job = body
     withUnsafeMutablePointer(to: &job) { pointer in

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import SwiftCodec
+import SwiftCodecBenchmark
 
 /// Times kernels, layers, networks, entropy coding and the whole codec, as fractions of the machine's own peak.
 enum BenchCommand: Command {

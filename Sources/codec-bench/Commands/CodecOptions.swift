@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import SwiftCodec
+import SwiftCodecDefaultModel
 
 /// Options that several subcommands share.
 enum CodecOptions {

@@ -2,6 +2,8 @@
 
 import PictureFiles
 import SwiftCodec
+import SwiftCodecDefaultModel
+import SwiftCodecFitting
 
 enum FitCommand: Command {
   static let name = "fit"
@@ -12,17 +14,18 @@ enum FitCommand: Command {
     CodecOptions.model,
     OptionSpec("images", value: "DIR", "PNG and PNM files; never those that results are measured on"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
-    OptionSpec("entropy", value: "LIST", "what to fit, such as static,paper; all by default, the model's others stay"),
+    OptionSpec("entropy", value: "LIST", "what to fit, such as static,threshold; all by default, the model's others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
     OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
     OptionSpec("rdoq", value: "EFFORT", "fit to the latents that this search finds with the model as it is"),
     OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
   ]
   static let notes = """
-    static: one CDF a channel. paper: four contexts by thresholds on left, top and the previous channel. rich: linear
-    means, and levels by weighted sums of neighbouring magnitudes, here and in earlier channels. Tables tell the bits
-    of the fitting set after each step. Pictures that were stored with losses should be reduced in size before.
-    With a hyperprior, static has levels by the scale that the network gives, rich by that and neighbouring magnitudes.
+    static: one CDF a channel. threshold: four contexts by thresholds on left, top and the previous channel. weighted:
+    linear means, and levels by weighted sums of neighbouring magnitudes, here and in earlier channels. Tables tell the
+    bits of the fitting set after each step. Pictures that were stored with losses should be reduced in size before.
+    With a hyperprior, static has levels by the scale that the network gives, weighted by that and neighbouring
+    magnitudes.
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
@@ -48,7 +51,7 @@ enum FitCommand: Command {
     }
 
     let rdoq = try CodecOptions.rdoq(arguments)
-    guard rdoq == .off || model.preferredEntropyKind != nil else {
+    guard model.preferredEntropyKind != nil || (rdoq == .off && !model.roles().contains(.hyperSynthesis)) else {
       throw .usage(
         "--rdoq \(rdoq.name): the model has no entropy model to search with yet; fit one without --rdoq first")
     }
@@ -109,7 +112,7 @@ enum FitCommand: Command {
   }
 
   private static func entropyKinds(_ arguments: Arguments, of model: Model) throws(ToolError) -> [EntropyKind] {
-    let fittable: [EntropyKind] = model.roles().contains(.hyperSynthesis) ? [.static, .rich] : [.static, .paper, .rich]
+    let fittable: [EntropyKind] = model.roles().contains(.hyperSynthesis) ? [.static, .weighted] : [.static, .threshold, .weighted]
     guard let list = arguments.string("entropy") else { return fittable }
     var kinds: [EntropyKind] = []
     for word in list.split(separator: ",") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
+public import SwiftCodec
 
 /// Timings of the codec's parts on this machine, as fractions of what its arithmetic units can do.
 ///
@@ -51,12 +52,15 @@ public enum Benchmark {
 
   /// Multiply-adds per nanosecond of the variant's int16 arithmetic in registers alone: the best of some runs.
   public static func peak(_ cpu: CPU) -> Double {
+    guard let index = CPU.names.firstIndex(of: cpu.name), let kernels = sc_kernels_get(sc_cpu(UInt32(index))) else {
+      preconditionFailure("a variant that this processor has")
+    }
     var iterations: UInt64 = 1 << 10
     var best = 0.0
     var runs = 0
     while runs < 15 {
       let start = sc_thread_clock_ns()
-      let work = cpu.kernels.pointee.peak(iterations)
+      let work = kernels.pointee.peak(iterations)
       let time = sc_thread_clock_ns() - start
       // Runs of some milliseconds: long against the clock's grain, short against the scheduler's.
       if time < 4_000_000 {
@@ -96,33 +100,29 @@ public enum Benchmark {
   public static func network(
     _ role: GraphRole, of model: Model, _ picture: Picture, ratePoint: Int, execution: Execution, repeats: Int
   ) throws(Failure) -> Network {
-    guard let graph = model.graph(role, .rgb), role == .analysis || role == .synthesis else {
-      preconditionFailure("analysis and synthesis are timed")
-    }
+    precondition(role == .analysis || role == .synthesis, "analysis and synthesis are timed")
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 64)
     let channels = model.latentChannels(ratePoint: ratePoint)
     var plain = execution
     plain.cpu = CPU.scalar
-    let analysis = NetworkProgram(
-      model.graph(.analysis, .rgb)!, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)
-    let latent = picture.withView { analysis.analyse($0, layout, channels: channels, execution) }
+    var (prepared, plainModel) = (PreparedModel(model), PreparedModel(model))
+    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
+      .analyse(picture, layout, channels: channels, execution)
     var decoded = picture
-    let program = NetworkProgram(graph, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)
+    let program = prepared.program(role, ratePoint: ratePoint, cpu: execution.cpu)
 
     func run(_ program: NetworkProgram, _ execution: Execution, _ profile: UnsafeMutablePointer<UInt64>?) {
       if role == .analysis {
-        let result = picture.withView {
-          program.analyse($0, layout, channels: channels, execution, profile: profile)
-        }
+        let result = program.analyse(picture, layout, channels: channels, execution, profile: profile)
         precondition(result.channels == channels)
       } else {
-        decoded.withMutableView { program.synthesise(latent, into: $0, execution, profile: profile) }
+        program.synthesise(latent, into: &decoded, execution, profile: profile)
       }
     }
 
-    let reference = NetworkProgram(graph, of: model.weights, ratePoint: ratePoint, cpu: CPU.scalar)
+    let reference = plainModel.program(role, ratePoint: ratePoint, cpu: CPU.scalar)
     if role == .analysis {
-      guard picture.withView({ reference.analyse($0, layout, channels: channels, plain) }).isEqual(to: latent) else {
+      guard reference.analyse(picture, layout, channels: channels, plain).isEqual(to: latent) else {
         throw .mismatch("analysis")
       }
     } else {
@@ -133,7 +133,8 @@ public enum Benchmark {
     }
 
     let pixels = Double(layout.paddedWidth * layout.paddedHeight)
-    let macs = model.layers(role, ratePoint: ratePoint).map { $0.macPerPixel * pixels }
+    let infos = model.layers(role, ratePoint: ratePoint)
+    let macs = infos.map { $0.macPerPixel * pixels }
     let whole = time(role.name, work: macs.reduce(0, +), threads: execution.threads, repeats: repeats) {
       run(program, execution, nil)
     }
@@ -146,7 +147,7 @@ public enum Benchmark {
       run(program, single, profile.base)
       for i in macs.indices { times[i].append(profile.base[i]) }
     }
-    let layers = macs.indices.map { Timing(name: graph.layers[$0].name, work: macs[$0], nanoseconds: times[$0]) }
+    let layers = macs.indices.map { Timing(name: infos[$0].name, work: macs[$0], nanoseconds: times[$0]) }
     return Network(whole: whole, layers: layers)
   }
 
@@ -162,23 +163,20 @@ public enum Benchmark {
     // One segment, whatever the picture's height.
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 1 << 16)
     let execution = Execution()
-    let analysis = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
-    let latent = picture.withView {
-      analysis.analyse($0, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
-    }
+    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
+      .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
     let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
     let coded = latent.copy()
     func encode() -> [UInt8] {
       coded.segments[0].base.update(from: latent.segments[0].base, count: latent.segments[0].count)
-      return codec.encode(
-        segment: 0, coded, hyperLatent: hyperLatent.map { UnsafePointer($0.segments[0].base) }, execution
-      ).payload
+      return codec.encode(codec.quantise(segment: 0, coded, hyperLatent: hyperLatent?.segments[0].base, execution))
+        .payload
     }
     let payload = encode()
     let back = Latent(layout: layout, channels: latent.channels)
     func decode() -> Bool { codec.decode(payload, in: 0..<payload.count, segment: 0, back, execution) }
     guard decode(), back.isEqual(to: coded) else { throw .mismatch("entropy decoding") }
-    let samples = Double(codec.coder.activeSamples(coded))
+    let samples = Double(coded.activeSamples)
     let decoding = time("decode \(kind.name)", work: samples, repeats: repeats) { _ = decode() }
     let encoding = time("encode \(kind.name)", work: samples, repeats: repeats) { _ = encode() }
     return (decoding, encoding)
@@ -217,13 +215,13 @@ public enum Benchmark {
   }
 }
 
-extension EntropyCoder {
-  /// Samples of the channels that are not constant.
-  fileprivate func activeSamples(_ latent: Latent) -> Int {
-    let size = latent.layout.width * latent.layout.height
+extension Latent {
+  /// Samples of the first segment's channels that are not constant.
+  fileprivate var activeSamples: Int {
+    let size = layout.rows(segment: 0).count * layout.width
     var count = 0
-    for c in 0..<latent.channels {
-      let plane = UnsafeBufferPointer(start: latent.segments[0].base + c * size, count: size)
+    for c in 0..<channels {
+      let plane = UnsafeBufferPointer(start: segments[0].base + c * size, count: size)
       if plane.contains(where: { $0 != plane[0] }) { count += size }
     }
     return count

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// The search for a cheaper latent at one position with one entropy model: what it prepares once. Immutable.
+final class LatentSearch {
+  private let synthesis: AdjointProgram
+  /// Of the hyperprior's slices but the first, which sees no other.
+  private let laterSlices: [AdjointProgram]
+  private let tables: RateTables
+  private let lambda: Double
+  private let macPerPixel: Double
+
+  /// `codec` is that of the position and entropy model, `synthesis` the network at the position.
+  init(
+    _ model: Model, _ format: PixelFormat, _ synthesis: NetworkProgram, _ codec: SegmentCodec,
+    at position: RatePosition
+  ) {
+    guard let graph = model.graph(.synthesis, model.networkFormat(format)) else {
+      preconditionFailure("the model has no networks for the format")
+    }
+    self.synthesis = AdjointProgram(graph, synthesis, of: model.weights, at: position)
+    laterSlices = zip(model.hyperprior?.slices ?? [], codec.sliceNetworks).dropFirst().map {
+      AdjointProgram($0, $1, of: model.weights, at: position)
+    }
+    tables = RateTables(codec.coder.table, codec.coder.magnitude)
+    lambda = model.lambda(at: position)
+    macPerPixel = model.decoderMACPerPixel(at: position)
+  }
+
+  /// Lowers bits + λ · squared error / channels of the picture by other symbols: the latent and its quantised segments
+  /// change in place, and stay what a decoder gets. `lambda` is nil for the position's.
+  ///
+  /// The result depends on neither the machine nor the number of threads.
+  func optimise(
+    _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil, _ rdoq: RDOQ, lambda: Double?,
+    _ execution: Execution, progress: ((RDOQPass) -> Void)?
+  ) -> RDOQReport {
+    let lambda = lambda ?? self.lambda
+    let hasPrior = segments[0].prior != nil
+    let effort =
+      hasPrior
+      ? rdoq.priorEffort(macPerPixel: macPerPixel)
+      : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
+    let state = SearchState(
+      DistortionMeter(
+        synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent, segments,
+      weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress)
+    if hasPrior { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
+    return state.summary(lambda: lambda)
+  }
+}

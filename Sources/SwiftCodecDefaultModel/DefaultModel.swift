@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CDefaultModel
+public import CSwiftCodec
+public import SwiftCodec
+
+extension Model {
+  /// The model that comes with the library. An error is a fault of the build: its file is not whole.
+  public static func embedded() throws(ModelError) -> Model { try Model(embeddedBytes()) }
+
+  /// Its file.
+  public static func embeddedBytes() -> [UInt8] {
+    Array(UnsafeBufferPointer(start: sc_default_model(), count: sc_default_model_size()))
+  }
+}
+
+@c @implementation
+public func sc_model_create_embedded(_ out: UnsafeMutablePointer<OpaquePointer?>!) -> sc_status {
+  createModel(out) { () throws(ModelError) in try Model.embedded() }
+}
