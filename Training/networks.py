@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The networks, layer by layer as they stand in the model file.
 
 Pictures are [B, 3, H, W] in [0, 1], H and W multiples of `multiple`. A batch holds pictures of several rate points: `points` names each
