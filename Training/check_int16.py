@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Float network against the integer network of a model file, on whole pictures.
 
 python check_int16.py model.scm CKPT DIR_OF_PICTURES [--points 0 6]
@@ -10,6 +11,7 @@ import torch
 import integer
 from data import list_pictures, read_picture
 from evaluate import code, psnr
+from integer import COLOUR_PLANES
 from networks import causal_mean, code_length, load, normal
 
 
@@ -19,7 +21,8 @@ def code16(model, net, picture, k):
     An exported model file has no contexts yet, without which those channels cost far more than they were trained for.
     """
     if not model.hyper:
-        return integer.code(model, picture, k)
+        out, *bits = integer.code(model, {COLOUR_PLANES: picture}, k)
+        return out[COLOUR_PLANES], *bits
     from export import SCALE_HIGH, SCALE_LOW
 
     @torch.no_grad()
@@ -27,7 +30,8 @@ def code16(model, net, picture, k):
         v, log_scale = differences[None].float(), SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * scales[None].float()
         return code_length(normal, v, [log_scale], 'hard', causal_mean(v, net.causal[k:k + 1])).item()
 
-    return integer.code(model, picture, k, net.S[0], first_bits)
+    out, *bits = integer.code(model, {COLOUR_PLANES: picture}, k, net.S[0], first_bits)
+    return out[COLOUR_PLANES], *bits
 
 
 def report(model, net, folder, points=None):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What keeps a checkpoint from being better: looks at a folder of pictures that were not trained on.
 
 python diagnose.py base|flagship CKPT DIR_OF_PICTURES

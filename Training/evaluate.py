@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Rate and distortion of a float checkpoint on whole pictures, hard rounding, the model's own code length.
 
 python evaluate.py base|flagship CKPT DIR_OF_PICTURES [--anchors kodak_rd.csv]

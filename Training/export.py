@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Checkpoint to model file: calibrates exponents on training pictures, quantises, writes entropy tables.
 
 python export.py base|flagship CKPT --data DIR_OF_TRAINING_PICTURES -o model.scm [--check DIR_OF_TEST_PICTURES]
 """
 import argparse
+import math
 
 import numpy as np
 import torch
@@ -11,11 +13,13 @@ import torch.nn.functional as F
 import check_int16
 import integer
 from data import list_pictures, read_picture
+from formats import folded
 from graph import ALL, Graph, cdf, entropy_point, write_model
-from integer import ANALYSIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, RELU, REPLICATE, SLICE, STATIC, SYNTHESIS, ZERO
+from integer import (ANALYSIS, COLOUR_PLANES, DECODED, EARLIER, FEATURES, GREY, HYPER_ANALYSIS, HYPER_LATENT, HYPER_SYNTHESIS, LATENT, PARAMETERS, RELU,
+                     REPLICATE, SLICE, STATIC, SYNTHESIS, YUV420, ZERO)
 from networks import NETWORKS, Flagship, load
 
-HIDDEN, LATENT = 0, 1       # width classes of the base network
+HIDDEN, CODED = 0, 1        # width classes of the base network
 Q = 5                       # of the flagship's latent: in int16 it reaches from −1024 to 1024
 SCALE_LOW, SCALE_HIGH, LEVELS = Flagship.log_scale[0], 5.0, 64      # logarithms of the scales 0 and 255; CDFs for them
 
@@ -25,18 +29,19 @@ SCALE_LOW, SCALE_HIGH, LEVELS = Flagship.log_scale[0], 5.0, 64      # logarithms
 def base_graphs(net):
     classes, points = [net.hidden, net.latent], len(net.lambdas)
     g = Graph(ANALYSIS, points, classes)
-    x = g.input(3, ALL, 8, 0, 0)
+    x = g.plane(COLOUR_PLANES, 3, 1)
     for i, c in enumerate(net.ga):
         weight = c.weight / 510 if i == 0 else c.weight         # the input is 2 · sample − 255 = 510 (x − 0.5)
-        x = g.conv(f'ga.{i}', x, weight, c.bias, LATENT if i == 3 else HIDDEN, stride=2, activation=0 if i == 3 else RELU)
-    g.gain('gain', x, net.gain.exp(), q=0, bits=15)
+        x = g.conv(f'ga.{i}', x, weight, c.bias, CODED if i == 3 else HIDDEN, stride=2, activation=0 if i == 3 else RELU)
+    g.output(LATENT, g.gain('gain', x, net.gain.exp(), q=0, bits=15))
 
     s = Graph(SYNTHESIS, points, classes)
-    x = s.input(net.latent[-1], LATENT, 15, 0, 4)
+    x = s.input(DECODED, net.latent[-1], 15, 0, 16, CODED)
     x = s.gain('igain', x, net.igain.exp())
     for i, c in enumerate(net.gs[:3]):
         x = s.transposed(f'gs.{i}', x, c.weight, c.bias, HIDDEN, activation=RELU)
-    s.transposed('gs.3', x, net.gs[3].weight * 255, net.gs[3].bias * 255, q=6, bits=15)    # grey levels; saturates far outside of 0…255
+    x = s.transposed('gs.3', x, net.gs[3].weight * 255, net.gs[3].bias * 255, q=6, bits=15)    # grey levels; saturates far outside of 0…255
+    s.output(COLOUR_PLANES, x)
     return [g, s]
 
 
@@ -51,48 +56,48 @@ def flagship_graphs(net):
         return g.add(f'{name}.add', x, g.conv(f'{name}.c2', y, block.c2.weight, block.c2.bias))
 
     a = Graph(ANALYSIS, points)
-    x = a.unshuffle('unshuffle', a.input(3, ALL, 8, 0, 0), 8)
+    x = a.unshuffle('unshuffle', a.plane(COLOUR_PLANES, 3, 1), 8)
     x = a.conv('whiten', x, net.whiten / 510, torch.zeros(net.C))
     fine = a.conv('e_fine', x, net.e_fine.weight, net.e_fine.bias, stride=2)
     for i, block in enumerate(net.e1):
         x = add_block(a, f'e1.{i}', x, block)
     x = a.concat('concat', [a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2), fine])
-    a.gain('gain', x, gain, q=Q, bits=15)
+    a.output(LATENT, a.gain('gain', x, gain, q=Q, bits=15))
 
     s = Graph(SYNTHESIS, points)
-    x = s.gain('igain', s.input(net.M, ALL, 15, Q, 4), igain)
+    x = s.gain('igain', s.input(DECODED, net.M, 15, Q, 16), igain)
     x = s.transposed('d_up', x, net.d_up.weight, net.d_up.bias)
     for i, block in enumerate(net.d1):
         x = add_block(s, f'd1.{i}', x, block)
     colour = 255 * net.colour[:, :, 0, 0]
     x = s.conv('d_out', x, (colour @ net.d_out.weight[:, :, 0, 0])[:, :, None, None], colour @ net.d_out.bias, q=6, bits=15)
-    s.shuffle('shuffle', x, 8)
+    s.output(COLOUR_PLANES, s.shuffle('shuffle', x, 8))
 
     # The network sees z and |z| of the latent without its gain: the sum and difference of ReLUs of z and −z.
     ha = Graph(HYPER_ANALYSIS, points)
-    y = ha.input(net.M, ALL, 15, Q, 4)
+    y = ha.input(LATENT, net.M, 15, Q, 16)
     x = ha.concat('concat', [ha.gain('positive', y, igain, activation=RELU), ha.gain('negative', y, -igain, activation=RELU)])
     plain, magnitude = net.ha[0].weight.split(net.M, 1)
     x = ha.conv('ha.0', x, torch.cat([magnitude + plain, magnitude - plain], 1), net.ha[0].bias, activation=RELU)
     x = ha.conv('ha.1', x, net.ha[1].weight, net.ha[1].bias, stride=2, border=REPLICATE, activation=RELU)
-    ha.conv('ha.2', x, net.ha[2].weight * 4, net.ha[2].bias * 4, stride=2, border=REPLICATE, q=0, bits=15)
+    ha.output(HYPER_LATENT, ha.conv('ha.2', x, net.ha[2].weight * 4, net.ha[2].bias * 4, stride=2, border=REPLICATE, q=0, bits=15))
 
     hs = Graph(HYPER_SYNTHESIS, points)
-    x = hs.conv('hs.0', hs.input(net.Z, ALL, 15, 0, 6), net.hs[0].weight / 4, net.hs[0].bias, border=REPLICATE, activation=RELU)
+    x = hs.conv('hs.0', hs.input(HYPER_LATENT, net.Z, 15, 0, 64), net.hs[0].weight / 4, net.hs[0].bias, border=REPLICATE, activation=RELU)
     x = hs.conv('hs.1', hs.shuffle('shuffle.0', x, 2), net.hs[1].weight, net.hs[1].bias, border=REPLICATE)
-    add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE)
+    hs.output(FEATURES, add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE))
 
     slices, step = [], (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** Q       # a scale is an integer as it stands, whatever the exponent
     for i, (part, c) in enumerate(zip(net.slices, net.ranges())):
         g, m = Graph(SLICE + i, points), c.stop - c.start
-        x = g.input(net.hb.dw.out_channels, ALL, None, None, 4)
+        x = g.input(FEATURES, net.hb.dw.out_channels, None, None, 16)
         if i:
-            known = g.input(c.start, ALL, 15, Q, 4)
+            known = g.input(EARLIER, c.start, 15, Q, 16)
             x = g.concat('concat', [x, g.gain('igain', known, igain[:, :c.start])])
         x = g.conv('c1', x, part.c1.weight, part.c1.bias, activation=RELU)
         x = g.depthwise('dw', x, part.dw.weight, part.dw.bias, border=REPLICATE, activation=RELU, rate=(part.act.a, part.act.b))
-        g.conv('c2', x, part.c2.weight, part.c2.bias, q=Q, bits=15, rate=(
-            torch.cat([gain[:, c], torch.full((points, m), 2 / step)], 1), torch.cat([torch.zeros(points, m), (net.base[:, c] - SCALE_LOW) / step], 1)))
+        g.output(PARAMETERS, g.conv('c2', x, part.c2.weight, part.c2.bias, q=Q, bits=15, rate=(
+            torch.cat([gain[:, c], torch.full((points, m), 2 / step)], 1), torch.cat([torch.zeros(points, m), (net.base[:, c] - SCALE_LOW) / step], 1))))
         slices.append(g)
     return [a, s, ha, hs, *slices]
 
@@ -112,31 +117,36 @@ def crops(folder, count, size=512):
 def observe(graphs, pictures):
     """Runs the float graphs on pictures at every rate point to learn the peaks of their tensors."""
     analysis, synthesis, *entropy = graphs
-    level = (entropy[0] if entropy else analysis).tensors[-1].level
+    multiple = math.lcm(*(t.divisor for g in graphs for t in g.tensors))
     for picture in pictures:
-        x = integer.picture_input(picture, level).float()
+        planes = {COLOUR_PLANES: integer.plane_input(picture, multiple)}
         for k in range(analysis.points):
-            y = analysis.run([x], k)
-            if not entropy:
-                synthesis.run([y.round()], k)
-                continue
-            ha, hs, *slices = entropy
-            h, known = hs.run([ha.run([y], k).round()], k), y[:0]
-            for g in slices:
-                mean = g.run([h, known][:g.inputs], k)[:g.tensors[-1].channels // 2]
-                known = torch.cat([known, (y[len(known):len(known) + len(mean)] - mean).round() + mean])
-            synthesis.run([known], k)
+            y = analysis.run(planes, k)[LATENT]
+            synthesis.run({DECODED: observe_entropy(entropy, {LATENT: y}, k) if entropy else y.round()}, k)
+
+
+def observe_entropy(graphs, known, k):
+    """The decoded latent that hyper-analysis, hyper-synthesis and slices make of known {port: tensor}, in units of the quantiser."""
+    ha, hs, *slices = graphs
+    known = known | {port: v.round() for port, v in ha.run(known, k).items()}
+    known |= hs.run(known, k)
+    y, decoded = known[LATENT], known[LATENT][:0]
+    for g in slices:
+        mean = g.run(known | {EARLIER: decoded}, k)[PARAMETERS].chunk(2)[0]
+        decoded = torch.cat([decoded, (y[len(decoded):len(decoded) + len(mean)] - mean).round() + mean])
+    return decoded
 
 
 def calibrate(graphs, headroom):
-    """Chooses scales and exponents of all graphs."""
+    """Chooses scales and exponents of all graphs, in an order in which each input that another graph gives is known."""
+    given = {}
     for g in graphs:
         g.equalise()
-        if g.role >= SLICE:
-            g.tensors[0].q, g.tensors[0].bits = h.q, h.bits
+        for port, t in zip(g.inputs, g.tensors):
+            if t.q is None:
+                t.q, t.bits = given[port].q, given[port].bits
         g.calibrate(headroom)
-        if g.role == HYPER_SYNTHESIS:
-            h = g.tensors[-1]
+        given |= {port: g.tensors[number] for port, number in g.outputs.items()}
 
 
 # ---- entropy tables -------------------------------------------------------------------------------------------------
@@ -183,6 +193,8 @@ def export(network, net, pictures, path, headroom):
         text = 'Depthwise-separable residual blocks on a linear trunk, mean-scale hyperprior with channel slices.'
     observe(graphs, pictures)
     calibrate(graphs, headroom)
+    if network == 'flagship':
+        graphs[2:2] = [g for format in (GREY, YUV420) for g in folded(*graphs[:2], format, 'whiten', 'd_out')]
 
     def write(activity):
         """`activity` is [rate point][table][channel]."""
@@ -193,18 +205,18 @@ def export(network, net, pictures, path, headroom):
 
     def coded(k, picture):
         """Whether the channels of each table move in a picture."""
-        latent = integer.analyse(model, picture, k)
+        known = {LATENT: integer.analyse(model, {COLOUR_PLANES: picture}, k)}
         if network == 'base':
-            return [moves(latent, modes(tables[k][0]))]
-        z = model.run(HYPER_ANALYSIS, k, latent)
-        return [moves(z, modes(tables[k][0])), moves(integer.code_slices(model, latent, z, k)[1], [0] * net.M)]
+            return [moves(known[LATENT], modes(tables[k][0]))]
+        known |= model.run(HYPER_ANALYSIS, k, known)
+        return [moves(known[HYPER_LATENT], modes(tables[k][0])), moves(integer.code_slices(model, known, k)[1], [0] * net.M)]
 
     write([[[0.5] * net.Z, [0.5] * net.M] if network == 'flagship' else [[0.5] * net.latent[k]] for k in points])
     model = integer.read_model(path)
     counts = [[np.sum(c, 0) for c in zip(*(coded(k, p) for p in pictures))] for k in points]
     write([[(c + 0.5) / (len(pictures) + 1) for c in row] for row in counts])
     for g in graphs:
-        print(f'role {g.role}: {g.macs(0):.0f} to {g.macs(points[-1]):.0f} MAC/pixel')
+        print(f'role {g.role}, format {g.format}: {g.macs(0):.0f} to {g.macs(points[-1]):.0f} MAC/pixel')
 
 
 def moves(latent, mode):

@@ -1,12 +1,13 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Float graphs shaped like those of a model file; their calibration to integers; the writer of model files."""
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import crc32c
 import numpy as np
 import torch
 
-from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, MODULATED, NONE, RELU, REPLICATE, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO,
+from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, MODULATED, NONE, RELU, REPLICATE, RGB, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO,
                      conv, shuffle, transposed_conv, unshuffle)
 
 ALL = 255       # width class of a tensor that is always used whole
@@ -17,7 +18,7 @@ class Tensor:
     channels: int
     width_class: int
     widths: list
-    level: int
+    divisor: int                    # height and width are those of the padded picture divided by it
     q: int = None
     bits: int = None
     peaks: np.ndarray = None        # largest magnitude seen in each channel
@@ -37,26 +38,38 @@ class Layer:
     bias: torch.Tensor = None       # [outputs], or [rate point, outputs] of a modulated convolution
     scale: torch.Tensor = None      # of the weights of a modulated convolution, [rate point, outputs]
     gain: torch.Tensor = None       # [rate point, channels]
+    arrays: tuple = None            # the integers of all that, once they are chosen
 
 
 class Graph:
-    """One network: `points` rate points, `classes` [class][rate point], the widths. The methods that add a layer return its tensor's number."""
+    """One network: `points` rate points, `classes` [class][rate point], the widths. The methods that add a layer return its tensor's number.
 
-    def __init__(self, role, points, classes=()):
-        self.role, self.points, self.classes = role, points, classes
-        self.tensors, self.layers, self.inputs = [], [], 0
+    `inputs` are the ports (integer.py) of the first tensors, `outputs` {port: tensor}. `format` is the pixel format of an analysis or synthesis.
+    """
 
-    def input(self, channels, width_class, bits, q, level):
-        self.tensors.append(Tensor(channels, width_class, self.widths(channels, width_class), level, q, bits))
-        self.inputs += 1
-        return self.inputs - 1
+    def __init__(self, role, points, classes=(), format=RGB):
+        self.role, self.points, self.classes, self.format = role, points, classes, format
+        self.tensors, self.layers, self.inputs, self.outputs = [], [], [], {}
+
+    def input(self, port, channels, bits, q, divisor, width_class=ALL):
+        assert not self.layers
+        self.tensors.append(Tensor(channels, width_class, self.widths(channels, width_class), divisor, q, bits))
+        self.inputs.append(port)
+        return len(self.inputs) - 1
+
+    def plane(self, port, channels, divisor):
+        """Samples as 2 · sample − 255."""
+        return self.input(port, channels, 8, 0, divisor)
+
+    def output(self, port, x):
+        self.outputs[port] = x
 
     def widths(self, channels, width_class):
         return [channels] * self.points if width_class == ALL else self.classes[width_class]
 
-    def add_layer(self, layer, channels, width_class, widths, level, q=None, bits=None):
+    def add_layer(self, layer, channels, width_class, widths, divisor, q=None, bits=None):
         self.layers.append(layer)
-        self.tensors.append(Tensor(channels, width_class, widths, level, q, bits, np.zeros(channels)))
+        self.tensors.append(Tensor(channels, width_class, widths, divisor, q, bits, np.zeros(channels)))
         return len(self.tensors) - 1
 
     def conv(self, name, x, weight, bias, width_class=ALL, stride=1, border=ZERO, activation=NONE, slope=0, op=CONV, rate=None, q=None, bits=None):
@@ -65,12 +78,13 @@ class Graph:
         if rate:
             layer.scale = rate[0].detach().double()
             layer.bias = layer.bias * layer.scale + rate[1].detach().double()
-        level = self.tensors[x].level + (-1 if op == TRANSPOSED else stride - 1)
-        return self.add_layer(layer, len(bias), width_class, self.widths(len(bias), width_class), level, q, bits)
+        before = self.tensors[x].divisor
+        divisor = divided(before, stride) if op == TRANSPOSED else before * stride
+        return self.add_layer(layer, len(bias), width_class, self.widths(len(bias), width_class), divisor, q, bits)
 
-    def transposed(self, name, x, weight, bias, width_class=ALL, **more):
+    def transposed(self, name, x, weight, bias, width_class=ALL, stride=2, **more):
         """`weight` as PyTorch keeps it, [inputs, outputs, kh, kw]."""
-        return self.conv(name, x, weight.transpose(0, 1), bias, width_class, stride=2, op=TRANSPOSED, **more)
+        return self.conv(name, x, weight.transpose(0, 1), bias, width_class, stride=stride, op=TRANSPOSED, **more)
 
     def depthwise(self, name, x, weight, bias, **more):
         return self.conv(name, x, weight, bias, self.tensors[x].width_class, op=DEPTHWISE, **more)
@@ -83,23 +97,35 @@ class Graph:
 
     def like(self, x, layer, **more):
         t = self.tensors[x]
-        return self.add_layer(layer, t.channels, t.width_class, t.widths, t.level, **more)
+        return self.add_layer(layer, t.channels, t.width_class, t.widths, t.divisor, **more)
 
     def concat(self, name, inputs):
         t = [self.tensors[i] for i in inputs]
-        return self.add_layer(Layer(CONCAT, name, inputs), sum(i.channels for i in t), ALL, [sum(w) for w in zip(*(i.widths for i in t))], t[0].level)
+        return self.add_layer(Layer(CONCAT, name, inputs), sum(i.channels for i in t), ALL, [sum(w) for w in zip(*(i.widths for i in t))], t[0].divisor)
 
     def shuffle(self, name, x, factor, op=SHUFFLE):
         t, f = self.tensors[x], factor
-        scale, step = (lambda c: c // f ** 2, -1) if op == SHUFFLE else (lambda c: c * f ** 2, 1)
-        return self.add_layer(Layer(op, name, [x], factor=f), scale(t.channels), ALL, [scale(w) for w in t.widths], t.level + step * (f.bit_length() - 1))
+        scale = divided if op == SHUFFLE else lambda c, by: c * by
+        return self.add_layer(Layer(op, name, [x], factor=f), scale(t.channels, f ** 2), ALL, [scale(w, f ** 2) for w in t.widths], scale(t.divisor, f))
 
     def unshuffle(self, name, x, factor):
         return self.shuffle(name, x, factor, UNSHUFFLE)
 
-    def run(self, inputs, k, dtype=torch.float32):
-        """Float result for inputs in units of value (integer · 2^−q); remembers the peaks of all tensors."""
-        values = [x.to(dtype) for x in inputs]
+    def copy(self, source, numbers, start=0, stop=None):
+        """Appends layers of another graph with the integers that those have; `numbers` {tensor there: tensor here} is extended by theirs."""
+        for number, layer in list(enumerate(source.layers, len(source.inputs)))[start:stop]:
+            source.quantised(number)
+            self.layers.append(replace(layer, inputs=[numbers[i] for i in layer.inputs]))
+            self.tensors.append(replace(source.tensors[number]))
+            numbers[number] = len(self.tensors) - 1
+
+    def number(self, name):
+        """The tensor that the layer of this name gives."""
+        return len(self.inputs) + [layer.name for layer in self.layers].index(name)
+
+    def run(self, known, k, dtype=torch.float32):
+        """Float results {port: tensor} for inputs from known {port: tensor} in units of value (integer · 2^−q); remembers the peaks of all tensors."""
+        values = [known[port].to(dtype) for port in self.inputs]
         for layer in self.layers:
             x, width = [values[i] for i in layer.inputs], self.tensors[len(values)].widths[k]
             column = lambda a: a[:width, None, None].to(dtype)
@@ -107,7 +133,7 @@ class Graph:
                 w, bias = layer.weight[:width, :x[0].shape[0]].to(dtype).contiguous(), layer.bias
                 if layer.scale is not None:
                     w, bias = w * layer.scale[k, :width, None, None, None].to(dtype), bias[k]
-                y = transposed_conv(x[0], w, layer.border) if layer.op == TRANSPOSED else \
+                y = transposed_conv(x[0], w, layer.stride, layer.border) if layer.op == TRANSPOSED else \
                     conv(x[0], w, layer.stride, layer.border, groups=width if layer.op == DEPTHWISE else 1)
                 y = y + column(bias)
             elif layer.op == GAIN:
@@ -123,16 +149,16 @@ class Graph:
             peaks = self.tensors[len(values)].peaks
             peaks[:width] = np.maximum(peaks[:width], y.abs().amax((1, 2)).numpy())
             values.append(y)
-        return values[-1]
+        return {port: values[number] for port, number in self.outputs.items()}
 
     def macs(self, k):
         """Multiply-adds per pixel at a rate point."""
         total = 0.0
-        for number, layer in enumerate(self.layers, self.inputs):
+        for number, layer in enumerate(self.layers, len(self.inputs)):
             if layer.weight is not None:
                 x, out = self.tensors[layer.inputs[0]], self.tensors[number]
                 inputs = 1 if layer.op == DEPTHWISE else x.widths[k]
-                total += out.widths[k] * inputs * layer.weight[0, 0].numel() / 4 ** max(x.level, out.level)
+                total += out.widths[k] * inputs * layer.weight[0, 0].numel() / max(x.divisor, out.divisor) ** 2
         return total
 
     # ---- integers
@@ -140,12 +166,12 @@ class Graph:
     def equalise(self):
         """Scales channels by powers of two up to 32 so that all of a tensor come near its largest peak; the network's function stays the same.
 
-        Convolutions and gains on both sides take the factors, and ReLU lets them pass. Tensors that are added share them. Inputs, the output
+        Convolutions and gains on both sides take the factors, and ReLU lets them pass. Tensors that are added share them. Inputs, outputs
         and what is concatenated or shuffled keep their scale.
         """
         group = list(range(len(self.tensors)))
-        fixed = {*range(self.inputs), len(self.tensors) - 1}
-        for number, layer in enumerate(self.layers, self.inputs):
+        fixed = {*range(len(self.inputs)), *self.outputs.values()}
+        for number, layer in enumerate(self.layers, len(self.inputs)):
             if layer.op in (CONCAT, SHUFFLE, UNSHUFFLE):
                 fixed |= {number, *layer.inputs}
             elif layer.op == ADD:
@@ -159,7 +185,7 @@ class Graph:
             for i in members:
                 scale[i] = factor
                 self.tensors[i].peaks *= factor
-        for number, layer in enumerate(self.layers, self.inputs):
+        for number, layer in enumerate(self.layers, len(self.inputs)):
             before, after = (torch.from_numpy(scale[i]) for i in (layer.inputs[0], number))
             if layer.op == GAIN:
                 layer.gain = layer.gain * after / before
@@ -175,7 +201,7 @@ class Graph:
         the n products of a sum leave 2^(31 − bits) / n for the magnitude of a weight, so both errors are alike near bits = (36.6 − log2 n) / 2.
         A branch that is only added to something takes the exponent of the sum, which is the smaller of its inputs': so it is rounded once.
         """
-        readers = [[(n, l) for n, l in enumerate(self.layers, self.inputs) if i in l.inputs] for i in range(len(self.tensors))]
+        readers = [[(n, l) for n, l in enumerate(self.layers, len(self.inputs)) if i in l.inputs] for i in range(len(self.tensors))]
 
         def products(number):
             counts = [l.weight[0].numel() if l.weight is not None else products(n) if l.op in (CONCAT, SHUFFLE, UNSHUFFLE) else 1 for n, l in readers[number]]
@@ -188,7 +214,7 @@ class Graph:
             if t.bits is None:
                 balanced = bits or int(np.ceil((36.6 - np.log2(products(number))) / 2))
                 t.bits = 15 if all(l.op == GAIN for _, l in readers[number]) else min(15, balanced)
-        for number, layer in enumerate(self.layers, self.inputs):
+        for number, layer in enumerate(self.layers, len(self.inputs)):
             t, x = self.tensors[number], [self.tensors[i] for i in layer.inputs]
             if layer.op in (SHUFFLE, UNSHUFFLE):
                 t.q, t.bits = x[0].q, x[0].bits
@@ -206,7 +232,7 @@ class Graph:
 
     def representable(self, number):
         """Whether the smallest shift leaves room for every row of weights."""
-        layer, x, out = self.layers[number - self.inputs], self.tensors[self.layers[number - self.inputs].inputs[0]], self.tensors[number]
+        layer, x, out = self.layer(number), self.tensors[self.layer(number).inputs[0]], self.tensors[number]
         if layer.op == GAIN:
             rows, bias = layer.gain.numpy()[..., None], np.zeros(layer.gain.shape)
         else:
@@ -218,8 +244,19 @@ class Graph:
         return (np.abs(w).max() <= 16384) and proven(w, b, 1, x.bits, slope).all()
 
     def quantised(self, number):
-        """Integer arrays of the layer behind tensor `number`, in the order of the file, as large as proof and fields allow."""
-        layer = self.layers[number - self.inputs]
+        """Integer arrays of the layer behind tensor `number`, in the order of the file, as large as proof and fields allow; chosen once."""
+        layer = self.layer(number)
+        if layer.arrays is None:
+            layer.arrays = self.integers(number)
+        return layer.arrays
+
+    def layer(self, number):
+        return self.layers[number - len(self.inputs)]
+
+    def integers(self, number):
+        layer = self.layer(number)
+        if layer.gain is None and layer.weight is None:
+            return ()
         x, out = self.tensors[layer.inputs[0]], self.tensors[number]
         slope = layer.slope if layer.activation == LEAKY else 0
         if layer.op == GAIN:
@@ -235,6 +272,11 @@ class Graph:
         w = w.reshape(layer.weight.shape)
         w = w[:, 0] if layer.op == DEPTHWISE else w.transpose(0, 2, 3, 1)
         return w.astype(np.int16), (s - x.q + out.q).astype(np.int8), bias.astype(np.int32), *modulation
+
+
+def divided(n, by):
+    assert n % by == 0
+    return n // by
 
 
 def quantise(weight, bias, x, out, slope, name, bound=32767):
@@ -284,11 +326,14 @@ def section(tag, body):
 
 def write_model(path, name, description, lambdas, graphs, entropy):
     """`entropy` is [(kind, tables)]: the bytes of each table's rate points, as entropy_point() makes them, one after the other."""
-    classes, arrays = graphs[0].classes, []
+    classes, arrays, places = graphs[0].classes, [], {}
 
     def array(a):
-        arrays.append(np.ascontiguousarray(a))
-        return len(arrays) - 1
+        """Arrays that graphs share are written once."""
+        if id(a) not in places:
+            arrays.append(a)
+            places[id(a)] = len(arrays) - 1
+        return places[id(a)]
 
     bodies = [graph_body(g, array) for g in graphs]
     text, words = description.encode(), name.encode()
@@ -298,10 +343,10 @@ def write_model(path, name, description, lambdas, graphs, entropy):
     weights = struct.pack('<I', len(arrays))
     for a in arrays:
         kind = [np.int16, np.int32, np.int8, np.uint8].index(a.dtype.type)
-        data = a.astype(a.dtype.newbyteorder('<')).tobytes()
+        data = np.ascontiguousarray(a).astype(a.dtype.newbyteorder('<')).tobytes()
         weights += struct.pack(f'<BBH{a.ndim}I', kind, a.ndim, 0, *a.shape) + data + bytes(-len(data) % 4)
     with open(path, 'wb') as file:
-        file.write(b'SCMODEL\x01')
+        file.write(b'SCMODEL\x02')
         file.write(section(b'META', struct.pack('<B', len(words)) + words + struct.pack('<H', len(text)) + text))
         file.write(section(b'RATE', rate))
         file.write(section(b'WGHT', weights))
@@ -313,11 +358,11 @@ def write_model(path, name, description, lambdas, graphs, entropy):
 
 
 def graph_body(graph, array):
-    body = struct.pack('<BB', graph.role, graph.inputs)
-    for t in graph.tensors[:graph.inputs]:
-        body += struct.pack('<HBBbb', t.channels, t.width_class, t.bits, t.q, t.level)
+    body = struct.pack('<BBB', graph.role, graph.format, len(graph.inputs))
+    for port, t in zip(graph.inputs, graph.tensors):
+        body += struct.pack('<BBHBBbH', port % 256, port // 256, t.channels, t.width_class, t.bits, t.q, t.divisor)
     body += struct.pack('<H', len(graph.layers))
-    for number, layer in enumerate(graph.layers, graph.inputs):
+    for number, layer in enumerate(graph.layers, len(graph.inputs)):
         t, name = graph.tensors[number], layer.name.encode()
         body += struct.pack('<BB', layer.op + (MODULATED if layer.scale is not None else 0), len(name)) + name
         body += struct.pack(f'<B{len(layer.inputs)}HBBbB', len(layer.inputs), *layer.inputs, layer.activation, layer.slope, t.q, t.bits)
@@ -328,7 +373,8 @@ def graph_body(graph, array):
             body += struct.pack('<II', *map(array, graph.quantised(number)))
         elif layer.op in (SHUFFLE, UNSHUFFLE):
             body += struct.pack('<B', layer.factor)
-    return body + struct.pack('<H', len(graph.tensors) - 1)
+    body += struct.pack('<B', len(graph.outputs))
+    return body + b''.join(struct.pack('<BBH', port % 256, port // 256, number) for port, number in graph.outputs.items())
 
 
 # ---- entropy tables -------------------------------------------------------------------------------------------------

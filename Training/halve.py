@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A checkpoint in half precision, without what only its own run needs: small enough to be kept with the sources.
 
 python halve.py CKPT OUT.pt

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reads a model file and runs it: the integer arithmetic of FORMAT.md, written from that text alone.
 
 Slow and exact. Convolutions are done in float64, which is exact below 2^53 while accumulators stay below 2^31.
@@ -17,7 +18,15 @@ CONV, TRANSPOSED, DEPTHWISE, GAIN, ADD, CONCAT, SHUFFLE, UNSHUFFLE = range(1, 9)
 MODULATED = 8               # added to the first three: weights scaled and biases given by rate point
 ZERO, REPLICATE = 0, 1
 NONE, RELU, LEAKY = 0, 1, 2
-ANALYSIS, SYNTHESIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, SLICE = range(5)       # slice i has role SLICE + i
+ANALYSIS, SYNTHESIS, HYPER_ANALYSIS, HYPER_SYNTHESIS, CONTEXT = range(5)
+SLICE = 16                  # slice i has role SLICE + i
+RGB, GREY, YUV420 = range(3)
+# Names of a graph's inputs and outputs. A port is name + 256 · index, of a name's only tensor the name itself.
+(COLOUR_PLANES, LUMA, CHROMA, PREDICTED_LUMA, PREDICTED_CHROMA, LATENT, DECODED, HYPER_LATENT, FEATURES, EARLIER, PARAMETERS, REFERENCE, STATE,
+ CONTEXTS) = range(14)
+PLANES = {RGB: [COLOUR_PLANES], GREY: [LUMA], YUV420: [LUMA, CHROMA]}
+PLANE_DIVISORS = {COLOUR_PLANES: 1, LUMA: 1, CHROMA: 2, PREDICTED_LUMA: 1, PREDICTED_CHROMA: 2}
+PLANE_CHANNELS = {COLOUR_PLANES: 3, LUMA: 1, CHROMA: 2, PREDICTED_LUMA: 1, PREDICTED_CHROMA: 2}
 STATIC = 0                  # kind of the entropy model without neighbours, the only one that code_length() knows
 
 
@@ -35,12 +44,14 @@ def conv(x, w, stride, border, groups=1):
     return F.conv2d(pad(x, pt, kh - 1 - pt, pl, kw - 1 - pl, border)[None], w, stride=stride, groups=groups)[0, :, :h, :v]
 
 
-def transposed_conv(x, w, border):
-    """w is [outputs, inputs, kh, kw]; the output is twice as high and wide."""
+def transposed_conv(x, w, stride, border):
+    """w is [outputs, inputs, kh, kw]; the output is `stride` times as high and wide."""
     kh, kw = w.shape[2:]
     pt, pl = (kh - 1) // 2, (kw - 1) // 2
-    y = F.conv_transpose2d(pad(x, kh, kh, kw, kw, border)[None], w.transpose(0, 1), stride=2)[0]
-    return y[:, 2 * kh + pt:2 * kh + pt + 2 * x.shape[1], 2 * kw + pl:2 * kw + pl + 2 * x.shape[2]]
+    y = F.conv_transpose2d(pad(x, kh, kh, kw, kw, border)[None], w.transpose(0, 1), stride=stride)[0]
+    y = F.pad(y[None], (0, stride, 0, stride))[0]       # a kernel smaller than the stride does not reach the last ones
+    top, left = stride * kh + pt, stride * kw + pl
+    return y[:, top:top + stride * x.shape[1], left:left + stride * x.shape[2]]
 
 
 def shuffle(x, f):
@@ -78,7 +89,7 @@ class Bytes:
 class Tensor:
     channels: int
     widths: list            # channels in use at each rate point
-    level: int
+    divisor: int            # height and width are those of the padded picture divided by it
     q: int
     bits: int
 
@@ -106,10 +117,11 @@ class Layer:
 @dataclass
 class Graph:
     role: int
+    format: int                                     # pixel format of an analysis or synthesis
     tensors: list
-    inputs: int
-    layers: list
-    output: int = 0
+    inputs: list                                    # ports of the first tensors
+    layers: list = field(default_factory=list)
+    outputs: dict = field(default_factory=dict)     # port: number of the tensor
 
 
 @dataclass
@@ -135,17 +147,28 @@ class Model:
     name: str = ''
     lambdas: list = field(default_factory=list)
     widths: list = field(default_factory=list)      # [class][rate point]
-    graphs: dict = field(default_factory=dict)
+    graphs: dict = field(default_factory=dict)      # (role, format): graph; the format of roles but analysis and synthesis is 0
     entropy: dict = field(default_factory=dict)     # kind: rate points of y or, with a hyperprior, of v
     hyper: dict = field(default_factory=dict)       # kind: rate points of z
 
-    def run(self, role, k, *inputs):
-        """Integer result of a graph for integer tensors. k is a rate point, or (k, f): f/32 of the way from it to the next."""
-        return run(self.graphs[role], inputs, k)
+    def run(self, role, k, known, format=RGB):
+        """Integer results {port: tensor} of a graph that takes its inputs from known {port: tensor}; k is a rate point, or (k, f): f/32 to the next."""
+        return run(self.graphs[role, format], known, k)
 
-    def output(self, role):
-        graph = self.graphs[role]
-        return graph.tensors[graph.output]
+    def formats(self):
+        return [format for role, format in self.graphs if role == ANALYSIS]
+
+    def tensor(self, role, port, format=RGB):
+        graph = self.graphs[role, format]
+        return graph.tensors[graph.outputs[port]]
+
+    def slices(self):
+        return sum(role >= SLICE for role, _ in self.graphs)
+
+    def multiple(self, format=RGB):
+        """What height and width of a padded picture are whole multiples of."""
+        graphs = [g for (role, f), g in self.graphs.items() if role not in (ANALYSIS, SYNTHESIS) or f == format]
+        return math.lcm(*(t.divisor for g in graphs for t in g.tensors))
 
 
 def check(condition, what):
@@ -155,7 +178,7 @@ def check(condition, what):
 
 def read_model(path):
     file = Bytes(Path(path).read_bytes())
-    check(file.take(8) == b'SCMODEL\x01', 'not a model file of version 1')
+    check(file.take(8) == b'SCMODEL\x02', 'not a model file of format 2')
     model, arrays, tag = Model(), [], None
     while tag != b'END ':
         start = file.at
@@ -178,18 +201,21 @@ def read_model(path):
                 body.take(-arrays[-1].nbytes % 4)
         elif tag == b'GRPH':
             graph = read_graph(body, arrays, model.widths, len(model.lambdas))
-            model.graphs[graph.role] = graph
+            check((graph.role, graph.format) not in model.graphs, f'role {graph.role} twice')
+            model.graphs[graph.role, graph.format] = graph
         elif tag == b'ENTR':
             kind, magnitude = body.read('BB')
             if magnitude == 2:
                 body.take(64)
-            if HYPER_ANALYSIS in model.graphs:
+            scaled = (HYPER_ANALYSIS, 0) in model.graphs
+            if scaled:
                 model.hyper[kind] = [read_rate_point(body, magnitude, False) for _ in model.lambdas]
-            model.entropy[kind] = [read_rate_point(body, magnitude, HYPER_ANALYSIS in model.graphs) for _ in model.lambdas]
+            model.entropy[kind] = [read_rate_point(body, magnitude, scaled) for _ in model.lambdas]
         else:
             check(tag == b'END ', f'unknown section {tag}')
         check(body.at == size, f'bytes left over in section {tag}')
     check(file.at == len(file.data), 'bytes after the end')
+    check_roles(model)
     return model
 
 
@@ -197,42 +223,46 @@ def read_graph(body, arrays, classes, points):
     def widths(channels, c):
         return [channels] * points if c == 255 else classes[c]
 
-    role, inputs = body.read('BB')
-    tensors = []
+    role, format, inputs = body.read('BBB')
+    check(1 <= inputs <= 8 and (format in PLANES if role in (ANALYSIS, SYNTHESIS) else format == 0), 'inputs or format')
+    graph = Graph(role, format, [], [])
+    tensors = graph.tensors
     for _ in range(inputs):
-        channels, c, bits, q, level = body.read('HBBbb')
-        tensors.append(Tensor(channels, widths(channels, c), level, q, bits))
-    graph = Graph(role, tensors, inputs, [])
+        name, index, channels, c, bits, q, divisor = body.read('BBHBBbH')
+        check(1 <= divisor <= 256 and name + 256 * index not in graph.inputs, 'input')
+        graph.inputs.append(name + 256 * index)
+        tensors.append(Tensor(channels, widths(channels, c), divisor, q, bits))
     for _ in range(body.read('H')):
         op = body.read('B')
         name = body.take(body.read('B')).decode()
         layer = Layer(op, name, body.array('u2', body.read('B')).tolist(), *body.read('BBbB'))
         check(all(i < len(tensors) for i in layer.inputs), f'{name}: cycle')
         x = [tensors[i] for i in layer.inputs]
-        out = Tensor(x[0].channels, x[0].widths, x[0].level, layer.q, layer.bits)
+        out = Tensor(x[0].channels, x[0].widths, x[0].divisor, layer.q, layer.bits)
         modulated = op > MODULATED
         if modulated:
             op = layer.op = op - MODULATED
         if op in (CONV, TRANSPOSED, DEPTHWISE):
             out.channels, c, _, _, layer.stride, layer.border, w, e, b = body.read('HBBBBBIII')
             out.widths = widths(out.channels, c)
-            out.level += -1 if op == TRANSPOSED else layer.stride - 1
+            out.divisor = divided(out.divisor, layer.stride) if op == TRANSPOSED else out.divisor * layer.stride
+            check((op == TRANSPOSED) + 1 <= layer.stride <= 4, f'{name}: stride')
             layer.weights, layer.exponents, layer.bias = arrays[w], arrays[e], arrays[b]
             if modulated:
                 layer.modulation = arrays[body.read('I')]
         elif op == GAIN:
             layer.gain, layer.shift = (arrays[i] for i in body.read('II'))
         elif op == ADD:
-            check(x[0].widths == x[1].widths and layer.q == min(x[0].q, x[1].q), f'{name}: inputs or q')
+            check(x[0].widths == x[1].widths and x[0].divisor == x[1].divisor and layer.q == min(x[0].q, x[1].q), f'{name}: inputs or q')
         elif op == CONCAT:
             out.channels = sum(t.channels for t in x)
             out.widths = [sum(w) for w in zip(*(t.widths for t in x))]
-            check(layer.q == min(t.q for t in x), f'{name}: q')
+            check(layer.q == min(t.q for t in x) and len({t.divisor for t in x}) == 1, f'{name}: q or divisors')
         else:
             layer.factor = f = body.read('B')
-            step, scale = (-1, lambda c: c // f ** 2) if op == SHUFFLE else (1, lambda c: c * f ** 2)
-            out.channels, out.widths = scale(out.channels), [scale(w) for w in out.widths]
-            out.level += step * (f.bit_length() - 1)
+            check(2 <= f <= 8, f'{name}: factor')
+            scale = divided if op == SHUFFLE else lambda c, by: c * by
+            out.channels, out.widths, out.divisor = scale(out.channels, f ** 2), [scale(w, f ** 2) for w in out.widths], scale(out.divisor, f)
             check((layer.q, layer.bits) == (x[0].q, x[0].bits), f'{name}: q or bits')
         for k in range(points):
             prove(layer, x[0], k)
@@ -241,8 +271,40 @@ def read_graph(body, arrays, classes, points):
                 bridge(layer, x[0], k)
         tensors.append(out)
         graph.layers.append(layer)
-    graph.output = body.read('H')
+    for _ in range(body.read('B')):
+        name, index, number = body.read('BBH')
+        check(name + 256 * index not in graph.outputs, 'output')
+        graph.outputs[name + 256 * index] = number
     return graph
+
+
+def divided(n, by):
+    check(n % by == 0, f'{n} is no multiple of {by}')
+    return n // by
+
+
+def check_roles(model):
+    """What each role reads and gives."""
+    more = {REFERENCE, STATE, CONTEXTS}
+    predicted = {PREDICTED_LUMA, PREDICTED_CHROMA}
+    latent, = {(t.channels, tuple(t.widths), t.bits, t.q, t.divisor) for t in (model.tensor(ANALYSIS, LATENT, f) for f in model.formats())}
+    for (role, format), g in model.graphs.items():
+        first, allowed, outputs = {
+            ANALYSIS: (PLANES[format], predicted | more, [LATENT]), SYNTHESIS: ([DECODED], predicted | more, PLANES[format]),
+            HYPER_ANALYSIS: ([LATENT], set(), [HYPER_LATENT]), HYPER_SYNTHESIS: ([HYPER_LATENT], more, [FEATURES]),
+            CONTEXT: ([], predicted | {REFERENCE, STATE}, []),
+        }.get(role, ([FEATURES, EARLIER][:1 + (role > SLICE)], more, [PARAMETERS]))
+        check(g.inputs[:len(first)] == first and all(p % 256 in allowed for p in g.inputs[len(first):]), f'inputs of role {role}')
+        names = list(g.outputs)
+        extra = {SYNTHESIS: STATE, CONTEXT: CONTEXTS}.get(role)
+        check(names[:len(outputs)] == outputs and names[len(outputs):] == [extra + 256 * i for i in range(len(names) - len(outputs)) if extra],
+              f'outputs of role {role}')
+        for port, t in [*zip(g.inputs, g.tensors), *((p, g.tensors[n]) for p, n in g.outputs.items())]:
+            if port in PLANE_DIVISORS:
+                check((t.channels, t.divisor) == (PLANE_CHANNELS[port], PLANE_DIVISORS[port]), f'planes of role {role}')
+            if port in (LATENT, DECODED, REFERENCE):
+                bits = latent[2] if port == LATENT else 15
+                check((t.channels, tuple(t.widths), t.bits, t.q, t.divisor) == (*latent[:2], bits, *latent[3:]), f'latent of role {role}')
 
 
 # ---- rate positions (FORMAT.md §1.7) -----------------------------------------------------------------------------------
@@ -369,11 +431,12 @@ def read_channel(body, magnitude, scaled):
 
 # ---- execution ------------------------------------------------------------------------------------------------------
 
-def run(graph, inputs, k):
-    values = [x.double() for x in inputs]
+def run(graph, known, k):
+    """{port: result} of a graph that takes its inputs from known {port: tensor}."""
+    values = [known[port].double() for port in graph.inputs]
     for layer in graph.layers:
         values.append(run_layer(graph, layer, [values[i] for i in layer.inputs], len(values), k))
-    return values[graph.output].long()
+    return {port: values[number].long() for port, number in graph.outputs.items()}
 
 
 def run_layer(graph, layer, x, number, k):
@@ -388,7 +451,7 @@ def run_layer(graph, layer, x, number, k):
             acc = conv(x[0], w[:width, None], layer.stride, layer.border, groups=width)
         else:
             w = w.permute(0, 3, 1, 2)[:width, :x[0].shape[0]].contiguous()
-            acc = transposed_conv(x[0], w, layer.border) if layer.op == TRANSPOSED else conv(x[0], w, layer.stride, layer.border)
+            acc = transposed_conv(x[0], w, layer.stride, layer.border) if layer.op == TRANSPOSED else conv(x[0], w, layer.stride, layer.border)
         acc = acc + column(bias)
         shift = column(tensors[0].q + exponents - out.q)
     elif layer.op == GAIN:
@@ -413,47 +476,62 @@ def rounding_shift(v, s):
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
 
-def picture_input(picture, levels):
-    """Input tensor of the analysis for a picture, uint8 [H, W, 3], extended to multiples of 2^levels."""
-    x = torch.from_numpy(picture.astype(np.int64)).permute(2, 0, 1).double()
-    x = pad(x, 0, -x.shape[1] % (1 << levels), 0, -x.shape[2] % (1 << levels), REPLICATE)
+def plane_input(plane, multiple):
+    """Input tensor for samples, uint8 [H, W] or [H, W, channels], extended to multiples of `multiple` by repeating the last row and column."""
+    x = torch.from_numpy(plane.reshape(*plane.shape[:2], -1).astype(np.int64)).permute(2, 0, 1).double()
+    x = pad(x, 0, -x.shape[1] % multiple, 0, -x.shape[2] % multiple, REPLICATE)
     return 2 * x - 255
 
 
-def analyse(model, picture, k):
-    """Result of the analysis; the picture is extended to whole samples of the coarsest latent."""
-    level = model.output(HYPER_ANALYSIS if HYPER_ANALYSIS in model.graphs else ANALYSIS).level
-    return model.run(ANALYSIS, k, picture_input(picture, level))
+def plane_inputs(planes, multiple):
+    """Input tensors {port: tensor} of planes {port: uint8 samples}; chroma planes are extended to half of what luma is."""
+    return {port: plane_input(p, multiple // PLANE_DIVISORS[port]) for port, p in planes.items()}
 
 
-def synthesise(model, latent, k, shape):
-    """Picture, uint8 [H, W, 3], from what the synthesis reads."""
-    out = model.run(SYNTHESIS, k, latent)
-    return (128 + (out >> model.output(SYNTHESIS).q)).clamp(0, 255).permute(1, 2, 0)[:shape[0], :shape[1]].to(torch.uint8).numpy()
+def samples(out, q, shape):
+    """uint8 [H, W, channels] of a plane that the synthesis gives, cut to `shape`."""
+    return (128 + (out >> q)).clamp(0, 255).permute(1, 2, 0)[:shape[0], :shape[1]].to(torch.uint8).numpy()
 
 
-def code(model, picture, k, first=0, first_bits=None):
-    """Decoded picture and its ideal bits: (of all samples, with inactive channels left out).
+def analyse(model, planes, k, format=RGB):
+    """The latent of planes {port: uint8 samples}."""
+    return model.run(ANALYSIS, k, plane_inputs(planes, model.multiple(format)), format)[LATENT]
 
-    With a hyperprior the bits of the `first` channels are first_bits(differences, scales).
+
+def synthesise(model, known, k, shape, format=RGB):
+    """Planes {port: uint8 [H, W, channels]} of a picture of `shape` from what the synthesis reads; chroma has half the height and width, rounded up."""
+    out = model.run(SYNTHESIS, k, known, format)
+    return {port: samples(out[port], model.tensor(SYNTHESIS, port, format).q, [-(-n // PLANE_DIVISORS[port]) for n in shape[:2]])
+            for port in PLANES[format]}
+
+
+def code(model, planes, k, first=0, first_bits=None, format=RGB, known=()):
+    """Decoded planes and their ideal bits: (of all samples, with inactive channels left out).
+
+    With a hyperprior the bits of the `first` channels are first_bits(differences, scales). `known` {port: tensor} is what an inter model reads beside
+    the picture; the results of its contexts are added.
     """
-    latent = analyse(model, picture, k)
+    shape, known = planes[PLANES[format][0]].shape, dict(known)
+    if (CONTEXT, 0) in model.graphs:
+        known |= model.run(CONTEXT, k, known)
+    known |= model.run(ANALYSIS, k, plane_inputs(planes, model.multiple(format)) | known, format)
     if not model.hyper:
-        return synthesise(model, latent, k, picture.shape), *code_length(model.entropy[STATIC][k], latent)
-    z = model.run(HYPER_ANALYSIS, k, latent)
-    decoded, differences, scales = code_slices(model, latent, z, k)
-    bits = np.add(code_length(model.hyper[STATIC][k], z), code_length(model.entropy[STATIC][k], differences, scales, first))
+        return synthesise(model, known | {DECODED: known[LATENT]}, k, shape, format), *code_length(model.entropy[STATIC][k], known[LATENT])
+    known |= model.run(HYPER_ANALYSIS, k, known)
+    decoded, differences, scales = code_slices(model, known, k)
+    bits = np.add(code_length(model.hyper[STATIC][k], known[HYPER_LATENT]), code_length(model.entropy[STATIC][k], differences, scales, first))
     if first:
         bits = bits + first_bits(differences[:first], scales[:first])
-    return synthesise(model, decoded, k, picture.shape), *bits
+    return synthesise(model, known | {DECODED: decoded}, k, shape, format), *bits
 
 
-def code_slices(model, latent, z, k):
-    """Decoded latent, the differences from the means that are coded, and their scales."""
-    h, q, count = model.run(HYPER_SYNTHESIS, k, z), model.output(ANALYSIS).q, sum(role >= SLICE for role in model.graphs)
-    half, decoded, differences, scales = (1 << q) >> 1, latent[:0], [], []
-    for i in range(count):
-        out = model.run(SLICE + i, k, *[h, decoded][:1 + (i > 0)])
+def code_slices(model, known, k):
+    """Decoded latent, the differences from the means that are coded, and their scales; `known` holds latent and hyper-latent."""
+    known = known | model.run(HYPER_SYNTHESIS, k, known)
+    latent, q = known[LATENT], model.tensor(SLICE, PARAMETERS).q
+    half, decoded, differences, scales = (1 << q) >> 1, latent[:0].long(), [], []
+    for i in range(model.slices()):
+        out = model.run(SLICE + i, k, known | {EARLIER: decoded})[PARAMETERS]
         mean, first = out[:len(out) // 2], len(decoded)
         differences.append((latent[first:first + len(mean)] - mean + half) >> q)
         scales.append(out[len(mean):].clamp(0, 255))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The networks, layer by layer as they stand in the model file.
 
 Pictures are [B, 3, H, W] in [0, 1], H and W multiples of `multiple`. A batch holds pictures of several rate points: `points` names each
@@ -344,8 +345,8 @@ class Flagship(Codec):
             x = b(x, r)
         return F.pixel_shuffle(F.conv2d(self.d_out(x), self.colour), 8).float() + 0.5
 
-    def entropy(self, y, points, r, rounding):
-        """Bits of each picture and the dequantised latent."""
+    def entropy(self, y, points, r, rounding, extra=0.0):
+        """Bits of each picture and the dequantised latent. `extra` is added to the features that come from the hyper-latent."""
         gain, igain = self.gain[r].exp()[:, :, None, None], self.igain[r].exp()[:, :, None, None]
         z = torch.cat([y * igain, (y * igain).abs()], 1)
         for i, c in enumerate(self.ha):
@@ -355,7 +356,7 @@ class Flagship(Codec):
             bits = self.bz(z, points, rounding)
         h = quantise(z, rounding) / 4
         h = F.relu(F.pixel_shuffle(self.hs[0](h), 2))
-        h = self.hb(F.pixel_shuffle(self.hs[1](h), 2), r)
+        h = self.hb(F.pixel_shuffle(self.hs[1](h), 2), r) + extra
         done = []
         for part, c in zip(self.slices, self.ranges()):
             known = [(v * igain[:, k]).to(h.dtype) for k, v in zip(self.ranges(), done)]
@@ -412,8 +413,12 @@ class Flagship(Codec):
 NETWORKS = {'base': Base, 'flagship': Flagship}
 
 
+def averaged_weights(path, device='cpu'):
+    return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)['ema'].items()}
+
+
 def load(path, network, device='cpu'):
     """The network of a checkpoint, with its averaged weights."""
     net = NETWORKS[network]()
-    net.load_state_dict({n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)['ema'].items()})
+    net.load_state_dict(averaged_weights(path, device))
     return net.to(device).eval()

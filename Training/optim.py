@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """SOAP: Adam in the eigenbasis of the gradient's covariances over output and input channels (Vyas et al. 2024)."""
 import torch
 

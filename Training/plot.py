@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Draws training logs: loss against minutes, one line a log.
 
 python plot.py OUT.svg LOG.jsonl…

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """python test_training.py: trains, resumes and exports on synthetic pictures; about two minutes on one core."""
 import json
 import subprocess
@@ -15,6 +16,7 @@ from PIL import Image
 import evaluate
 import export
 import fixtures
+import formats
 import graph
 import integer
 import train
@@ -135,15 +137,48 @@ class TrainingTest(unittest.TestCase):
                 export.export(network, net, self.pictures[:2], path, headroom=1.5)
                 model, picture = integer.read_model(path), self.pictures[2][:120, :150]
                 out, bits = evaluate.code(net, picture, point)
-                out16, bits16, _ = integer.code(model, picture, point)
+                out16, bits16, _ = integer.code(model, {integer.COLOUR_PLANES: picture}, point)
+                out16 = out16[integer.COLOUR_PLANES]
                 gain = evaluate.psnr(out16, picture) - evaluate.psnr(out, picture)
                 self.assertGreater(gain, -0.05)
                 self.assertLess(gain, 0.1)      # after 48 steps rounding may happen to help
                 self.assertAlmostEqual(bits16 / bits, 1, delta=0.03)
+        self.check_formats(model, picture, 5)
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
         self.assertRaises(ValueError, integer.read_model, path)
+
+    def check_formats(self, model, picture, k):
+        """The folded networks code what RGB's would: a grey picture alike, luma of 4:2:0 no worse than that of the decoded RGB picture."""
+        grey = formats.GREY_WEIGHTS @ picture.astype(float).transpose(0, 2, 1)
+        grey = grey.round().astype(np.uint8)
+        colour = np.repeat(grey[..., None], 3, 2)
+        (one, bits, _), (three, bits3, _) = (integer.code(model, p, k, format=f) for p, f in (({integer.LUMA: grey}, integer.GREY),
+                                                                                             ({integer.COLOUR_PLANES: colour}, integer.RGB)))
+        self.assertAlmostEqual(bits / bits3, 1, delta=0.01)
+        back = (formats.GREY_WEIGHTS @ three[integer.COLOUR_PLANES].astype(float).transpose(0, 2, 1)).round()
+        self.assertAlmostEqual(evaluate.psnr(one[integer.LUMA][..., 0], grey), evaluate.psnr(back, grey), delta=0.3)
+
+        def planes(p):
+            parts = formats.rgb_to_yuv420(torch.from_numpy(p.copy()).permute(2, 0, 1) / 255)
+            return {port: (v * 255).round().to(torch.uint8).permute(1, 2, 0).numpy() for port, v in zip((integer.LUMA, integer.CHROMA), parts)}
+
+        yuv, (rgb, bits3, _) = planes(picture), integer.code(model, {integer.COLOUR_PLANES: picture}, k)
+        out, bits, _ = integer.code(model, yuv, k, format=integer.YUV420)
+        self.assertLess(bits, 1.02 * bits3)         # noise of the colours is averaged away
+        for port, of_rgb in planes(rgb[integer.COLOUR_PLANES]).items():
+            self.assertEqual(out[port].shape, yuv[port].shape)
+            self.assertGreater(evaluate.psnr(out[port], yuv[port]), evaluate.psnr(of_rgb, yuv[port]) - 0.3)
+
+    def test_packing(self):
+        for format in (integer.GREY, integer.YUV420):
+            to, back, middle = formats.packing(format)
+            self.assertTrue(torch.allclose(back @ to, torch.eye(len(middle), dtype=torch.float64)))
+        x = torch.rand(3, 16, 24, dtype=torch.float64)
+        packed = torch.cat([F.pixel_unshuffle(p, f) for p, f in zip(formats.rgb_to_yuv420(x), (8, 4))])
+        by_matrix = torch.einsum('ij,jyx->iyx', back, F.pixel_unshuffle(x, 8) - 0.5) + middle[:, None, None]
+        self.assertTrue(torch.allclose(by_matrix, packed))
 
     def test_float_and_integer_graphs_agree(self):
         """Every operation of the tiny network, float against integer."""
@@ -151,14 +186,14 @@ class TrainingTest(unittest.TestCase):
         analysis, synthesis = fixtures.tiny_graphs(fixtures.Draw(np.random.default_rng(2)))
         picture = fixtures.formula_picture(52, 44)
         for k in range(3):
-            x = integer.picture_input(picture, 2)
-            y = analysis.run([x.float()], k).round()
-            latent = integer.analyse(model, picture, k)
+            planes = {integer.COLOUR_PLANES: picture}
+            y = analysis.run(integer.plane_inputs(planes, 4), k)[integer.LATENT].round()
+            latent = integer.analyse(model, planes, k)
             self.assertLessEqual((latent - y).abs().max(), 1)
             self.assertGreater((latent == y).double().mean(), 0.9)
-            out = model.run(integer.SYNTHESIS, k, latent)
-            expected = synthesis.run([latent.float()], k)
-            q = model.output(integer.SYNTHESIS).q
+            known = {integer.DECODED: latent}
+            out, expected = (v[integer.COLOUR_PLANES] for v in (model.run(integer.SYNTHESIS, k, known), synthesis.run(known, k)))
+            q = model.tensor(integer.SYNTHESIS, integer.COLOUR_PLANES).q
             self.assertLess((out * 2.0 ** -q - expected).abs().max(), 0.01 * expected.abs().max())
 
     def test_crops(self):
@@ -217,10 +252,10 @@ class TrainingTest(unittest.TestCase):
         graphs = fixtures.tiny_hyper_graphs(fixtures.Draw(np.random.default_rng(3)))
         picture = fixtures.formula_picture(32, 48)
         export.observe(graphs, [picture])
-        g, x = graphs[0], integer.picture_input(picture, 4).double()
-        before = g.run([x], 1, torch.float64)
+        g, x = graphs[0], {integer.COLOUR_PLANES: integer.plane_input(picture, 16)}
+        before = g.run(x, 1, torch.float64)[integer.LATENT]
         g.equalise()
-        self.assertTrue(torch.allclose(g.run([x], 1, torch.float64), before))
+        self.assertTrue(torch.allclose(g.run(x, 1, torch.float64)[integer.LATENT], before))
 
     def test_cdf(self):
         lowest = export.gaussian_cdfs()[0][0]       # the bound's own density, where most scales of low rates are

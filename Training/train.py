@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Trains a network.
 
 python train.py base|flagship OUT.pt --data DIR --minutes 60 [--resume | --init CKPT] [--optimiser soap]
