@@ -12,9 +12,10 @@ KERNEL_CFLAGS ?= -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE
 KERNEL_CC ?= $(CC)
 KERNEL_ARM_CC ?= aarch64-linux-gnu-gcc
 KERNEL_DIR := Sources/CCodecKernels
-KERNEL_SOURCES := $(wildcard $(KERNEL_DIR)/conv/*.c) $(KERNEL_DIR)/platform/dispatch.c $(KERNEL_DIR)/platform/parallel.c \
-  $(KERNEL_DIR)/platform/crc32c.c
-KERNEL_COMMAND = $(KERNEL_CFLAGS) -I$(KERNEL_DIR)/include -I$(KERNEL_DIR)/platform -I$(KERNEL_DIR)/conv $(KERNEL_SOURCES)
+KERNEL_SOURCES := $(wildcard $(KERNEL_DIR)/conv/*.c $(KERNEL_DIR)/entropy/*.c) \
+  $(KERNEL_DIR)/platform/dispatch.c $(KERNEL_DIR)/platform/parallel.c $(KERNEL_DIR)/platform/crc32c.c
+KERNEL_COMMAND = $(KERNEL_CFLAGS) -I$(KERNEL_DIR)/include -I$(KERNEL_DIR)/platform -I$(KERNEL_DIR)/conv \
+  -I$(KERNEL_DIR)/entropy $(KERNEL_SOURCES)
 
 .PHONY: test-kernels test-kernels-asan test-kernels-arm test-simde bench-kernels
 test-kernels:

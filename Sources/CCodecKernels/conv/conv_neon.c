@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "sc_internal.h"
+
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #include <string.h>
-
-#include "sc_internal.h"
 
 #define NAME(x) x##_neon
 #define TARGET
