@@ -16,20 +16,21 @@ KERNEL_SOURCES := $(wildcard $(KERNEL_DIR)/conv/*.c $(KERNEL_DIR)/entropy/*.c) \
   $(KERNEL_DIR)/platform/dispatch.c $(KERNEL_DIR)/platform/parallel.c $(KERNEL_DIR)/platform/crc32c.c
 KERNEL_COMMAND = $(KERNEL_CFLAGS) -I$(KERNEL_DIR)/include -I$(KERNEL_DIR)/platform -I$(KERNEL_DIR)/conv \
   -I$(KERNEL_DIR)/entropy $(KERNEL_SOURCES)
+KERNEL_CHECK := Tests/kernels/check_kernels.c Tests/kernels/check_entropy.c
 
 .PHONY: test-kernels test-kernels-asan test-kernels-arm test-simde bench-kernels
 test-kernels:
 	@mkdir -p $(KERNEL_BUILD)
-	$(KERNEL_CC) -O2 $(KERNEL_COMMAND) Tests/kernels/check_kernels.c -lpthread -o $(KERNEL_BUILD)/check
+	$(KERNEL_CC) -O2 $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check
 	$(KERNEL_BUILD)/check $(KERNEL_ARGS)
 test-kernels-asan:
 	@mkdir -p $(KERNEL_BUILD)
 	$(KERNEL_CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(KERNEL_COMMAND) \
-	  Tests/kernels/check_kernels.c -lpthread -o $(KERNEL_BUILD)/check-asan
+	  $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-asan
 	$(KERNEL_BUILD)/check-asan --cases 500 $(KERNEL_ARGS)
 test-kernels-arm:
 	@mkdir -p $(KERNEL_BUILD)
-	$(KERNEL_ARM_CC) -O2 -static $(KERNEL_COMMAND) Tests/kernels/check_kernels.c -lpthread -o $(KERNEL_BUILD)/check-arm
+	$(KERNEL_ARM_CC) -O2 -static $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-arm
 	qemu-aarch64 -cpu cortex-a72 $(KERNEL_BUILD)/check-arm --cases 500 $(KERNEL_ARGS)
 test-simde:
 	CC="$(KERNEL_CC)" BUILD="$(KERNEL_BUILD)" Tests/simde/check.sh --cases 1000 $(KERNEL_ARGS)
