@@ -47,7 +47,7 @@ test-kernels-armv7:
 	$(KERNEL_ARMV7_CC) -O2 -static $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-armv7
 	qemu-arm -cpu cortex-a15 $(KERNEL_BUILD)/check-armv7 --cases 500 $(KERNEL_ARGS)
 test-kernels-wasm:
-	@mkdir -p $(KERNEL_BUILD)/wasm
+	@rm -rf $(KERNEL_BUILD)/wasm && mkdir -p $(KERNEL_BUILD)/wasm
 	cd $(KERNEL_BUILD)/wasm && $(KERNEL_WASM_CC) -O2 $(patsubst -I%,-I$(CURDIR)/%,$(patsubst %.c,$(CURDIR)/%.c,$(KERNEL_COMMAND))) \
 	  -c $(KERNEL_CHECK:%=$(CURDIR)/%)
 	$(KERNEL_WASM_LD) /usr/lib/wasm32-wasi/crt1-command.o $(KERNEL_BUILD)/wasm/*.o -lc $(KERNEL_WASM_RUNTIME) \
