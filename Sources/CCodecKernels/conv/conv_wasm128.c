@@ -10,10 +10,10 @@
 #define NAME(x) x##_wasm128
 #define TARGET
 #define LANES 4
-#define TILE_V 4
-#define TILE_P 3
-#define EACH_P(M, N) M(1, N) M(2, N) M(3, N)
-#define EACH_BLOCK(M) EACH_P(M, 1) EACH_P(M, 2) EACH_P(M, 3) EACH_P(M, 4)
+#define TILE_V 2
+#define TILE_P 5
+#define EACH_P(M, N) M(1, N) M(2, N) M(3, N) M(4, N) M(5, N)
+#define EACH_BLOCK(M) EACH_P(M, 1) EACH_P(M, 2)
 #define UNIT 2
 #define PAIR 2
 #define WIDTH 8
