@@ -3,6 +3,7 @@ import PackageDescription
 
 let strictC: [CSetting] = [
   .define("_GNU_SOURCE", .when(platforms: [.linux])), .headerSearchPath("platform"), .headerSearchPath("conv"),
+  .headerSearchPath("entropy"), .define("NDEBUG", .when(configuration: .release)),
 ]
 let core: [SwiftSetting] = [.enableExperimentalFeature("Embedded", .when(traits: ["Embedded"]))]
 

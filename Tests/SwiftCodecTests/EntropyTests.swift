@@ -311,7 +311,8 @@ import Testing
 
   // MARK: Pieces
 
-  @Test func sumsAreThoseOfPlainC() throws {
+  @Test(arguments: CPU.available) func sumsAreThoseOfPlainC(_ cpu: CPU) throws {
+    let kernels = [cpu.kernels.pointee, sc_kernels_get(SC_CPU_SCALAR).pointee]
     var random = SplitMix(17)
     for (width, height) in [(1, 1), (1, 40), (15, 4), (16, 3), (17, 5), (31, 2), (48, 9), (67, 3)] {
       for count in [0, 1, 3, 16] {
@@ -323,7 +324,7 @@ import Testing
         let samples = (0..<(count * size + slack)).map { _ in Int16(truncatingIfNeeded: random.below(65536)) }
         let most = 32767 / max(1, 9 * count)
         let signed = (0..<(count * 9)).map { _ in Int16(random.below(2) == 0 ? 0 : random.int(-most...most)) }
-        let places = 8 * sc_walk_of(Int32(width), Int32(height)).line
+        let places = 8 * sc_wavefront_of(Int32(width), Int32(height)).line
         let scratch = AlignedBuffer<UInt8>(count: sc_plane_scratch(Int32(width), Int32(height)), zero: 0)
         var sums = [[UInt16]](repeating: [UInt16](repeating: 1, count: places), count: 2)
         var means = [[Int32]](repeating: [Int32](repeating: 1, count: places), count: 2)
@@ -334,8 +335,7 @@ import Testing
             }
             let (w, h, n) = (Int32(width), Int32(height), Int32(count))
             let scale = count == 3 ? nil : scales
-            sc_context_base(&sums[0], w, h, sources, n, scale, 3, scratch.base)
-            sc_context_base_c(&sums[1], w, h, sources, n, scale, 3)
+            for i in 0..<2 { kernels[i].context_base(&sums[i], w, h, sources, n, scale, 3, scratch.base) }
           }
         }
         samples.withUnsafeBufferPointer { samples in
@@ -343,8 +343,8 @@ import Testing
             let sources = (0..<count).map {
               sc_mean_source(samples: samples.baseAddress! + $0 * size, weight: weights.baseAddress! + 9 * $0)
             }
-            sc_mean_base(&means[0], Int32(width), Int32(height), sources, Int32(count), scratch.base)
-            sc_mean_base_c(&means[1], Int32(width), Int32(height), sources, Int32(count))
+            let (w, h, n) = (Int32(width), Int32(height), Int32(count))
+            for i in 0..<2 { kernels[i].mean_base(&means[i], w, h, sources, n, scratch.base) }
           }
         }
         #expect(sums[0] == sums[1] && means[0] == means[1], "\(width)×\(height), \(count) sources")

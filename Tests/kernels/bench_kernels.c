@@ -94,37 +94,43 @@ static void bench_others(const sc_kernels *k, int repeat) {
   for (int i = 0; i < CHANNELS; i++)
     shift[i] = 8;
   const sc_requant q = {.bias = bias, .shift = shift, .lo = 0, .hi = 2047, .leaky = 0};
-  int16_t *weights = aligned(9 * CHANNELS), *out = aligned(SIZE), *in[3];
-  for (int r = 0; r < 3; r++) {
-    in[r] = aligned(SIZE + 2 * CHANNELS + SC_ROW_SLACK);
-    for (int i = 0; i < SIZE + 2 * CHANNELS; i++)
+  enum { SIDE = 9, KINDS = 6 }; // of the largest depthwise kernel
+  int16_t *weights = aligned(SIDE * SIDE * CHANNELS), *out = aligned(SIZE), *in[SIDE];
+  for (int r = 0; r < SIDE; r++) {
+    in[r] = aligned(SIZE + (SIDE - 1) * CHANNELS + SC_ROW_SLACK);
+    for (int i = 0; i < SIZE + (SIDE - 1) * CHANNELS; i++)
       in[r][i] = (int16_t)(next() % 2048);
   }
-  for (int i = 0; i < 9 * CHANNELS; i++)
+  for (int i = 0; i < SIDE * SIDE * CHANNELS; i++)
     weights[i] = (int16_t)(next() % 256);
-  const sc_depthwise depthwise = {.weights = weights, .kh = 3, .kw = 3, .channels = CHANNELS, .requant = q};
   const sc_gain gain = {.gain = weights, .channels = CHANNELS, .requant = q};
-  double ns[3][99];
+  double ns[KINDS][99];
   for (int t = 0; t < repeat; t++) {
-    for (int what = 0; what < 3; what++) {
+    for (int what = 0; what < KINDS; what++) {
       const uint64_t a = cpu_ns();
       for (int i = 0; i < ROUNDS; i++) {
-        if (what == 0)
+        if (what < 4) {
+          const sc_depthwise depthwise = {
+              .weights = weights, .kh = 3 + 2 * what, .kw = 3 + 2 * what, .channels = CHANNELS, .requant = q};
           k->depthwise(&depthwise, (const int16_t *const *)in, CHANNELS, out, CHANNELS, PIXELS);
-        if (what == 1)
+        }
+        if (what == 4)
           k->gain(&gain, in[0], out, PIXELS);
-        if (what == 2)
+        if (what == 5)
           k->add(in[0], in[1], out, SIZE, 0, 1, -2048, 2047);
       }
       ns[what][t] = (double)(cpu_ns() - a) / ROUNDS / SIZE;
     }
   }
-  const char *const names[] = {"depthwise 3x3", "gain", "add"};
-  for (int what = 0; what < 3; what++) {
+  const char *const names[] = {"depthwise 3x3", "depthwise 5x5", "depthwise 7x7",
+                               "depthwise 9x9", "gain",          "add"};
+  for (int what = 0; what < KINDS; what++) {
     qsort(ns[what], (size_t)repeat, sizeof **ns, by_value);
     printf("%-23s min %.3f median %.3f ns/element\n", names[what], ns[what][0], ns[what][repeat / 2]);
   }
-  free(weights), free(out), free(in[0]), free(in[1]), free(in[2]);
+  for (int r = 0; r < SIDE; r++)
+    free(in[r]);
+  free(weights), free(out);
 }
 
 int main(int argc, char **argv) {
@@ -250,7 +256,7 @@ int main(int argc, char **argv) {
       free((void *)phases[i].conv.weights), free((void *)phases[i].reference.weights);
     free(in), free(out), free(want);
   }
-  if (!*only)
+  if (!*only || !strcmp(only, "others"))
     bench_others(k, repeat);
   return 0;
 }

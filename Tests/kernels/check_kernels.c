@@ -10,27 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sc_kernels.h"
+#include "check.h"
 #include "sc_layout.h"
 
-static uint64_t state;
-static uint32_t next(void) {
-  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-  return (uint32_t)(state >> 32);
-}
-static int32_t between(int32_t lo, int32_t hi) { return lo + (int32_t)(next() % (uint32_t)(hi - lo + 1)); }
-#define PICK(...) ((const int32_t[]){__VA_ARGS__}[next() % (sizeof((const int32_t[]){__VA_ARGS__}) / 4)])
+uint64_t check_state;
+long check_ran;
+char check_what[400];
 
-static void *allocate(size_t bytes) {
+uint32_t next(void) {
+  uint64_t s = check_state;
+  s ^= s << 13, s ^= s >> 7, s ^= s << 17;
+  check_state = s;
+  return (uint32_t)(s >> 32);
+}
+
+int32_t between(int32_t lo, int32_t hi) {
+  return (int32_t)(lo + (int64_t)(next() % (uint32_t)((int64_t)hi - lo + 1)));
+}
+
+void *allocate(size_t bytes) {
   void *p = NULL;
   if (posix_memalign(&p, 64, bytes ? bytes : 1))
     abort();
   return p;
 }
 
-enum { GUARD = 0x5BAD, RANDOM = 0, MAXIMUM, MINIMUM, ALTERNATING, SPARSE, FILLS };
-
-static int16_t value(int fill, int32_t lo, int32_t hi, size_t i) {
+int16_t value(int fill, int32_t lo, int32_t hi, size_t i) {
   switch (fill) {
   case MAXIMUM:
     return (int16_t)hi;
@@ -45,8 +50,32 @@ static int16_t value(int fill, int32_t lo, int32_t hi, size_t i) {
   }
 }
 
-// ---- Layers that keep the loader's promise
-// -------------------------------------------------------------------------
+int16_t *guarded(size_t count) {
+  int16_t *p = allocate(count * 2);
+  for (size_t i = 0; i < count; i++)
+    p[i] = GUARD;
+  return p;
+}
+
+int same(const int16_t *want, const int16_t *got, size_t count) {
+  check_ran++;
+  for (size_t i = 0; i < count; i++) {
+    if (want[i] != got[i]) {
+      printf("FAIL %s: element %zu is %d, not %d\n", check_what, i, got[i], want[i]);
+      return 0;
+    }
+  }
+  return 1;
+}
+
+int holds(int condition, const char *text) {
+  check_ran++;
+  if (!condition)
+    printf("FAIL %s: %s\n", check_what, text);
+  return condition;
+}
+
+// ---- Layers that keep the loader's promise -------------------------------------------------------------------------
 
 static int32_t padded(int32_t channels) { return (channels + SC_LANES - 1) / SC_LANES * SC_LANES; }
 
@@ -97,29 +126,9 @@ static void make_channel(sc_requant *q, int32_t c, int16_t *w, size_t taps, size
 
 static void free_requant(sc_requant *q) { free((void *)q->bias), free((void *)q->shift); }
 
-// ---- Cases
-// ---------------------------------------------------------------------------------------------------------
+// ---- Cases ---------------------------------------------------------------------------------------------------------
 
-static char what[400];
-static long ran;
-
-static int same(const int16_t *want, const int16_t *got, size_t count) {
-  ran++;
-  for (size_t i = 0; i < count; i++) {
-    if (want[i] != got[i]) {
-      printf("FAIL %s: element %zu is %d, not %d\n", what, i, got[i], want[i]);
-      return 0;
-    }
-  }
-  return 1;
-}
-
-static int16_t *guarded(size_t count) {
-  int16_t *p = allocate(count * 2);
-  for (size_t i = 0; i < count; i++)
-    p[i] = GUARD;
-  return p;
-}
+enum { ROWS = SC_DEPTHWISE_SIDE };
 
 static void make_rows(int16_t **rows, int32_t count, size_t elements, int32_t bits) {
   const int fill = between(0, FILLS - 1);
@@ -132,7 +141,7 @@ static void make_rows(int16_t **rows, int32_t count, size_t elements, int32_t bi
 }
 
 static int check_conv(const sc_kernels *k, const sc_kernels *ref) {
-  const int32_t rows = between(1, 5), small = next() % 3;
+  const int32_t rows = next() % 2 ? between(1, 5) : between(1, ROWS), small = next() % 3;
   const int32_t run = small == 0   ? between(1, 70)
                       : small == 1 ? PICK(1, 2, 15, 16, 27, 32, 63, 64, 65, 96, 127, 128, 129, 192)
                                    : PICK(319, 320, 321, 640, 641, 960, 1025);
@@ -144,12 +153,12 @@ static int check_conv(const sc_kernels *k, const sc_kernels *ref) {
   const ptrdiff_t out_step = co + (next() % 2 ? 0 : between(1, 70));
   const int32_t bits = PICK(8, 10, 11, 15);
   const int fill = between(0, FILLS - 1);
-  snprintf(what, sizeof what,
+  snprintf(check_what, sizeof check_what,
            "%s conv rows %d run %d out_channels %d pixels %zu in_step %td out_step %td bits %d fill %d",
            k->name, rows, run, co, pixels, in_step, out_step, bits, fill);
   sc_requant q = make_requant(co);
   const size_t taps = (size_t)rows * (size_t)run;
-  int16_t *w = allocate(taps * (size_t)co * 2), *in[5];
+  int16_t *w = allocate(taps * (size_t)co * 2), *in[ROWS];
   for (int32_t c = 0; c < co; c++)
     make_channel(&q, c, w + (size_t)c * taps, taps, 1, bits, fill);
   make_rows(in, rows, (pixels - 1) * (size_t)in_step + (size_t)run, bits);
@@ -171,19 +180,20 @@ static int check_conv(const sc_kernels *k, const sc_kernels *ref) {
 }
 
 static int check_depthwise(const sc_kernels *k, const sc_kernels *ref) {
-  const int32_t kh = PICK(1, 2, 3, 3, 3, 4, 5), kw = PICK(1, 2, 3, 3, 3, 4, 5);
+  const int32_t side = PICK(3, 5, 7, 9), odd = next() % 4;
+  const int32_t kh = odd ? side : between(1, ROWS), kw = odd ? side : between(1, ROWS);
   const int32_t channels = next() % 2 ? between(1, 70) : PICK(8, 16, 32, 48, 96, 100, 130);
   const size_t pixels = (size_t)between(1, 25);
   const ptrdiff_t in_step = next() % 2 ? channels : between(1, 3 * channels);
   const ptrdiff_t out_step = channels + (next() % 2 ? 0 : between(1, 70));
   const int32_t bits = PICK(8, 10, 11, 15);
   const int fill = between(0, FILLS - 1);
-  snprintf(what, sizeof what,
+  snprintf(check_what, sizeof check_what,
            "%s depthwise %dx%d channels %d pixels %zu in_step %td out_step %td bits %d fill %d", k->name, kh,
            kw, channels, pixels, in_step, out_step, bits, fill);
   sc_requant q = make_requant(channels);
   const size_t stride = (size_t)padded(channels);
-  int16_t *w = allocate((size_t)(kh * kw) * stride * 2), *in[5];
+  int16_t *w = allocate((size_t)(kh * kw) * stride * 2), *in[ROWS];
   memset(w, 0, (size_t)(kh * kw) * stride * 2);
   for (int32_t c = 0; c < channels; c++)
     make_channel(&q, c, w + c, (size_t)(kh * kw), stride, bits, fill);
@@ -205,8 +215,8 @@ static int check_gain(const sc_kernels *k, const sc_kernels *ref) {
   const size_t pixels = (size_t)between(1, 25), size = pixels * (size_t)channels, all = size + SC_ROW_SLACK;
   const int32_t bits = PICK(8, 10, 11, 15), in_place = next() % 2;
   const int fill = between(0, FILLS - 1);
-  snprintf(what, sizeof what, "%s gain channels %d pixels %zu bits %d fill %d%s", k->name, channels, pixels,
-           bits, fill, in_place ? " in place" : "");
+  snprintf(check_what, sizeof check_what, "%s gain channels %d pixels %zu bits %d fill %d%s", k->name,
+           channels, pixels, bits, fill, in_place ? " in place" : "");
   sc_requant q = make_requant(channels);
   int16_t *gain = allocate((size_t)padded(channels) * 2), *in;
   memset(gain, 0, (size_t)padded(channels) * 2);
@@ -229,7 +239,8 @@ static int check_add(const sc_kernels *k, const sc_kernels *ref) {
   const int32_t sa = between(0, 15), sb = next() % 2 ? 0 : between(0, 15), bits = between(1, 15),
                 alias = PICK(0, 1, 2);
   const int32_t hi = (INT32_C(1) << bits) - 1, lo = next() % 2 ? 0 : -hi - 1;
-  snprintf(what, sizeof what, "%s add count %zu shifts %d %d alias %d", k->name, count, sa, sb, alias);
+  snprintf(check_what, sizeof check_what, "%s add count %zu shifts %d %d alias %d", k->name, count, sa, sb,
+           alias);
   int16_t *a = allocate(all * 2), *b = allocate(all * 2), *results[2];
   const int fill_a = between(0, FILLS - 1), fill_b = between(0, FILLS - 1);
   const sc_kernels *both[] = {ref, k};
@@ -246,8 +257,7 @@ static int check_add(const sc_kernels *k, const sc_kernels *ref) {
   return good;
 }
 
-// ---- Hand-checked values, so that the reference itself is pinned
-// ---------------------------------------------------
+// ---- Hand-checked values, so that the reference itself is pinned ---------------------------------------------------
 
 static int check_reference(const sc_kernels *k) {
   const int32_t bias[SC_LANES] = {0}, shift[SC_LANES] = {1, 2, 3};
@@ -258,12 +268,12 @@ static int check_reference(const sc_kernels *k) {
   const int16_t want[12] = {2, 1, 1, 0, 0, 0, 100, 100, 100, 1, 1, 0};
   const sc_gain layer = {.gain = gain, .channels = 3, .requant = q};
   k->gain(&layer, in, out, 4);
-  snprintf(what, sizeof what, "%s by hand", k->name);
+  snprintf(check_what, sizeof check_what, "%s by hand", k->name);
   return same(want, out, 12);
 }
 
 static int check_crc(void) {
-  ran++;
+  check_ran++;
   if (sc_crc32c(0, "123456789", 9) == 0xE3069283u &&
       sc_crc32c(sc_crc32c(0, "1234", 4), "56789", 5) == 0xE3069283u) {
     return 1;
@@ -357,8 +367,11 @@ int main(int argc, char **argv) {
   }
   printf("seed %llu\n", (unsigned long long)seed);
   const sc_kernels *ref = sc_kernels_get(SC_CPU_SCALAR);
+  check_state = seed | 1;
   int good = check_reference(ref) & check_crc(), variants = 0;
-  state = seed | 1;
+  // The reference with itself: what it codes it decodes, and damage is noticed.
+  for (long i = 0; good && i < cases; i++)
+    good &= check_entropy(ref, ref);
   for (long i = 0; good && i < cases; i++)
     good &= check_layouts();
   for (int cpu = SC_CPU_SCALAR + 1; cpu < SC_CPU_COUNT; cpu++) {
@@ -369,15 +382,19 @@ int main(int argc, char **argv) {
       printf("SKIP %s: not on this processor\n", sc_cpu_name(cpu));
       continue;
     }
-    state = (seed ^ 0x9E3779B97F4A7C15u) | 1;
-    ran = 0;
+    check_state = (seed ^ 0x9E3779B97F4A7C15u) | 1;
+    check_ran = 0;
     int fine = check_reference(k);
     for (long i = 0; fine && i < cases; i++)
       fine &= check_conv(k, ref);
     for (long i = 0; fine && i < cases; i++) {
       fine &= check_depthwise(k, ref) & check_gain(k, ref) & check_add(k, ref);
     }
-    printf("%s %s: %ld cases\n", fine ? "ok  " : "FAIL", k->name, ran);
+    long before = check_ran;
+    for (long i = 0; fine && i < cases; i++)
+      fine &= check_entropy(k, ref);
+    fine &= check_ran > before && before > 1; // a test of nothing fails
+    printf("%s %s: %ld cases\n", fine ? "ok  " : "FAIL", k->name, check_ran);
     good &= fine;
     variants++;
   }

@@ -2,6 +2,8 @@
 //
 // AVX-512BW, and with SC_VNNI (conv_avx512vnni.c) its successor. SC_SIMDE builds both for any processor, for
 // tests.
+#include "sc_internal.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #if defined(SC_SIMDE)
@@ -15,8 +17,6 @@ typedef simde__m512i vec;
 #define VS(x) _mm512_##x##_si512
 typedef __m512i vec;
 #endif
-
-#include "sc_internal.h"
 
 #if defined(SC_VNNI)
 #define NAME(x) x##_avx512vnni

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#if defined(__aarch64__)
+//
+// NEON: aarch64, and armv7 with half as many registers.
+#include "sc_internal.h"
+
+#if defined(__ARM_NEON)
 #include <arm_neon.h>
 #include <string.h>
-
-#include "sc_internal.h"
 
 #define NAME(x) x##_neon
 #define TARGET
 #define LANES 8 // a pair of registers
 #define TILE_V 1
+#if defined(__aarch64__)
 #define TILE_P 8
 #define EACH_P(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
+#else
+#define TILE_P 5
+#define EACH_P(M) M(1) M(2) M(3) M(4) M(5)
+#endif
 #define UNIT 4
 #define PAIR 1
 #define WIDTH 8
@@ -19,6 +26,18 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if !defined(__aarch64__)
+// What armv7 lacks.
+INLINE int32x4_t vmlal_high_s16(int32x4_t acc, int16x8_t a, int16x8_t b) {
+  return vmlal_s16(acc, vget_high_s16(a), vget_high_s16(b));
+}
+#define vmlal_high_lane_s16(acc, a, b, lane) vmlal_lane_s16(acc, vget_high_s16(a), b, lane)
+INLINE int32_t vaddvq_s32(int32x4_t a) {
+  const int32x2_t pairs = vpadd_s32(vget_low_s32(a), vget_high_s32(a));
+  return vget_lane_s32(vpadd_s32(pairs, pairs), 0);
+}
 #endif
 
 // ---- Requantisation ----
@@ -125,7 +144,11 @@ static block_fn *const blocks[TILE_V][TILE_P] = {{EACH_P(BLOCK)}};
 
 INLINE void narrow(const int C, const sc_conv *conv, const int16_t *const *rows, ptrdiff_t in_step,
                    int16_t *out, ptrdiff_t out_step, ptrdiff_t pixels) {
+#if defined(__aarch64__)
   enum { P = 4 };
+#else
+  enum { P = 2 };
+#endif
   for (ptrdiff_t x = 0; x < pixels; x += P) {
     const ptrdiff_t last = pixels - 1 - x; // a short block repeats its last pixel
     int32x4_t a[4][P];
@@ -175,38 +198,56 @@ NARROW_FUNCTION(4)
 
 // ---- Depthwise, gain, add ----
 
-enum { TAPS = 32 }; // of a depthwise kernel whose pointers are kept; larger ones are left to plain C
+enum {
+  TAPS = SC_DEPTHWISE_SIDE * SC_DEPTHWISE_SIDE,
+#if defined(__aarch64__)
+  DEPTHWISE_P = 8,
+#else
+  DEPTHWISE_P = 4,
+#endif
+};
+
+// P pixels of eight channels, whose accumulators stay in registers over all taps.
+INLINE void depthwise(const int P, const sc_depthwise *conv, int32_t taps, const int16_t *const *at,
+                      int32_t c, const scale s[2], ptrdiff_t from, ptrdiff_t in_step, int16_t *out,
+                      ptrdiff_t out_step) {
+  const ptrdiff_t stride = sc_round_up(conv->channels, SC_LANES);
+  const int16_t *w = conv->weights + c;
+  int32x4_t lo[DEPTHWISE_P], hi[DEPTHWISE_P];
+  UNROLL for (int p = 0; p < P; p++) {
+    lo[p] = vld1q_s32(conv->requant.bias + c);
+    hi[p] = vld1q_s32(conv->requant.bias + c + 4);
+  }
+  for (int32_t t = 0; t < taps; t++, w += stride) {
+    const int16x8_t k = vld1q_s16(w);
+    UNROLL for (int p = 0; p < P; p++) {
+      const int16x8_t a = vld1q_s16(at[t] + from + p * in_step);
+      lo[p] = vmlal_s16(lo[p], vget_low_s16(a), vget_low_s16(k));
+      hi[p] = vmlal_high_s16(hi[p], a, k);
+    }
+  }
+  UNROLL for (int p = 0; p < P; p++) {
+    finish8(s[0], s[1], lo[p], hi[p], out + p * out_step, conv->channels - c);
+  }
+}
 
 void sc_depthwise_neon(const sc_depthwise *conv, const int16_t *const *rows, ptrdiff_t in_step, int16_t *out,
                        ptrdiff_t out_step, size_t pixels) {
   const int32_t channels = conv->channels, taps = conv->kh * conv->kw;
-  const ptrdiff_t stride = sc_round_up(channels, SC_LANES);
-  if (taps > TAPS) {
-    sc_depthwise_c(conv, rows, in_step, out, out_step, pixels);
-    return;
-  }
   for (int32_t c = 0; c < channels; c += 8) {
     const int16_t *at[TAPS];
-    for (int32_t t = 0; t < taps; t++) {
-      at[t] = rows[t / conv->kw] + (ptrdiff_t)(t % conv->kw) * channels + c;
-    }
-    const scale lo = make_scale(&conv->requant, c), hi = make_scale(&conv->requant, c + 4);
-    const int32x4_t bias_lo = vld1q_s32(conv->requant.bias + c),
-                    bias_hi = vld1q_s32(conv->requant.bias + c + 4);
-    for (ptrdiff_t x = 0; x < (ptrdiff_t)pixels; x += 2) {
-      // Two pixels share a load of weights; an odd last one is done twice.
-      const ptrdiff_t other = x + 1 < (ptrdiff_t)pixels ? x + 1 : x;
-      int32x4_t a_lo = bias_lo, a_hi = bias_hi, b_lo = bias_lo, b_hi = bias_hi;
-      for (int32_t t = 0; t < taps; t++) {
-        const int16x8_t k = vld1q_s16(conv->weights + t * stride + c);
-        const int16x8_t a = vld1q_s16(at[t] + x * in_step), b = vld1q_s16(at[t] + other * in_step);
-        a_lo = vmlal_s16(a_lo, vget_low_s16(a), vget_low_s16(k));
-        a_hi = vmlal_high_s16(a_hi, a, k);
-        b_lo = vmlal_s16(b_lo, vget_low_s16(b), vget_low_s16(k));
-        b_hi = vmlal_high_s16(b_hi, b, k);
+    for (int32_t r = 0, t = 0; r < conv->kh; r++) {
+      for (int32_t e = 0; e < conv->kw; e++, t++) {
+        at[t] = rows[r] + (ptrdiff_t)e * channels + c;
       }
-      finish8(lo, hi, a_lo, a_hi, out + x * out_step + c, channels - c);
-      finish8(lo, hi, b_lo, b_hi, out + other * out_step + c, channels - c);
+    }
+    const scale s[2] = {make_scale(&conv->requant, c), make_scale(&conv->requant, c + 4)};
+    ptrdiff_t x = 0;
+    for (; x + DEPTHWISE_P <= (ptrdiff_t)pixels; x += DEPTHWISE_P) {
+      depthwise(DEPTHWISE_P, conv, taps, at, c, s, x * in_step, in_step, out + x * out_step + c, out_step);
+    }
+    for (; x < (ptrdiff_t)pixels; x++) {
+      depthwise(1, conv, taps, at, c, s, x * in_step, in_step, out + x * out_step + c, out_step);
     }
   }
 }

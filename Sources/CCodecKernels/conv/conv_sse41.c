@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "sc_internal.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
-
-#include "sc_internal.h"
 
 #define NAME(x) x##_sse41
 #define TARGET __attribute__((target("sse4.1")))

@@ -248,54 +248,89 @@ INLINE void load_scales(const sc_requant *q, int32_t c, scale s[2]) {
   s[1] = make_scale(q, hi);
 }
 
-enum {
-  TAPS = 32
-}; // of a depthwise kernel whose weights are interleaved once; larger ones are left to plain C
+enum { TAPS = SC_DEPTHWISE_SIDE * SC_DEPTHWISE_SIDE, DEPTHWISE_P = 4 };
 
-// Two taps at a time: the inputs of both interleave into the pairs that one multiply-add takes.
-INLINE void depthwise(const int leaky, const int taps, const sc_depthwise *conv, const int16_t *const *rows,
-                      ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step, size_t pixels) {
-  const int32_t channels = conv->channels, stride = sc_round_up(channels, SC_LANES);
+// The taps of a depthwise kernel for 2 * LANES channels, in pairs: where the inputs of pixel 0 are, and the weights of
+// both interleaved, as the inputs are before one multiply-add takes them. The second of an odd last pair weighs nothing.
+typedef struct taps {
+  const int16_t *at[TAPS + 1];
+  vec w[TAPS + 1];
+} taps;
+
+INLINE void load_taps(taps *t, const int32_t count, const sc_depthwise *conv, const int16_t *const *rows,
+                      int32_t c) {
+  const ptrdiff_t stride = sc_round_up(conv->channels, SC_LANES);
+  for (int32_t r = 0, i = 0; r < conv->kh; r++) {
+    for (int32_t e = 0; e < conv->kw; e++, i++) {
+      t->at[i] = rows[r] + (ptrdiff_t)e * conv->channels + c;
+    }
+  }
+  t->at[count] = t->at[count - 1]; // read only where the count is odd
+  for (int32_t i = 0; i < count; i += 2) {
+    const int16_t *k = conv->weights + i * stride + c;
+    const vec a = VS(loadu)((const void *)k);
+    const vec b = i + 1 < count ? VS(loadu)((const void *)(k + stride)) : VS(setzero)();
+    t->w[i] = V(unpacklo_epi16)(a, b);
+    t->w[i + 1] = V(unpackhi_epi16)(a, b);
+  }
+}
+
+// P pixels, whose accumulators stay in registers over all taps.
+INLINE void depthwise_tile(const int P, const int leaky, const int32_t pairs, const taps *t,
+                           const vec bias[2], const scale s[2], ptrdiff_t from, ptrdiff_t in_step,
+                           int16_t *out, ptrdiff_t out_step, int32_t channels) {
+  vec lo[DEPTHWISE_P], hi[DEPTHWISE_P];
+  UNROLL for (int p = 0; p < P; p++) {
+    lo[p] = bias[0];
+    hi[p] = bias[1];
+  }
+  for (int32_t i = 0; i < 2 * pairs; i += 2) {
+    const int16_t *first = t->at[i] + from, *second = t->at[i + 1] + from;
+    UNROLL for (int p = 0; p < P; p++) {
+      const vec a = VS(loadu)((const void *)(first + p * in_step));
+      const vec b = VS(loadu)((const void *)(second + p * in_step));
+      lo[p] = v_mac(lo[p], V(unpacklo_epi16)(a, b), t->w[i]);
+      hi[p] = v_mac(hi[p], V(unpackhi_epi16)(a, b), t->w[i + 1]);
+    }
+  }
+  UNROLL for (int p = 0; p < P; p++) { finish_pair(leaky, s, lo[p], hi[p], out + p * out_step, channels); }
+}
+
+// In tiles of P pixels. `count` taps, a constant where the compiler is to unroll the loop over them.
+INLINE void depthwise(const int P, const int leaky, const int32_t count, const sc_depthwise *conv,
+                      const int16_t *const *rows, ptrdiff_t in_step, int16_t *out, ptrdiff_t out_step,
+                      size_t pixels) {
+  const int32_t channels = conv->channels, pairs = (count + 1) / 2;
   for (int32_t c = 0; c < channels; c += 2 * LANES) {
-    const int16_t *at[TAPS];
-    vec w[TAPS], bias[2];
+    taps t;
+    vec bias[2];
     scale s[2];
-    for (int32_t t = 0; t < taps; t++) {
-      at[t] = rows[t / conv->kw] + (ptrdiff_t)(t % conv->kw) * channels + c;
-    }
-    for (int32_t t = 0; t < taps; t += 2) {
-      const vec a = VS(loadu)((const void *)(conv->weights + (ptrdiff_t)t * stride + c));
-      const vec b = t + 1 < taps ? VS(loadu)((const void *)(conv->weights + (ptrdiff_t)(t + 1) * stride + c))
-                                 : VS(setzero)();
-      w[t] = V(unpacklo_epi16)(a, b);
-      w[t + 1] = V(unpackhi_epi16)(a, b);
-    }
+    load_taps(&t, count, conv, rows, c);
     load_interleaved(conv->requant.bias + c, &bias[0], &bias[1]);
     load_scales(&conv->requant, c, s);
     int16_t *to = out + c;
-    for (size_t x = 0; x < pixels; x++, to += out_step) {
-      const ptrdiff_t offset = (ptrdiff_t)x * in_step;
-      vec lo = bias[0], hi = bias[1];
-      for (int32_t t = 0; t < taps; t += 2) {
-        const vec a = VS(loadu)((const void *)(at[t] + offset));
-        const vec b = t + 1 < taps ? VS(loadu)((const void *)(at[t + 1] + offset)) : a;
-        lo = v_mac(lo, V(unpacklo_epi16)(a, b), w[t]);
-        hi = v_mac(hi, V(unpackhi_epi16)(a, b), w[t + 1]);
-      }
-      finish_pair(leaky, s, lo, hi, to, channels - c);
+    size_t x = 0;
+    for (; x + (size_t)P <= pixels; x += (size_t)P, to += P * out_step) {
+      depthwise_tile(P, leaky, pairs, &t, bias, s, (ptrdiff_t)x * in_step, in_step, to, out_step,
+                     channels - c);
+    }
+    for (; x < pixels; x++, to += out_step) {
+      depthwise_tile(1, leaky, pairs, &t, bias, s, (ptrdiff_t)x * in_step, in_step, to, out_step,
+                     channels - c);
     }
   }
 }
 
 TARGET void NAME(sc_depthwise)(const sc_depthwise *conv, const int16_t *const *rows, ptrdiff_t in_step,
                                int16_t *out, ptrdiff_t out_step, size_t pixels) {
-  const int taps = conv->kh * conv->kw;
-  if (taps > TAPS) {
-    sc_depthwise_c(conv, rows, in_step, out, out_step, pixels);
-  } else if (taps == 9 && !conv->requant.leaky) {
-    depthwise(0, 9, conv, rows, in_step, out, out_step, pixels);
+  const int32_t count = conv->kh * conv->kw;
+  if (conv->requant.leaky) {
+    depthwise(DEPTHWISE_P, 1, count, conv, rows, in_step, out, out_step, pixels);
+  } else if (count == 9) {
+    // Their pointers and weights stay in registers, and the processor overlaps pixels by itself.
+    depthwise(1, 0, 9, conv, rows, in_step, out, out_step, pixels);
   } else {
-    depthwise(1, taps, conv, rows, in_step, out, out_step, pixels);
+    depthwise(DEPTHWISE_P, 0, count, conv, rows, in_step, out, out_step, pixels);
   }
 }
 

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// READ ME FIRST
-// - rANS is a stack: the encoder codes symbols in reverse, and writes its words from the end of the payload
-// to the start.
-// - Four lanes share one stream of 16-bit little-endian words. Eight rows are coded side by side, row l on lane
-//   l mod 4 and two columns behind row l − 1: so a sample's top-right neighbour is always known, and eight dependent
-//   chains overlap.
-// - The decoder reads up to SC_RANS_SLACK bytes past the end of the payload before it notices: the buffer
-// must have them.
-//
-// States are 32 bits in [2^16, 2^32), probabilities 15 bits. A state x >= 2^16 leaves x' >= f * (x >> 15) >=
-// 2 after a symbol, so that one word (x' < 2^16 becomes x' * 2^16 + word) always brings it back: one
-// renormalisation, no loop. Everything is defined in FORMAT.md §1.6 and §2.1.
+// The entropy coder: distributions, planes of a segment, payloads. The bitstream is defined in FORMAT.md §1.6 and §2.1,
+// the coder in entropy/rans_decoder.h.
 #ifndef SC_ENTROPY_H
 #define SC_ENTROPY_H
 
@@ -24,6 +14,7 @@ extern "C" {
 
 #define SC_RANS_LANES 4
 #define SC_RANS_BITS 15
+/// Bytes past the end of a payload that the decoder may read, with any content.
 #define SC_RANS_SLACK 128
 /// Columns to the left and right, and rows above and below a padded plane.
 #define SC_MAGNITUDE_MARGIN 2
@@ -73,35 +64,37 @@ typedef struct sc_plane {
   int32_t magnitude_kind;
   int32_t low, high;    ///< magnitude 1 where value < low or value >= high
   const uint8_t *table; ///< [64], magnitude of |residual|
-  const uint16_t *base; ///< contributions of the sources, in the order of the walk; NULL for none
+  const uint16_t *base; ///< contributions of the sources, in the order of the wavefront; NULL for none
   /// [SC_LEVEL_SUMS + 1] level of a shifted sum times 2^phase_bits; the last element is for what is outside of the
   /// plane, the place of a CDF of one symbol. NULL if there is one level only and no mean.
   const uint16_t *level_of;
   int32_t weight[6]; ///< left, left of left, top left, top, top right, top of top
   int32_t shift;
-  int32_t mean_shift;        ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
-  int32_t mean_weight[6];    ///< as weight, signed
-  const int32_t *mean_base;  ///< contributions of other channels, in the order of the walk; NULL for none
-  int32_t phase_bits;        ///< 0…3, at most mean_shift
+  int32_t mean_shift;       ///< 1…15; 0 without a mean, which asks for samples and magnitude kind table
+  int32_t mean_weight[6];   ///< as weight, signed
+  const int32_t *mean_base; ///< contributions of other channels, in the order of the wavefront; NULL for none
+  int32_t phase_bits;       ///< 0…3, at most mean_shift
   const sc_cdf *const *cdfs; ///< [levels << phase_bits], then one of one symbol
   int32_t start_shift;       ///< of all CDFs
   void *scratch;             ///< sc_plane_scratch bytes, aligned to 16, zeroed once
 } sc_plane;
 #define SC_LEVEL_SUMS 1024
 
-/// The order of the walk over a plane: row y is on line y mod 8, and the lines run side by side, each two steps behind
-/// the one before it. On its line a row follows on the one eight rows before it after `period` steps.
-typedef struct sc_walk {
+/// The order in which the samples of a plane are coded: a wavefront of eight rows. Row y is on line y mod 8, and the lines
+/// run side by side, each two steps behind the one before it. On its line a row follows on the one eight rows before it
+/// after `period` steps.
+typedef struct sc_wavefront {
   int32_t period; ///< the width, but at least 16: a row's top-right neighbour is known in every step
   size_t steps;
   size_t line; ///< elements from one line to the next: a multiple of 8, more than the steps
-} sc_walk;
+} sc_wavefront;
 
-sc_walk sc_walk_of(int32_t width, int32_t height);
-/// Place of the first sample of a row in an array in the order of the walk, which has 8 · line elements.
-static inline size_t sc_walk_row(const sc_walk *walk, int32_t y) {
-  return (size_t)(y % 8) * (walk->line + 2) + (size_t)(y / 8) * (size_t)walk->period;
+sc_wavefront sc_wavefront_of(int32_t width, int32_t height);
+/// Place of the first sample of a row in an array in the order of the wavefront, which has 8 · line elements.
+static inline size_t sc_wavefront_row(const sc_wavefront *wavefront, int32_t y) {
+  return (size_t)(y % 8) * (wavefront->line + 2) + (size_t)(y / 8) * (size_t)wavefront->period;
 }
+/// Bytes that coding a plane, or the sums over its sources, need beside it.
 size_t sc_plane_scratch(int32_t width, int32_t height);
 
 /// A channel coded before whose 3×3 neighbourhoods take part in levels.
@@ -116,24 +109,23 @@ typedef struct sc_mean_source {
   const int16_t *weight;  ///< [9]
 } sc_mean_source;
 
+/// Most sources of a channel.
 #define SC_CONTEXT_SOURCES 16
 /// Elements past the end of padded planes that can be read.
 #define SC_PLANE_SLACK 64
 
 /// base = Σ weight · magnitude over the sources, plus scale_weight · scales ([height][width], NULL for none), in the
-/// order of the walk. `scratch` is as in sc_plane. Magnitudes are at most 127, and the model loader has proved that sums fit 16 bits.
-void sc_context_base(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
-                     int32_t count, const uint8_t *scales, int32_t scale_weight, void *scratch);
-/// The same in plain C.
-void sc_context_base_c(uint16_t *base, int32_t width, int32_t height, const sc_context_source *sources,
-                       int32_t count, const uint8_t *scales, int32_t scale_weight);
-/// base = Σ weight · sample over the sources, in the order of the walk; the model loader has proved that sums fit 32
+/// order of the wavefront. `count` is at most SC_CONTEXT_SOURCES; `scratch` is as in sc_plane. Magnitudes are at most 127,
+/// and the model loader has proved that sums fit 16 bits.
+typedef void sc_context_base_fn(uint16_t *base, int32_t width, int32_t height,
+                                const sc_context_source *sources, int32_t count, const uint8_t *scales,
+                                int32_t scale_weight, void *scratch);
+/// base = Σ weight · sample over the sources, in the order of the wavefront; the model loader has proved that sums fit 32
 /// bits.
-void sc_mean_base(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources, int32_t count,
-                  void *scratch);
-void sc_mean_base_c(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
-                    int32_t count);
+typedef void sc_mean_base_fn(int32_t *base, int32_t width, int32_t height, const sc_mean_source *sources,
+                             int32_t count, void *scratch);
 
+/// Reads a payload, which has SC_RANS_SLACK readable bytes behind it.
 typedef struct sc_rans_decoder {
   const uint8_t *words;
   size_t next, count; ///< words
@@ -144,8 +136,9 @@ typedef struct sc_rans_decoder {
 int sc_rans_decoder_init(sc_rans_decoder *decoder, const uint8_t *payload, size_t size);
 /// One binary symbol with P(1) = one / 2^15.
 int sc_rans_decode_flag(sc_rans_decoder *decoder, int lane, uint32_t one);
-/// Decodes a plane; 0, or −1 if the payload ends too early or holds a value outside of int16.
-int sc_rans_decode_plane(sc_rans_decoder *decoder, const sc_plane *plane);
+/// Decodes a plane; 0, or −1 if the payload ends too early or holds a value outside of int16. After −1 the plane and the
+/// decoder have any content.
+typedef int sc_decode_plane_fn(sc_rans_decoder *decoder, const sc_plane *plane);
 /// 0 if everything was used and every state is back at 2^16.
 int sc_rans_decoder_finish(const sc_rans_decoder *decoder);
 
@@ -158,9 +151,10 @@ typedef struct sc_rans_encoder {
 /// Most symbols that one value takes: itself, and an escape's length and two groups of bits.
 #define SC_RANS_SYMBOLS_PER_VALUE 4
 
+/// One binary symbol with P(1) = one / 2^15.
 void sc_rans_encode_flag(sc_rans_encoder *encoder, int lane, uint32_t one, int flag);
 /// Appends the symbols of a plane: needs room for SC_RANS_SYMBOLS_PER_VALUE times its values.
-void sc_rans_encode_plane(sc_rans_encoder *encoder, const sc_plane *plane);
+typedef void sc_encode_plane_fn(sc_rans_encoder *encoder, const sc_plane *plane);
 /// Bytes that sc_rans_encoder_finish can write at most.
 size_t sc_rans_payload_bound(size_t symbols);
 /// Writes the payload to the end of `out` (of `capacity` bytes) and returns its size.

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sc_entropy.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -72,9 +74,13 @@ typedef void sc_conv_pack_fn(int16_t *packed, const int16_t *weights, int32_t ro
 //
 //   acc[x][c] = bias[c] + sum over r < kh, t < kw of weight[r * kw + t][c] * row[r][x * in_step + t * channels + c]
 
+/// Most rows and columns of a depthwise kernel.
+#define SC_DEPTHWISE_SIDE 15
+
 typedef struct sc_depthwise {
   const int16_t *weights; ///< [kh * kw][channels rounded up to SC_LANES], zero padded, 64-byte aligned
-  int32_t kh, kw, channels;
+  int32_t kh, kw;         ///< 1...SC_DEPTHWISE_SIDE
+  int32_t channels;
   sc_requant requant;
 } sc_depthwise;
 
@@ -112,10 +118,14 @@ typedef void sc_add_fn(const int16_t *a, const int16_t *b, int16_t *out, size_t 
   SC_CPU(SC_CPU_AVX2, "avx2", avx2)                                                                          \
   SC_CPU(SC_CPU_AVX512, "avx512", avx512)                                                                    \
   SC_CPU(SC_CPU_AVX512VNNI, "avx512vnni", avx512vnni)
-#elif defined(__aarch64__)
+#elif defined(__ARM_NEON) // aarch64, and armv7 with NEON
 #define SC_CPU_LIST(SC_CPU)                                                                                  \
   SC_CPU(SC_CPU_SCALAR, "scalar", c)                                                                         \
   SC_CPU(SC_CPU_NEON, "neon", neon)
+#elif defined(__wasm_simd128__)
+#define SC_CPU_LIST(SC_CPU)                                                                                  \
+  SC_CPU(SC_CPU_SCALAR, "scalar", c)                                                                         \
+  SC_CPU(SC_CPU_WASM128, "wasm128", wasm128)
 #else
 #define SC_CPU_LIST(SC_CPU) SC_CPU(SC_CPU_SCALAR, "scalar", c)
 #endif
@@ -137,6 +147,10 @@ typedef struct sc_kernels {
   sc_depthwise_fn *depthwise;
   sc_gain_fn *gain;
   sc_add_fn *add;
+  sc_decode_plane_fn *decode_plane;
+  sc_encode_plane_fn *encode_plane;
+  sc_context_base_fn *context_base;
+  sc_mean_base_fn *mean_base;
   /// Runs the variant's int16 multiply-add in registers only, `iterations` times; returns the multiply-adds done.
   uint64_t (*peak)(uint64_t iterations);
 } sc_kernels;

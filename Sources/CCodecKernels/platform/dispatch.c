@@ -8,6 +8,26 @@
 #define sc_gain_sse41 sc_gain_c
 #define sc_add_sse41 sc_add_c
 
+// Coding planes: what is new in AVX-512 VNNI is of no use there. SIMDe emulates the convolutions only.
+#define sc_decode_plane_avx512vnni sc_decode_plane_avx512
+#define sc_encode_plane_avx512vnni sc_encode_plane_avx512
+#if defined(SC_SIMDE)
+#define sc_decode_plane_avx512 sc_decode_plane_avx2
+#define sc_encode_plane_avx512 sc_encode_plane_avx2
+#endif
+
+// Sums over sources: the compiler makes vectors of 128 bits of the plain loops.
+#define sc_context_base_sse41 sc_context_base_c
+#define sc_context_base_avx512 sc_context_base_avx2
+#define sc_context_base_avx512vnni sc_context_base_avx2
+#define sc_context_base_neon sc_context_base_c
+#define sc_context_base_wasm128 sc_context_base_c
+#define sc_mean_base_sse41 sc_mean_base_c
+#define sc_mean_base_avx512 sc_mean_base_avx2
+#define sc_mean_base_avx512vnni sc_mean_base_avx2
+#define sc_mean_base_neon sc_mean_base_c
+#define sc_mean_base_wasm128 sc_mean_base_c
+
 #define SC_TABLE(id, text, suffix)                                                                           \
   [id] = {.name = text,                                                                                      \
           .cpu = id,                                                                                         \
@@ -17,6 +37,10 @@
           .depthwise = sc_depthwise_##suffix,                                                                \
           .gain = sc_gain_##suffix,                                                                          \
           .add = sc_add_##suffix,                                                                            \
+          .decode_plane = sc_decode_plane_##suffix,                                                          \
+          .encode_plane = sc_encode_plane_##suffix,                                                          \
+          .context_base = sc_context_base_##suffix,                                                          \
+          .mean_base = sc_mean_base_##suffix,                                                                \
           .peak = sc_peak_##suffix},
 static const sc_kernels tables[SC_CPU_COUNT] = {SC_CPU_LIST(SC_TABLE)};
 #undef SC_TABLE
@@ -29,21 +53,27 @@ static int has(sc_cpu cpu) {
   case SC_CPU_SSE41:
     return __builtin_cpu_supports("sse4.1");
   case SC_CPU_AVX2:
-    return __builtin_cpu_supports("avx2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 #if defined(SC_SIMDE) // emulated, for tests
   case SC_CPU_AVX512:
   case SC_CPU_AVX512VNNI:
     return 1;
 #else
   case SC_CPU_AVX512:
-    return __builtin_cpu_supports("avx512bw");
+    return has(SC_CPU_AVX2) && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
   case SC_CPU_AVX512VNNI:
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+    return has(SC_CPU_AVX512) && __builtin_cpu_supports("avx512vnni");
 #endif
   default:
     return 0;
-#elif defined(__aarch64__)
+#elif defined(__ARM_NEON)
   case SC_CPU_NEON:
+    return 1;
+  default:
+    return 0;
+#elif defined(__wasm_simd128__)
+  case SC_CPU_WASM128:
     return 1;
   default:
     return 0;

@@ -13,6 +13,10 @@
   sc_depthwise_fn sc_depthwise_##suffix;                                                                     \
   sc_gain_fn sc_gain_##suffix;                                                                               \
   sc_add_fn sc_add_##suffix;                                                                                 \
+  sc_decode_plane_fn sc_decode_plane_##suffix;                                                               \
+  sc_encode_plane_fn sc_encode_plane_##suffix;                                                               \
+  sc_context_base_fn sc_context_base_##suffix;                                                               \
+  sc_mean_base_fn sc_mean_base_##suffix;                                                                     \
   uint64_t sc_peak_##suffix(uint64_t iterations);
 SC_CPU_LIST(SC_DECLARE)
 #undef SC_DECLARE
@@ -22,8 +26,10 @@ SC_CPU_LIST(SC_DECLARE)
 #define SC_OPAQUE(v) ((void)0) // its vectors are structs
 #elif defined(__x86_64__)
 #define SC_OPAQUE(v) __asm__ volatile("" : "+v"(v))
-#elif defined(__aarch64__)
+#elif defined(__ARM_NEON)
 #define SC_OPAQUE(v) __asm__ volatile("" : "+w"(v))
+#elif defined(__wasm__)
+#define SC_OPAQUE(v) __asm__ volatile("" : "+r"(v))
 #endif
 
 /// The same for a pointer.

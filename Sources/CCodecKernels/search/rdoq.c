@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "sc_entropy.h"
+#include "contexts.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -21,7 +21,7 @@ void sc_gradient_mask(const int16_t *restrict in, size_t count, int32_t hi, int3
       out[i] = in[i] < 0 ? 2 : in[i] < top;
   else
     for (size_t i = 0; i < count; i++)
-      out[i] = (uint8_t)(in[i] > 0 & in[i] < top);
+      out[i] = (uint8_t)((in[i] > 0) & (in[i] < top));
 }
 
 void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict mask, size_t count,
@@ -52,33 +52,26 @@ double sc_rate_bits(const sc_rate_cdf *cdf, int32_t residual) {
   const int32_t i = residual - cdf->minimum, escape = cdf->symbols - 1;
   if (i >= 0 && i < escape)
     return cdf->bits[i];
-  const uint32_t rest = i < 0 ? (uint32_t)(2 * (-1 - i) + 1) : (uint32_t)(2 * (i - escape));
-  const int length = rest ? 32 - __builtin_clz(rest) : 0;
-  return cdf->bits[escape] + 5 + (length > 1 ? length - 1 : 0);
+  const int length = sc_escape_length(sc_escape_rest(i, escape));
+  return cdf->bits[escape] + SC_ESCAPE_LENGTH_BITS + (length > 1 ? length - 1 : 0);
 }
 
 static inline int32_t residual_of(const sc_rate_channel *c, int32_t value, int32_t mean) {
-  return c->means ? (int16_t)(value - (mean >> c->mean_shift)) : value;
+  return c->means ? (int16_t)(value - sc_mean_of(mean, c->mean_shift)) : value;
 }
 
-static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, int32_t value,
-                                   int32_t residual) {
-  if (r->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
-    return value < c->low || value >= c->high;
-  const int32_t a = residual < 0 ? -residual : residual;
-  return r->table[a < 63 ? a : 63];
+static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, int32_t residual) {
+  return sc_magnitude_of(r->magnitude_kind, c->low, c->high, r->table, residual);
 }
 
 // Bits of a sample with the sums of its contexts.
 static inline double sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum,
                                  int32_t mean) {
   int32_t index = 0;
-  if (c->sums) {
-    const int32_t s = sum >> c->shift;
-    index = c->level_of[s < 1023 ? s : 1023];
-  }
+  if (c->sums)
+    index = c->level_of[sc_level_sum(sum, c->shift)];
   if (c->means)
-    index = (index << c->phase_bits) | (mean >> (c->mean_shift - c->phase_bits) & ((1 << c->phase_bits) - 1));
+    index = (index << c->phase_bits) | sc_phase_of(mean, c->mean_shift, c->phase_bits);
   return sc_rate_bits(r->cdfs + c->cdf[index], residual_of(c, value, mean));
 }
 
@@ -111,7 +104,7 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
   for (int32_t i = 0; i < r->channel_count; i++) {
     const sc_rate_channel *c = r->channels + i;
     for (int32_t p = 0; active[i] && p < n; p++) {
-      const int32_t m = magnitude_of(r, c, c->values[p], residual_of(c, c->values[p], MEAN(c, p)));
+      const int32_t m = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
       c->magnitudes[p] = (uint8_t)m;
       if (!m)
         continue;
@@ -182,7 +175,7 @@ double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t 
     const int32_t at = r->list[i], ci = at / n, p = at % n;
     const sc_rate_channel *c = r->channels + ci;
     const int32_t v = at == home ? value : c->values[p];
-    const int32_t m = magnitude_of(r, c, v, residual_of(c, v, MEAN(c, p) + r->mean_change[at]));
+    const int32_t m = magnitude_of(r, c, residual_of(c, v, MEAN(c, p) + r->mean_change[at]));
     const int32_t moved = m - c->magnitudes[p];
     if (!moved)
       continue;

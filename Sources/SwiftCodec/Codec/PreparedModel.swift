@@ -88,7 +88,7 @@ package struct PreparedModel {
     let table = model.tablePoint(position)
     func coder(_ kept: inout EntropyCoder?, _ table: EntropyTable) -> EntropyCoder {
       if let kept { return kept }
-      let coder = EntropyCoder(table, entropy.magnitude)
+      let coder = EntropyCoder(table, entropy.magnitude, cpu: cpu)
       kept = coder
       return coder
     }

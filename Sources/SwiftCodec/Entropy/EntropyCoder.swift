@@ -5,6 +5,7 @@ internal import CCodecKernels
 final class EntropyCoder {
   let table: EntropyTable
   let magnitude: MagnitudeRule
+  private let kernels: UnsafePointer<sc_kernels>
   /// All CDFs, one after the other; the last one is the certain one.
   private let cdfs: AlignedBuffer<UInt64>
   private let startShift: Int32
@@ -24,9 +25,10 @@ final class EntropyCoder {
   private let samplePlace: [Int]
   private let samplePlanes: Int
 
-  init(_ table: EntropyTable, _ rule: MagnitudeRule) {
+  init(_ table: EntropyTable, _ rule: MagnitudeRule, cpu: CPU = .best) {
     self.table = table
     magnitude = rule.normalised(table)
+    kernels = cpu.kernels
     magnitudes = AlignedBuffer(count: 64, zero: 0)
     if case .table(let values) = magnitude { for i in 0..<64 { magnitudes.base[i] = values[i] } }
 
@@ -180,12 +182,12 @@ final class EntropyCoder {
       self.values = values
       let size = coder.paddedSize(width, height)
       scratch = AlignedBuffer(count: sc_plane_scratch(Int32(width), Int32(height)), zero: 0)
-      let walk = 8 * sc_walk_of(Int32(width), Int32(height)).line
+      let places = 8 * sc_wavefront_of(Int32(width), Int32(height)).line
       let slack = Int(SC_PLANE_SLACK)
       magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: coder.table.channelCount * size + slack, zero: 0) : nil
       samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size + slack, zero: 0) : nil
-      base = AlignedBuffer(count: walk, zero: 0)
-      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: walk, zero: 0) : nil
+      base = AlignedBuffer(count: places, zero: 0)
+      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: places, zero: 0) : nil
     }
   }
 
@@ -212,7 +214,7 @@ final class EntropyCoder {
           count += 1
         }
         let usesScales = scales != nil && channel.scaleWeight > 0
-        sc_context_base(
+        kernels.pointee.context_base(
           contexts.base.base, width, height, sources.baseAddress, Int32(count),
           usesScales ? scales! + c * contexts.width * contexts.height : nil, Int32(channel.scaleWeight),
           contexts.scratch.base)
@@ -230,7 +232,7 @@ final class EntropyCoder {
           weight: meanWeights.base + 9 * (firstMeanSource[c] + i))
         count += 1
       }
-      sc_mean_base(base.base, width, height, sources.baseAddress, Int32(count), contexts.scratch.base)
+      kernels.pointee.mean_base(base.base, width, height, sources.baseAddress, Int32(count), contexts.scratch.base)
     }
     plane.mean_base = UnsafePointer(base.base)
   }
@@ -273,7 +275,7 @@ final class EntropyCoder {
     scales: UnsafePointer<UInt8>? = nil
   ) -> Bool {
     forEachPlane(positions, contexts, active: active, scales: scales) { plane in
-      sc_rans_decode_plane(&decoder.state, &plane) == 0
+      kernels.pointee.decode_plane(&decoder.state, &plane) == 0
     }
   }
 
@@ -297,7 +299,7 @@ final class EntropyCoder {
   ) {
     _ = forEachPlane(positions, contexts, active: active, scales: scales) { plane in
       encoder.reserve(contexts.width * contexts.height * Int(SC_RANS_SYMBOLS_PER_VALUE))
-      sc_rans_encode_plane(&encoder.state, &plane)
+      kernels.pointee.encode_plane(&encoder.state, &plane)
       return true
     }
   }
