@@ -29,9 +29,12 @@ help:
 
 C_SOURCES = $(shell find Sources examples Tests -name '*.[ch]')
 
-# test-kernels, test-kernels-arm, test-simde, bench-kernels
+# test-kernels, test-kernels-arm, test-simde, bench-kernels; test-motion, test-motion-asan, test-motion-arm, bench-motion,
+# motion-library
 KERNEL_BUILD = $(OUT)/kernels
 include Tests/kernels/kernels.mk
+MOTION_BUILD = $(OUT)
+include Tests/kernels/motion.mk
 
 .PHONY: help demo tool test test-release test-c test-arm test-asan test-tsan test-simde example embedded lint format \
   golden fixtures fuzz train export table2 clean

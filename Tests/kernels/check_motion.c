@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Motion: every variant of every kernel against plain C, compensation against its specification, the code of vectors
+// there and back, hostile streams, and the same search on every variant.
+//
+//   check_motion [--seed N] [--cases N]
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sc_motion.h"
+
+static uint64_t state;
+static uint32_t next(void) {
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  return (uint32_t)(state >> 32);
+}
+static int32_t between(int32_t lo, int32_t hi) { return lo + (int32_t)(next() % (uint32_t)(hi - lo + 1)); }
+
+static long ran;
+static void *allocate(size_t bytes) {
+  void *p = NULL;
+  if (posix_memalign(&p, 64, bytes ? bytes : 1))
+    abort();
+  return p;
+}
+
+static __attribute__((format(printf, 1, 2))) int fail(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  printf("FAIL ");
+  vprintf(format, arguments);
+  printf("\n");
+  va_end(arguments);
+  return 0;
+}
+
+enum { RANDOM, BLACK, WHITE, STRIPES, SMOOTH, FILLS };
+static void fill(uint8_t *p, size_t n) {
+  const int32_t kind = between(0, FILLS - 1);
+  for (size_t i = 0; i < n; i++)
+    p[i] = (uint8_t)(kind == BLACK     ? 0
+                     : kind == WHITE   ? 255
+                     : kind == STRIPES ? (next() % 64 ? (i & 1) * 255 : next())
+                     : kind == SMOOTH  ? i / 7 + next() % 3
+                                       : next());
+}
+
+// Every table that this processor has, without those that are the same as the one before.
+static int32_t variants(const sc_motion_kernels *out[SC_CPU_COUNT]) {
+  int32_t n = 0;
+  for (int cpu = 0; cpu < SC_CPU_COUNT; cpu++) {
+    const sc_motion_kernels *k = sc_motion_kernels_get((sc_cpu)cpu);
+    if (k && (!n || out[n - 1] != k))
+      out[n++] = k;
+  }
+  return n;
+}
+
+// ---- Kernels -------------------------------------------------------------------------------------------------------
+
+enum { SIDE = 64, AT = 16, GUARD = 0xA5 };
+
+static int check_kernels(const sc_motion_kernels *ref, const sc_motion_kernels *k) {
+  uint8_t in[SIDE * SIDE], other[SIDE * SIDE], want[20 * 20], got[20 * 20];
+  fill(in, sizeof in);
+  fill(other, sizeof other);
+  const uint8_t *a = in + AT * SIDE + AT + between(0, 7), *b = other + AT * SIDE + AT + between(0, 7);
+  for (int32_t chroma = 0; chroma < 2; chroma++) {
+    const int32_t size = (next() % 2 ? 16 : 8) >> chroma, last = chroma ? 7 : 3;
+    for (int32_t f = 0; f < (last + 1) * (last + 1); f++) {
+      memset(want, GUARD, sizeof want);
+      memset(got, GUARD, sizeof got);
+      (chroma ? ref->chroma : ref->luma)(want + 42, 20, a, SIDE, size, f & last, f / (last + 1));
+      (chroma ? k->chroma : k->luma)(got + 42, 20, a, SIDE, size, f & last, f / (last + 1));
+      ran++;
+      if (memcmp(want, got, sizeof want))
+        return fail("%s %s size %d fraction %d %d", k->name, chroma ? "chroma" : "luma", size, f & last,
+                    f / (last + 1));
+    }
+  }
+  uint32_t sums[2][4];
+  ref->sad16(a, SIDE, b, SIDE, sums[0]);
+  k->sad16(a, SIDE, b, SIDE, sums[1]);
+  uint16_t rows[2][8];
+  ref->sad8_row(a, SIDE, b, SIDE, rows[0]);
+  k->sad8_row(a, SIDE, b, SIDE, rows[1]);
+  if (memcmp(sums[0], sums[1], sizeof sums[0]) || memcmp(rows[0], rows[1], sizeof rows[0]) ||
+      ref->sad8(a, SIDE, b, SIDE) != k->sad8(a, SIDE, b, SIDE))
+    return fail("%s sums of absolute differences", k->name);
+  return 1;
+}
+
+// ---- Frames --------------------------------------------------------------------------------------------------------
+
+typedef struct scene {
+  int32_t width, height;
+  void *memory, *vectors, *previous, *modes;
+  uint8_t *tight[2]; // planes of the reference without padding; of the current frame
+  sc_motion_frame plain, padded;
+  sc_motion_field field;
+} scene;
+
+static size_t tight_size(int32_t w, int32_t h) {
+  return (size_t)w * (size_t)h + 2 * (size_t)((w + 1) / 2) * (size_t)((h + 1) / 2);
+}
+
+static sc_motion_frame frame_of(uint8_t *samples, int32_t w, int32_t h) {
+  const int32_t cw = (w + 1) / 2, ch = (h + 1) / 2;
+  const size_t luma = (size_t)w * (size_t)h, chroma = (size_t)cw * (size_t)ch;
+  return (sc_motion_frame){
+      .plane = {{.samples = samples, .stride = w, .width = w, .height = h},
+                {.samples = samples + luma, .stride = cw, .width = cw, .height = ch},
+                {.samples = samples + luma + chroma, .stride = cw, .width = cw, .height = ch}}};
+}
+
+static scene make_scene(void) {
+  static const int32_t sizes[][2] = {{1, 1}, {3, 5}, {17, 33}, {16, 16}, {15, 64}, {2, 31}, {48, 32}};
+  const uint32_t which = next() % 12;
+  scene s = {.width = which < 7 ? sizes[which][0] : between(1, 120),
+             .height = which < 7 ? sizes[which][1] : between(1, 90)};
+  const size_t bytes = tight_size(s.width, s.height);
+  s.memory = allocate(sc_motion_frame_size(s.width, s.height));
+  s.padded = sc_motion_frame_make(s.memory, s.width, s.height);
+  for (int i = 0; i < 2; i++) {
+    s.tight[i] = allocate(bytes);
+    fill(s.tight[i], bytes);
+  }
+  // Sometimes the current frame is a moved reference.
+  if (next() % 2) {
+    const int32_t dx = between(-9, 9), dy = between(-9, 9);
+    for (int32_t y = 0; y < s.height; y++) {
+      for (int32_t x = 0; x < s.width; x++) {
+        const int32_t fx = x + dx < 0 ? 0 : x + dx >= s.width ? s.width - 1 : x + dx;
+        const int32_t fy = y + dy < 0 ? 0 : y + dy >= s.height ? s.height - 1 : y + dy;
+        s.tight[1][y * s.width + x] = s.tight[0][fy * s.width + fx];
+      }
+    }
+  }
+  s.plain = frame_of(s.tight[0], s.width, s.height);
+  for (int i = 0; i < 3; i++)
+    sc_motion_plane_load(&s.padded.plane[i], s.plain.plane[i].samples, s.plain.plane[i].stride);
+  s.field.blocks_x = sc_motion_blocks(s.width);
+  s.field.blocks_y = sc_motion_blocks(s.height);
+  const size_t blocks = (size_t)s.field.blocks_x * (size_t)s.field.blocks_y;
+  s.vectors = s.field.vectors = allocate(blocks * 4 * sizeof(sc_vector));
+  s.previous = allocate(blocks * 4 * sizeof(sc_vector));
+  s.modes = s.field.modes = allocate(blocks);
+  return s;
+}
+
+static void free_scene(scene *s) {
+  free(s->memory), free(s->vectors), free(s->previous), free(s->modes), free(s->tight[0]), free(s->tight[1]);
+}
+
+static sc_vector random_vector(void) {
+  switch (next() % 8) {
+  case 0:
+    return (sc_vector){(int16_t)(next() % 2 ? SC_VECTOR_LIMIT : -SC_VECTOR_LIMIT),
+                       (int16_t)between(-SC_VECTOR_LIMIT, SC_VECTOR_LIMIT)};
+  case 1:
+    return (sc_vector){(int16_t)between(-SC_VECTOR_LIMIT, SC_VECTOR_LIMIT),
+                       (int16_t)(next() % 2 ? SC_VECTOR_LIMIT : -SC_VECTOR_LIMIT)};
+  case 2:
+    return (sc_vector){(int16_t)between(-300, 300), (int16_t)between(-300, 300)};
+  case 3:
+    return (sc_vector){0, 0};
+  default:
+    return (sc_vector){(int16_t)between(-20, 20), (int16_t)between(-20, 20)};
+  }
+}
+
+static void random_field(const sc_motion_field *f, sc_vector *vectors) {
+  const int32_t stride = 2 * f->blocks_x;
+  for (int32_t y = 0; y < 2 * f->blocks_y; y++) {
+    for (int32_t x = 0; x < stride; x++) {
+      sc_vector *v = vectors + (ptrdiff_t)y * stride + x;
+      const uint32_t kind = next() % 8;
+      if ((x | y) & 1 && kind) // mostly as the block's first
+        *v = vectors[(ptrdiff_t)(y & ~1) * stride + (x & ~1)];
+      else if (x > 0 && kind < 4)
+        *v = v[-1];
+      else if (y > 0 && kind < 6)
+        *v = v[-stride];
+      else
+        *v = random_vector();
+    }
+  }
+}
+
+static int check_compensation(const sc_motion_kernels *k) {
+  scene s = make_scene();
+  random_field(&s.field, s.field.vectors);
+  const size_t bytes = tight_size(s.width, s.height);
+  uint8_t *want = allocate(bytes), *got = allocate(bytes);
+  const sc_motion_frame a = frame_of(want, s.width, s.height), b = frame_of(got, s.width, s.height);
+  sc_motion_compensate_c(&s.plain, &s.field, &a);
+  memset(got, GUARD, bytes);
+  const int32_t middle = between(0, s.field.blocks_y);
+  sc_motion_compensate(k, &s.padded, &s.field, middle, s.field.blocks_y, &b);
+  sc_motion_compensate(k, &s.padded, &s.field, 0, middle, &b);
+  ran++;
+  const int good = !memcmp(want, got, bytes);
+  if (!good)
+    fail("%s compensation %d × %d", k->name, s.width, s.height);
+  free(want), free(got);
+  free_scene(&s);
+  return good;
+}
+
+// ---- The code of vectors -------------------------------------------------------------------------------------------
+
+static void random_tables(sc_motion_tables *t) {
+  static sc_motion_counts counts;
+  const int32_t scale = between(0, 3);
+  for (int32_t i = 0; i < SC_MOTION_TABLES; i++)
+    for (int32_t s = 0; s < SC_MOTION_ALPHABET; s++)
+      counts.count[i][s] = scale == 0 || s >= sc_motion_alphabet(i) ? 0
+                           : scale == 1                             ? next() % 50
+                           : scale == 2                             ? next() % 20 ? 0 : next() % 1000000
+                                                                    : (s == 0) * 4000000u;
+  sc_motion_tables_fit(t, &counts);
+}
+
+typedef struct list {
+  const sc_motion_symbol *symbols;
+  size_t count, at;
+} list;
+static int32_t list_symbol(void *context, int32_t table) {
+  list *l = context;
+  if (l->at == l->count || l->symbols[l->at].table != table)
+    return -1;
+  return l->symbols[l->at++].symbol;
+}
+static int32_t list_raw(void *context, int32_t bits) {
+  list *l = context;
+  if (l->at == l->count || l->symbols[l->at].table != SC_MOTION_RAW || l->symbols[l->at].bits != bits)
+    return -1;
+  return l->symbols[l->at++].symbol;
+}
+
+static int32_t random_symbol(void *context, int32_t table) {
+  (void)context;
+  return next() % 1000 ? (int32_t)(next() % (uint32_t)sc_motion_alphabet(table)) : -1;
+}
+static int32_t random_raw(void *context, int32_t bits) {
+  (void)context;
+  return (int32_t)(next() & ((1u << bits) - 1));
+}
+
+static int within(const sc_motion_field *f) {
+  for (ptrdiff_t i = 0; i < 4 * (ptrdiff_t)f->blocks_x * f->blocks_y; i++)
+    if (abs(f->vectors[i].x) > SC_VECTOR_LIMIT || abs(f->vectors[i].y) > SC_VECTOR_LIMIT)
+      return 0;
+  return 1;
+}
+
+static int check_code(void) {
+  scene s = make_scene();
+  sc_motion_field f = s.field;
+  const size_t blocks = (size_t)f.blocks_x * (size_t)f.blocks_y, bytes = blocks * 4 * sizeof(sc_vector);
+  random_field(&f, f.vectors);
+  random_field(&f, s.previous);
+  const sc_vector *previous = next() % 3 ? s.previous : NULL;
+  static sc_motion_tables tables, all[SC_MOTION_SETS];
+  random_tables(&tables);
+  // A section there and back.
+  uint8_t *section = allocate(sc_motion_tables_size(1));
+  sc_motion_tables_write(section, &tables, 1);
+  int good = sc_motion_tables_read(all, section, sc_motion_tables_size(1)) == 1 &&
+             !memcmp(all, &tables, sizeof tables);
+  if (!good)
+    fail("section");
+  section[next() % sc_motion_tables_size(1)] ^= (uint8_t)(1 << next() % 8);
+  if (sc_motion_tables_read(all, section, sc_motion_tables_size(1)) >= 0)
+    good = fail("a section with a flipped bit was read");
+  free(section);
+
+  sc_motion_symbol *symbols = allocate(blocks * SC_MOTION_SYMBOLS_PER_BLOCK * sizeof *symbols);
+  const size_t count = sc_motion_symbols(&f, previous, symbols);
+  if (count > blocks * SC_MOTION_SYMBOLS_PER_BLOCK)
+    good = fail("%zu symbols of %zu blocks", count, blocks);
+  sc_vector *vectors = allocate(bytes);
+  uint8_t *modes = allocate(blocks);
+  const sc_motion_field back = {
+      .blocks_x = f.blocks_x, .blocks_y = f.blocks_y, .vectors = vectors, .modes = modes};
+  list l = {symbols, count, 0};
+  const sc_motion_source from_list = {list_symbol, list_raw, &l};
+  ran++;
+  if (sc_motion_rebuild(&from_list, &back, previous) || l.at != count || memcmp(vectors, f.vectors, bytes) ||
+      memcmp(modes, f.modes, blocks))
+    good = fail("field → symbols → field, %d × %d", s.width, s.height);
+
+  // The rANS payload, whole, cut and with flipped bits.
+  sc_rans_encoder encoder = {.symbols = allocate(count * 4), .capacity = count};
+  const int lane = (int)(next() % 4);
+  sc_motion_encode(&encoder, lane, &tables, symbols, count);
+  const size_t bound = sc_rans_payload_bound(count);
+  uint8_t *out = allocate(bound), *payload = allocate(bound + SC_RANS_SLACK);
+  const size_t size = sc_rans_encoder_finish(&encoder, out, bound);
+  memset(payload, 0, bound + SC_RANS_SLACK);
+  memcpy(payload, out + bound - size, size);
+  sc_rans_decoder decoder;
+  memset(vectors, 1, bytes);
+  if (sc_rans_decoder_init(&decoder, payload, size) ||
+      sc_motion_decode(&decoder, lane, &tables, &back, previous) || sc_rans_decoder_finish(&decoder) ||
+      memcmp(vectors, f.vectors, bytes))
+    good = fail("rANS there and back");
+  // Its length is the sum of the costs, up to the states and the rounding of costs.
+  static sc_motion_costs costs;
+  sc_motion_costs_make(&costs, &tables);
+  const uint64_t bits = sc_motion_bits(symbols, count, &costs) / 256;
+  if (size * 8 > bits + 8 * 16 + 32 + count / 100 || size * 8 + 32 + count / 16 < bits)
+    good = fail("%zu bytes for %llu bits", size, (unsigned long long)bits);
+  for (int i = 0; i < 8; i++) {
+    size_t n = size;
+    if (next() % 2)
+      payload[next() % size] ^= (uint8_t)(1 << next() % 8);
+    else
+      n = next() % (size + 1);
+    if (!sc_rans_decoder_init(&decoder, payload, n) &&
+        !sc_motion_decode(&decoder, lane, &tables, &back, previous) && !within(&back))
+      good = fail("a vector beyond the limit");
+  }
+  const sc_motion_source any = {random_symbol, random_raw, NULL};
+  if (!sc_motion_rebuild(&any, &back, previous) && !within(&back))
+    good = fail("a vector beyond the limit");
+  free(symbols), free(vectors), free(modes), free(encoder.symbols), free(out), free(payload);
+  free_scene(&s);
+  return good;
+}
+
+// Every difference, as one block that follows zeros.
+static int check_differences(void) {
+  static sc_vector vectors[2][8];
+  uint8_t modes[2];
+  sc_motion_symbol symbols[2 * SC_MOTION_SYMBOLS_PER_BLOCK];
+  for (int32_t d = -2 * SC_VECTOR_LIMIT; d <= 2 * SC_VECTOR_LIMIT; d++) {
+    const int32_t first = d < 0 ? SC_VECTOR_LIMIT : -SC_VECTOR_LIMIT;
+    const int32_t second = abs(first + d) <= SC_VECTOR_LIMIT ? first + d : 0;
+    for (int i = 0; i < 8; i++)
+      vectors[0][i] = (i & 2) ? (sc_vector){(int16_t)second, (int16_t)-second}
+                              : (sc_vector){(int16_t)first, (int16_t)-first};
+    const sc_motion_field f = {.blocks_x = 2, .blocks_y = 1, .vectors = vectors[0], .modes = modes};
+    const sc_motion_field back = {.blocks_x = 2, .blocks_y = 1, .vectors = vectors[1], .modes = modes};
+    list l = {symbols, sc_motion_symbols(&f, NULL, symbols), 0};
+    const sc_motion_source source = {list_symbol, list_raw, &l};
+    ran++;
+    if (sc_motion_rebuild(&source, &back, NULL) || memcmp(vectors[0], vectors[1], sizeof vectors[0]))
+      return fail("difference %d", d);
+  }
+  return 1;
+}
+
+// ---- Search --------------------------------------------------------------------------------------------------------
+
+static int check_search(const sc_motion_kernels *const *kernels, int32_t count) {
+  scene s = make_scene();
+  static sc_motion_tables tables;
+  static sc_motion_costs costs;
+  random_tables(&tables);
+  sc_motion_costs_make(&costs, &tables);
+  random_field(&s.field, s.previous);
+  const size_t bytes = (size_t)s.field.blocks_x * (size_t)s.field.blocks_y * 4 * sizeof(sc_vector);
+  const size_t blocks = bytes / 4 / sizeof(sc_vector);
+  void *memory = allocate(sc_motion_search_size(s.width, s.height)), *first = allocate(bytes),
+       *modes = allocate(blocks);
+  sc_motion_symbol *symbols = allocate(blocks * SC_MOTION_SYMBOLS_PER_BLOCK * sizeof *symbols);
+  sc_motion_search search = sc_motion_search_make(memory, s.width, s.height);
+  search.costs = &costs;
+  search.reference = &s.padded.plane[0];
+  search.previous = next() % 2 ? s.previous : NULL;
+  search.lambda = next() % 2 ? next() % 65537 : next() % 2000;
+  search.effort = between(0, 2);
+  int good = 1;
+  for (int32_t i = 0; i < count && good; i++) {
+    search.kernels = kernels[i];
+    sc_motion_search_all(&search, s.tight[1], s.width, &s.field);
+    ran++;
+    if (i == 0)
+      memcpy(first, s.field.vectors, bytes);
+    else if (memcmp(first, s.field.vectors, bytes))
+      good = fail("%s finds other vectors than %s, %d × %d", kernels[i]->name, kernels[0]->name, s.width,
+                  s.height);
+  }
+  if (!within(&s.field))
+    good = fail("search beyond the limit");
+  // The modes that it assumed are those of the code.
+  memcpy(modes, s.field.modes, blocks);
+  sc_motion_symbols(&s.field, search.previous, symbols);
+  if (memcmp(modes, s.field.modes, blocks))
+    good = fail("modes of the search, %d × %d", s.width, s.height);
+  free(memory), free(first), free(modes), free(symbols);
+  free_scene(&s);
+  return good;
+}
+
+static int check_predict(void) {
+  scene s = make_scene();
+  const size_t bytes = tight_size(s.width, s.height);
+  uint8_t *out = allocate(bytes), *want = allocate(bytes);
+  void *memory = allocate(sc_motion_predict_size(s.width, s.height));
+  const sc_motion_frame a = frame_of(out, s.width, s.height), b = frame_of(want, s.width, s.height);
+  const uint8_t *reference[3];
+  uint8_t *prediction[3];
+  for (int i = 0; i < 3; i++)
+    reference[i] = s.plain.plane[i].samples, prediction[i] = a.plane[i].samples;
+  const int64_t bits =
+      sc_motion_predict_frame(memory, s.width, s.height, s.tight[1], reference, NULL, 0, -1, 8 << 8,
+                              SC_MOTION_MEDIUM, -1, NULL, s.field.vectors, prediction);
+  sc_motion_compensate_c(&s.plain, &s.field, &b);
+  const int good = bits >= 0 && !memcmp(out, want, bytes);
+  if (!good)
+    fail("prediction of a frame %d × %d", s.width, s.height);
+  free(out), free(want), free(memory);
+  free_scene(&s);
+  return good;
+}
+
+int main(int argc, char **argv) {
+  uint64_t seed = 1;
+  long cases = 1000;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!strcmp(argv[i], "--seed"))
+      seed = strtoull(argv[i + 1], NULL, 0);
+    else if (!strcmp(argv[i], "--cases"))
+      cases = atol(argv[i + 1]);
+  }
+  const sc_motion_kernels *kernels[SC_CPU_COUNT];
+  const int32_t count = variants(kernels);
+  printf("seed %llu, variants:", (unsigned long long)seed);
+  for (int32_t i = 0; i < count; i++)
+    printf(" %s", kernels[i]->name);
+  printf("\n");
+  if (!check_differences())
+    return 1;
+  for (long i = 0; i < cases; i++) {
+    state = (seed + (uint64_t)i) * 0x9E3779B97F4A7C15u | 1;
+    for (int warm = 0; warm < 8; warm++)
+      next();
+    int good = check_code() & check_search(kernels, count) & check_predict();
+    for (int32_t k = 0; k < count; k++)
+      good &= check_kernels(kernels[0], kernels[k]) & check_compensation(kernels[k]);
+    if (!good) {
+      printf("again: --seed %llu --cases 1\n", (unsigned long long)seed + (unsigned long long)i);
+      return 1;
+    }
+  }
+  printf("%ld comparisons are equal\n", ran);
+  return ran ? 0 : 1;
+}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Motion in C alone: make -f Tests/kernels/motion.mk TARGET from the top of the repository, or include it there.
+#   test-motion         every variant against the specification, the code of vectors, hostile streams, search
+#   test-motion-asan    the same under AddressSanitizer and UndefinedBehaviorSanitizer
+#   test-motion-arm     NEON under qemu
+#   bench-motion        speed and quality: make bench-motion MOTION_ARGS="--tables FILE CLIP.y4m …"
+#   motion-library      the functions as a shared library, for Training/
+# MOTION_ARGS goes to the program: --seed N --cases N.
+MOTION_BUILD ?= .build/make
+MOTION_CC ?= $(CC)
+MOTION_ARM_CC ?= aarch64-linux-gnu-gcc
+MOTION_DIR := Sources/CCodecKernels
+MOTION_CFLAGS ?= -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE
+MOTION_SOURCES := $(wildcard $(MOTION_DIR)/motion/*.c) $(wildcard $(MOTION_DIR)/conv/*.c) \
+  $(MOTION_DIR)/platform/dispatch.c $(MOTION_DIR)/platform/parallel.c $(MOTION_DIR)/platform/measure.c $(MOTION_DIR)/entropy/rans.c
+MOTION_COMMAND = $(MOTION_CFLAGS) -I$(MOTION_DIR)/include -I$(MOTION_DIR)/platform -I$(MOTION_DIR)/conv $(MOTION_SOURCES)
+
+.PHONY: test-motion test-motion-asan test-motion-arm bench-motion motion-library
+test-motion:
+	@mkdir -p $(MOTION_BUILD)
+	$(MOTION_CC) -O2 $(MOTION_COMMAND) Tests/kernels/check_motion.c -lpthread -o $(MOTION_BUILD)/check-motion
+	$(MOTION_BUILD)/check-motion $(MOTION_ARGS)
+test-motion-asan:
+	@mkdir -p $(MOTION_BUILD)
+	$(MOTION_CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(MOTION_COMMAND) \
+	  Tests/kernels/check_motion.c -lpthread -o $(MOTION_BUILD)/check-motion-asan
+	$(MOTION_BUILD)/check-motion-asan $(MOTION_ARGS)
+test-motion-arm:
+	@mkdir -p $(MOTION_BUILD)
+	$(MOTION_ARM_CC) -O2 -static $(MOTION_COMMAND) Tests/kernels/check_motion.c -lpthread -o $(MOTION_BUILD)/check-motion-arm
+	qemu-aarch64 -cpu cortex-a72 $(MOTION_BUILD)/check-motion-arm --cases 300 $(MOTION_ARGS)
+bench-motion:
+	@mkdir -p $(MOTION_BUILD)
+	$(MOTION_CC) -O2 $(MOTION_COMMAND) Tests/kernels/bench_motion.c -lpthread -lm -o $(MOTION_BUILD)/bench-motion
+	$(MOTION_BUILD)/bench-motion $(MOTION_ARGS)
+motion-library:
+	@mkdir -p $(MOTION_BUILD)
+	$(MOTION_CC) -O2 -shared -fPIC $(MOTION_COMMAND) -lpthread -o $(MOTION_BUILD)/libscmotion.so
