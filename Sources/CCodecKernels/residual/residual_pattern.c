@@ -278,7 +278,7 @@ static INLINE void code_palette(coder *c, pattern *p, const sc_residual_group *g
       const int32_t s = shift - 8 * k;
       const int32_t d =
           code_signed(c, p->models.palette[k], (int32_t)(colour >> s & 255) - (int32_t)first, decoding);
-      value |= (uint32_t)((int32_t)first + d & 255) << s;
+      value |= (uint32_t)(((int32_t)first + d) & 255) << s;
     }
     before = first & 255;
     p->palette[i] = value;
@@ -375,11 +375,16 @@ static pattern *take_pattern(arena *a, const sc_residual_group *g, int encoding)
   return p;
 }
 
+/// Room for the decisions of one payload: what asks for more is noise, and no business of this mode.
+static size_t most_symbols(const sc_residual_group *g) {
+  return 12 * (size_t)g->width * (size_t)g->height * (size_t)g->components + (1u << 16);
+}
+
 size_t sc_residual_pattern_memory(const sc_residual_group *g, int encoding) {
   arena a = {0};
   take_pattern(&a, g, encoding);
   if (encoding)
-    arena_take(&a, sc_residual_payload_bound(g) / 2 * sizeof(uint32_t) * 8);
+    arena_take(&a, most_symbols(g) * sizeof(uint32_t));
   return a.used;
 }
 
@@ -447,7 +452,7 @@ static void find_palette(pattern *p, const sc_residual_group *g, int32_t limit) 
 size_t sc_residual_pattern_encode(const sc_residual_group *g, void *memory, uint8_t *out, size_t capacity) {
   arena a = {.at = memory};
   pattern *p = take_pattern(&a, g, 1);
-  const size_t symbols = sc_residual_payload_bound(g) / 2 * 8;
+  const size_t symbols = most_symbols(g);
   coder c = {.symbols = arena_take(&a, symbols * sizeof(uint32_t)), .capacity = symbols};
   for (int32_t y = 0; y < g->height; y++) {
     uint32_t *to = p->wanted + (size_t)y * (size_t)g->width;

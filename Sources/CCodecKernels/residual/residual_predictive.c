@@ -550,6 +550,8 @@ static INLINE void decode_samples(coder *k, const job *j, const sc_residual_grou
           end_row(&c->own, y, width);
       }
     }
+    if (k->next > k->count)
+      return;
   }
 }
 
