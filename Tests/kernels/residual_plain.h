@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Names for a second build of the residual layer's sources, in plain C.
+#define sc_residual_rans_open plain_residual_rans_open
+#define sc_residual_rans_close plain_residual_rans_close
+#define sc_residual_rans_write plain_residual_rans_write
+#define sc_residual_decode_memory plain_residual_decode_memory
+#define sc_residual_decode plain_residual_decode
+#define sc_residual_encode_memory plain_residual_encode_memory
+#define sc_residual_payload_bound plain_residual_payload_bound
+#define sc_residual_encode plain_residual_encode
+#define sc_residual_colours plain_residual_colours
+#define sc_residual_predictive_memory plain_residual_predictive_memory
+#define sc_residual_predictive_decode plain_residual_predictive_decode
+#define sc_residual_predictive_encode plain_residual_predictive_encode
+#define sc_residual_pattern_memory plain_residual_pattern_memory
+#define sc_residual_pattern_decode plain_residual_pattern_decode
+#define sc_residual_pattern_encode plain_residual_pattern_encode
