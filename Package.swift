@@ -26,6 +26,7 @@ let package = Package(
     .testTarget(
       name: "SwiftCodecTests",
       dependencies: ["SwiftCodec", "CCodecKernels", "CSwiftCodec", "PictureFiles", "codec-bench"]),
+    .testTarget(name: "PictureFilesTests", dependencies: ["SwiftCodec", "PictureFiles"]),
   ],
   cLanguageStandard: .gnu17
 )

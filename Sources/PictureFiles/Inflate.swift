@@ -53,7 +53,7 @@ func inflate(zlib input: [UInt8], size: Int) throws(InflateError) -> [UInt8] {
   return output
 }
 
-/// The first `size` bytes of the output, and whether they are all. Without them all Adler-32 cannot be checked.
+/// The first `size` bytes of the output, and whether they are all of it. If not, Adler-32 is not checked.
 func inflate(zlib input: [UInt8], first size: Int) throws(InflateError) -> (output: [UInt8], isWhole: Bool) {
   var output: [UInt8] = []
   let (produced, isWhole) = try inflate(zlib: input, upTo: size, into: &output)
@@ -186,8 +186,10 @@ private struct Inflater {
     position -= bitCount / 8
     (bits, bitCount) = (0, 0)
     guard length <= input.count - position else { throw .truncated }
-    guard length <= output.count - count else { throw .tooLong(output.count) }
-    for i in 0..<length { output[count + i] = input[position + i] }
+    // What fits is written before too much is an error.
+    let fitting = min(length, output.count - count)
+    for i in 0..<fitting { output[count + i] = input[position + i] }
+    guard fitting == length else { throw .tooLong(output.count) }
     position += length
     count += length
   }
@@ -245,8 +247,9 @@ private struct Inflater {
       let distance = distanceBase + Int(bits & (1 << UInt64(distanceBits) - 1))
       try drop(distanceBits)
       guard distance <= count else { throw .distance(distance) }
-      guard length <= output.count - count else { throw .tooLong(output.count) }
-      for i in count..<count + length { output[i] = output[i - distance] }
+      let fitting = min(length, output.count - count)
+      for i in count..<count + fitting { output[i] = output[i - distance] }
+      guard fitting == length else { throw .tooLong(output.count) }
       count += length
     }
   }

@@ -421,18 +421,17 @@ struct JPEGFile {
 
   mutating func result() throws(JPEGError) -> LoadedPicture {
     assembleProfile()
-    let planes = components.map { JPEGTransform.plane($0, coefficients) }
-    coefficients = []
     let picture: Picture
     if components.count == 1 {
-      picture = makePicture(width, height, .grey, planes[0].samples)
+      picture = makePicture(width, height, .grey, fullPlanes()[0].samples)
     } else if !isRGB, isHalved {
+      let planes = components.map { JPEGTransform.plane($0, coefficients) }
       picture = makePicture(width, height, .yuv420, planes[0].samples + planes[1].samples + planes[2].samples)
       // A profile says more than code points can.
       metadata.colour =
         metadata.icc == nil ? .jfif : ColourDescription(primaries: 2, transfer: 2, matrix: 6, isFullRange: true)
     } else {
-      let full = zip(components, planes).map { component, plane in fullSize(component, plane).samples }
+      let full = fullPlanes().map(\.samples)
       var samples: [UInt8]
       if isRGB {
         samples = []
@@ -443,6 +442,7 @@ struct JPEGFile {
       }
       picture = makePicture(width, height, .rgb, samples)
     }
+    coefficients = []
     var result = LoadedPicture(picture: picture, metadata: metadata, warnings: warnings)
     result.applyOrientation()
     return result
@@ -451,6 +451,11 @@ struct JPEGFile {
   /// Whether chroma has half the columns and rows of luma.
   private var isHalved: Bool {
     components.dropFirst().allSatisfy { components[0].h == 2 * $0.h && components[0].v == 2 * $0.v }
+  }
+
+  /// The components before colour conversion, all of the picture's size.
+  func fullPlanes() -> [Plane] {
+    components.map { fullSize($0, JPEGTransform.plane($0, coefficients)) }
   }
 
   private func fullSize(_ component: JPEGComponent, _ plane: Plane) -> Plane {
