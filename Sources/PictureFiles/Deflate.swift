@@ -2,6 +2,9 @@
 
 /// Constants of RFC 1951 that both directions need.
 public enum Deflate {
+  /// The level of `PNG.write` when nothing else is said.
+  public static let defaultLevel = 1
+
   /// The order in which the code lengths of the code length code are stored.
   public static let codeLengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
@@ -27,155 +30,294 @@ public enum Deflate {
   }
 }
 
-/// Compresses into a zlib stream: LZ77 with hash chains and lazy matching, blocks with their own Huffman codes.
-/// The matches that it does not take (`worthwhile`) are chosen for filtered picture rows.
-func deflate(zlib input: [UInt8]) -> [UInt8] {
-  var deflater = Deflater(capacity: input.count)
-  deflater.run(input.span)
-  return deflater.finish(adler32(input))
+/// Compresses into a zlib stream.
+///
+/// - Parameter level: 0 stores; 1 takes the nearest match of a small hash table, looking less often where it finds none
+///   (as LZ4 does); 2…9 search hash chains, longer from level to level, and from 3 on put off a match to look for a
+///   better one at the next byte (as zlib does). Each block gets codes of its own.
+func deflate(zlib input: [UInt8], level: Int = Deflate.defaultLevel) -> [UInt8] {
+  // Any block may be stored instead, so this is the most that is written, and 8 bytes to spare for whole words.
+  let blocks = input.count / Deflater.leastBlock + 1
+  let capacity = input.count + (input.count / 65535 + blocks) * 16 + 64
+  return [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+    input.withUnsafeBytes { source in
+      var deflater = Deflater(UnsafeRawBufferPointer(source), UnsafeMutableRawBufferPointer(buffer), level: level)
+      deflater.run()
+      count = deflater.finish(adler32(input))
+    }
+  }
 }
 
+/// How long to search for matches.
+private struct Effort {
+  /// Candidates tried for a match, and for one that should beat a match of at least `good` bytes.
+  var chain: Int
+  var good: Int
+  /// A match this long is taken without looking at the next position; 0: always.
+  var lazy: Int
+  /// A match this long ends the search.
+  var nice: Int
+
+  static let levels = [
+    Effort(chain: 4, good: 8, lazy: 0, nice: 32), Effort(chain: 8, good: 8, lazy: 8, nice: 32),
+    Effort(chain: 12, good: 8, lazy: 12, nice: 64), Effort(chain: 20, good: 8, lazy: 16, nice: 96),
+    Effort(chain: 32, good: 8, lazy: 16, nice: 128), Effort(chain: 64, good: 8, lazy: 32, nice: 258),
+    Effort(chain: 256, good: 32, lazy: 128, nice: 258), Effort(chain: 2048, good: 258, lazy: 258, nice: 258),
+  ]
+}
+
+/// Input and output are held by the caller while it runs.
 private struct Deflater {
   private static let window = 32768
-  private static let shortest = 4
   private static let longest = 258
-  /// Candidates tried for a match, and for one that should beat a match of at least `good`.
-  private static let chain = 32
-  private static let good = 8
-  private static let shortChain = 8
-  /// A match this long is taken without looking at the next position.
-  private static let lazy = 16
-  /// A match this long ends the search.
-  private static let nice = 128
-  private static let blockTokens = 1 << 15
+  /// Sequences of a block at most, and input at which a block of level 1 ends.
+  private static let blockSequences = 1 << 14
+  private static let blockInput = 1 << 18
+  /// No block but the last is of fewer bytes.
+  static let leastBlock = blockSequences
 
-  private static let hashBits = 15
-  // Positions modulo 2^32. An entry may be stale or never written: `search` trusts a candidate only as far as it has
-  // compared the bytes.
-  private var head = [UInt32](repeating: 0, count: 1 << hashBits)
-  private var previous = [UInt32](repeating: 0, count: window)
-
-  /// Literals as they are; matches as 1 << 31 | (length − 3) << 16 | distance.
-  private var tokens: [UInt32] = []
-  private var literalCounts = [Int](repeating: 0, count: 286)
-  private var distanceCounts = [Int](repeating: 0, count: 30)
+  private let input: UnsafeRawBufferPointer
+  private let level: Int
   private var writer: BitWriter
 
-  init(capacity: Int) {
-    tokens.reserveCapacity(Deflater.blockTokens)
-    writer = BitWriter(capacity: capacity / 2 + 64)
+  /// Literals and the match behind them: literals << 32 | length << 16 | distance; the last of a block may have length 0.
+  private var sequences: [UInt64] = []
+  private var literalCounts = [Int](repeating: 0, count: 286)
+  private var distanceCounts = [Int](repeating: 0, count: 30)
+
+  init(_ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer, level: Int) {
+    self.input = input
+    self.level = level
+    sequences.reserveCapacity(Deflater.blockSequences)
+    writer = BitWriter(output)
     writer.put(0x78, 8)
-    writer.put(0x9C, 8)
+    writer.put(level < 2 ? 0x01 : level < 6 ? 0x5E : level == 6 ? 0x9C : 0xDA, 8)
   }
 
-  mutating func finish(_ checksum: UInt32) -> [UInt8] {
+  mutating func finish(_ checksum: UInt32) -> Int {
     writer.alignToByte()
     for shift in stride(from: UInt32(24), through: 0, by: -8) { writer.put(UInt64(checksum >> shift & 255), 8) }
-    return writer.bytes
+    writer.flush()
+    return writer.size
   }
 
-  /// Enters a position into its chain and returns the distance to the one that was first there.
-  @inline(__always)
-  private mutating func insert(_ input: borrowing Span<UInt8>, _ at: Int) -> Int {
-    guard at + Deflater.shortest <= input.count else { return 0 }
-    let value = UInt32(
-      truncatingIfNeeded: Int(input[at]) | Int(input[at + 1]) << 8 | Int(input[at + 2]) << 16 | Int(input[at + 3]) << 24
-    )
-    let slot = Int((value &* 0x9E37_79B1) >> UInt32(32 - Deflater.hashBits))
-    let first = head[slot]
-    previous[at & (Deflater.window - 1)] = first
-    head[slot] = UInt32(truncatingIfNeeded: at)
-    return Int(UInt32(truncatingIfNeeded: at) &- first)
+  mutating func run() {
+    switch level {
+    case ...0: writeStored(0..<input.count, isLast: true)
+    case 1: runFast()
+    default: runChains(Effort.levels[min(level, 9) - 2])
+    }
   }
 
-  /// The longest match at `at` that is longer than `length`, among those at `distance` and further back in the chain.
   @inline(__always)
-  private func search(
-    _ input: borrowing Span<UInt8>, _ at: Int, from distance: Int, longerThan length: Int
-  ) -> (length: Int, distance: Int) {
-    var best = (length: length, distance: 0)
-    let limit = min(Deflater.longest, input.count - at)
-    guard length < limit else { return best }
-    var distance = distance
-    var tries = length >= Deflater.good ? Deflater.shortChain : Deflater.chain
-    while distance > 0, distance <= Deflater.window, distance <= at, tries > 0 {
-      tries -= 1
-      let candidate = at - distance
-      if input[candidate + best.length] == input[at + best.length], input[candidate] == input[at] {
-        var count = 0
-        while count < limit, input[candidate + count] == input[at + count] { count += 1 }
-        if count > best.length {
-          best = (count, distance)
-          if count >= min(Deflater.nice, limit) { break }
+  private func word(_ at: Int) -> UInt64 {
+    UInt64(littleEndian: input.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+  }
+
+  /// Equal bytes from `at` and `candidate` < `at` on, at most 258.
+  @inline(__always)
+  private func matchLength(_ at: Int, _ candidate: Int) -> Int {
+    let limit = min(Deflater.longest, input.count &- at)
+    var count = 0
+    while count &+ 8 <= limit {
+      let difference = word(at &+ count) ^ word(candidate &+ count)
+      if difference != 0 { return count &+ difference.trailingZeroBitCount >> 3 }
+      count &+= 8
+    }
+    while count < limit, input[candidate &+ count] == input[at &+ count] { count &+= 1 }
+    return count
+  }
+
+  /// Enters literals from `start` on and a match at `at`.
+  @inline(__always)
+  private mutating func add(_ start: Int, _ at: Int, length: Int, distance: Int) {
+    sequences.append(UInt64(at &- start) << 32 | UInt64(length) << 16 | UInt64(distance))
+  }
+
+  // MARK: Level 1
+
+  private mutating func runFast() {
+    let hashBits = 13
+    // Matches are of at least 6 bytes: shorter ones hardly beat the literals of filtered rows.
+    let lastStart = input.count - 8
+    var table = [UInt32](repeating: 0, count: 1 << hashBits)
+    var (at, literals, block) = (0, 0, 0)
+    table.withUnsafeMutableBufferPointer { table in
+      while at <= lastStart {
+        // Steps grow by one for every 32 positions without a match.
+        var misses = 32
+        var (length, distance) = (0, 0)
+        let end = min(lastStart, block + Deflater.blockInput)
+        while at <= end {
+          let value = word(at)
+          let slot = Int(truncatingIfNeeded: ((value << 16) &* 0x9E37_79B1_85EB_CA87) >> UInt64(64 - hashBits))
+          // An entry is a position before `at`, or 0 if never written, which the comparison below tells apart.
+          let candidate = Int(table[slot])
+          table[slot] = UInt32(truncatingIfNeeded: at)
+          distance = at &- candidate
+          if distance <= Deflater.window, distance > 0, (word(candidate) ^ value) << 16 == 0 {
+            length = matchLength(at, candidate)
+            break
+          }
+          at &+= min(misses >> 5, 16)
+          misses &+= 1
+        }
+        if length > 0 {
+          // Backwards over what was stepped over.
+          while at > literals, distance < at, length < Deflater.longest, input[at &- 1] == input[at &- 1 &- distance] {
+            at &-= 1
+            length &+= 1
+          }
+          add(literals, at, length: length, distance: distance)
+          at &+= length
+          literals = at
+        } else {
+          at = min(at, lastStart + 1)
+        }
+        if at <= lastStart, sequences.count >= Deflater.blockSequences - 1 || at &- block >= Deflater.blockInput {
+          if at > literals { add(literals, at, length: 0, distance: 0) }
+          writeBlock(block..<at, isLast: false)
+          (block, literals) = (at, at)
         }
       }
-      let next = Int(UInt32(truncatingIfNeeded: at) &- previous[candidate & (Deflater.window - 1)])
-      if next <= distance { break }
-      distance = next
     }
-    return best
+    add(literals, input.count, length: 0, distance: 0)
+    writeBlock(block..<input.count, isLast: true)
   }
 
-  /// Short matches far away cost more than their literals.
-  @inline(__always)
-  private func worthwhile(_ match: (length: Int, distance: Int)) -> Bool {
-    match.length > 5 || match.distance <= 64
-  }
+  // MARK: Levels 2 to 9
 
-  mutating func run(_ input: borrowing Span<UInt8>) {
-    var start = 0
-    var at = 0
-    // The match found one position before, not yet taken: the next position may have a longer one.
-    var pending = (length: 0, distance: 0)
-    var isPending = false
-    while at < input.count {
-      let nearest = insert(input, at)
-      var match = (length: 0, distance: 0)
-      if pending.length < Deflater.lazy {
-        match = search(input, at, from: nearest, longerThan: max(pending.length, Deflater.shortest - 1))
-        if match.distance == 0 || !worthwhile(match) { match = (0, 0) }
+  private mutating func runChains(_ effort: Effort) {
+    let hashBits = 15
+    // Positions modulo 2^32. An entry may be stale or never written: the search trusts a candidate only as far as it
+    // has compared the bytes.
+    var head = [UInt32](repeating: 0, count: 1 << hashBits)
+    var previous = [UInt32](repeating: 0, count: Deflater.window)
+    head.withUnsafeMutableBufferPointer { head in
+      previous.withUnsafeMutableBufferPointer { previous in
+        var (at, literals, block) = (0, 0, 0)
+        // The match found one position before, not yet taken: the next position may have a longer one.
+        var pending = (length: 0, distance: 0)
+
+        /// Enters a position into its chain and returns the distance to the one that was first there.
+        @inline(__always)
+        func insert(_ at: Int) -> Int {
+          guard at &+ 4 <= input.count else { return 0 }
+          let value = input.loadUnaligned(fromByteOffset: at, as: UInt32.self)
+          let slot = Int((value &* 0x9E37_79B1) >> UInt32(32 - hashBits))
+          let first = head[slot]
+          previous[at & (Deflater.window - 1)] = first
+          head[slot] = UInt32(truncatingIfNeeded: at)
+          return Int(UInt32(truncatingIfNeeded: at) &- first)
+        }
+
+        while at < input.count {
+          let nearest = insert(at)
+          var match = (length: 0, distance: 0)
+          if pending.length == 0 || pending.length < effort.lazy {
+            // The longest of the chain; matches of fewer than 4 bytes are not taken, nor short ones from far away,
+            // which cost more than their literals.
+            var best = (length: max(pending.length, 3), distance: 0)
+            let limit = min(Deflater.longest, input.count &- at)
+            var distance = nearest
+            var tries = pending.length >= effort.good ? effort.chain >> 2 : effort.chain
+            while distance > 0, distance <= Deflater.window, distance <= at, tries > 0, best.length < limit {
+              tries &-= 1
+              let candidate = at &- distance
+              if input[candidate &+ best.length] == input[at &+ best.length], input[candidate] == input[at] {
+                let count = matchLength(at, candidate)
+                if count > best.length {
+                  best = (count, distance)
+                  if count >= effort.nice { break }
+                }
+              }
+              let next = Int(UInt32(truncatingIfNeeded: at) &- previous[candidate & (Deflater.window - 1)])
+              if next <= distance { break }
+              distance = next
+            }
+            if best.distance != 0, best.length > 5 || best.distance <= 64 { match = best }
+          }
+          if pending.length > 0, match.length <= pending.length {
+            // The match of the position before begins there.
+            add(literals, at &- 1, length: pending.length, distance: pending.distance)
+            let end = at &- 1 &+ pending.length
+            at &+= 1
+            while at < end {
+              _ = insert(at)
+              at &+= 1
+            }
+            pending = (0, 0)
+            literals = at
+          } else if match.length > 0, effort.lazy == 0 {
+            add(literals, at, length: match.length, distance: match.distance)
+            let end = at &+ match.length
+            at &+= 1
+            while at < end {
+              _ = insert(at)
+              at &+= 1
+            }
+            literals = at
+          } else {
+            pending = match
+            at &+= 1
+          }
+          let end = pending.length > 0 ? at &- 1 : at
+          if sequences.count >= Deflater.blockSequences - 1 || end &- block >= Deflater.blockInput {
+            if end > literals { add(literals, end, length: 0, distance: 0) }
+            writeBlock(block..<end, isLast: false)
+            (block, literals) = (end, end)
+          }
+        }
+        // A match that is pending at the last byte would be of one byte, so there is none.
+        add(literals, input.count, length: 0, distance: 0)
+        writeBlock(block..<input.count, isLast: true)
       }
-      if isPending, pending.length > 0, match.length <= pending.length {
-        add(match: pending)
-        let end = at - 1 + pending.length
-        at += 1
+    }
+  }
+
+  // MARK: Blocks
+
+  /// Counts of the symbols of `sequences`, which begin at `start`.
+  private mutating func count(from start: Int) {
+    // Four tables, so that equal neighbours do not wait for each other.
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 1024) { table in
+      table.initialize(repeating: 0)
+      var at = start
+      for sequence in sequences {
+        let end = at &+ Int(sequence >> 32)
+        while at &+ 8 <= end {
+          let bytes = word(at)
+          table[Int(bytes & 255)] &+= 1
+          table[256 &+ Int(bytes >> 8 & 255)] &+= 1
+          table[512 &+ Int(bytes >> 16 & 255)] &+= 1
+          table[768 &+ Int(bytes >> 24 & 255)] &+= 1
+          table[Int(bytes >> 32 & 255)] &+= 1
+          table[256 &+ Int(bytes >> 40 & 255)] &+= 1
+          table[512 &+ Int(bytes >> 48 & 255)] &+= 1
+          table[768 &+ Int(bytes >> 56)] &+= 1
+          at &+= 8
+        }
         while at < end {
-          _ = insert(input, at)
-          at += 1
+          table[Int(input[at])] &+= 1
+          at &+= 1
         }
-        (pending, isPending) = ((0, 0), false)
-      } else {
-        if isPending { add(literal: input[at - 1]) }
-        (pending, isPending) = (match, true)
-        at += 1
+        let length = Int(sequence >> 16 & 0xFFFF)
+        if length > 0 {
+          literalCounts[257 + Int(lengthSymbols[length - 3])] += 1
+          distanceCounts[distanceSymbol(Int(sequence & 0xFFFF))] += 1
+        }
+        at &+= length
       }
-      if tokens.count >= Deflater.blockTokens - 1 {
-        let end = isPending ? at - 1 : at
-        writeBlock(input, start..<end, isLast: false)
-        start = end
-      }
+      for i in 0..<256 { literalCounts[i] = Int(table[i] + table[256 + i] + table[512 + i] + table[768 + i]) }
     }
-    if isPending { add(literal: input[at - 1]) }
-    writeBlock(input, start..<input.count, isLast: true)
-  }
-
-  @inline(__always)
-  private mutating func add(literal: UInt8) {
-    tokens.append(UInt32(literal))
-    literalCounts[Int(literal)] += 1
-  }
-
-  @inline(__always)
-  private mutating func add(match: (length: Int, distance: Int)) {
-    tokens.append(1 << 31 | UInt32(match.length - 3) << 16 | UInt32(match.distance))
-    literalCounts[257 + Int(lengthSymbols[match.length - 3])] += 1
-    distanceCounts[distanceSymbol(match.distance)] += 1
-  }
-
-  /// Writes the tokens collected so far, which stand for `range` of the input, in the smallest of the three ways.
-  private mutating func writeBlock(_ input: borrowing Span<UInt8>, _ range: Range<Int>, isLast: Bool) {
     literalCounts[256] = 1
-    let literals = codeLengths(literalCounts, limit: 15)
+  }
+
+  /// Writes the sequences collected so far, which stand for `range` of the input, in the smallest of the three ways.
+  private mutating func writeBlock(_ range: Range<Int>, isLast: Bool) {
+    count(from: range.lowerBound)
+    // Four literals of at most 14 bits and 7 bits before them fit a word.
+    let literals = codeLengths(literalCounts, limit: 14)
     let distances = codeLengths(distanceCounts, limit: 15)
     let header = DynamicHeader(literals, distances)
 
@@ -193,23 +335,23 @@ private struct Deflater {
     let storedCost = range.count * 8 + (range.count / 65535 + 1) * 40
 
     if storedCost < min(dynamicCost, fixedCost) {
-      writeStored(input, range, isLast: isLast)
+      writeStored(range, isLast: isLast)
     } else if fixedCost <= dynamicCost {
       writer.put(isLast ? 1 : 0, 1)
       writer.put(1, 2)
-      writeTokens(fixedLiteralLengths, fixedDistanceLengths)
+      writeSequences(range.lowerBound, fixedLiteralLengths, fixedDistanceLengths)
     } else {
       writer.put(isLast ? 1 : 0, 1)
       writer.put(2, 2)
       header.write(to: &writer)
-      writeTokens(literals, distances)
+      writeSequences(range.lowerBound, literals, distances)
     }
-    tokens.removeAll(keepingCapacity: true)
+    sequences.removeAll(keepingCapacity: true)
     for i in literalCounts.indices { literalCounts[i] = 0 }
     for i in distanceCounts.indices { distanceCounts[i] = 0 }
   }
 
-  private mutating func writeStored(_ input: borrowing Span<UInt8>, _ range: Range<Int>, isLast: Bool) {
+  private mutating func writeStored(_ range: Range<Int>, isLast: Bool) {
     var start = range.lowerBound
     repeat {
       let end = min(start + 65535, range.upperBound)
@@ -218,35 +360,44 @@ private struct Deflater {
       writer.alignToByte()
       writer.put(UInt64(end - start), 16)
       writer.put(UInt64(end - start) ^ 0xFFFF, 16)
-      for i in start..<end { writer.put(UInt64(input[i]), 8) }
+      writer.copy(UnsafeRawBufferPointer(rebasing: input[start..<end]))
       start = end
     } while start < range.upperBound
   }
 
-  private mutating func writeTokens(_ literalLengths: [UInt8], _ distanceLengths: [UInt8]) {
+  private mutating func writeSequences(_ start: Int, _ literalLengths: [UInt8], _ distanceLengths: [UInt8]) {
     let literals = canonicalCodes(literalLengths)
     let distances = canonicalCodes(distanceLengths)
-    for token in tokens {
-      if token < 256 {
-        let code = literals[Int(token)]
-        writer.put(UInt64(code.bits), code.count)
-        continue
+    literals.withUnsafeBufferPointer { codes in
+      var at = start
+      for sequence in sequences {
+        let end = at &+ Int(sequence >> 32)
+        while at &+ 4 <= end {
+          let bytes = input.loadUnaligned(fromByteOffset: at, as: UInt32.self)
+          writer.putFour(
+            codes[Int(bytes & 255)], codes[Int(bytes >> 8 & 255)], codes[Int(bytes >> 16 & 255)],
+            codes[Int(bytes >> 24)])
+          at &+= 4
+        }
+        while at < end {
+          writer.put(codes[Int(input[at])])
+          at &+= 1
+        }
+        let length = Int(sequence >> 16 & 0xFFFF)
+        guard length > 0 else { continue }
+        at &+= length
+        let distance = Int(sequence & 0xFFFF)
+        let lengthIndex = Int(lengthSymbols[length - 3])
+        writer.put(codes[257 + lengthIndex])
+        let lengthRange = Deflate.lengths[lengthIndex]
+        writer.put(UInt64(length - lengthRange.base), lengthRange.bits)
+        let distanceIndex = distanceSymbol(distance)
+        writer.put(distances[distanceIndex])
+        let distanceRange = Deflate.distances[distanceIndex]
+        writer.put(UInt64(distance - distanceRange.base), distanceRange.bits)
       }
-      let length = Int(token >> 16 & 255)
-      let distance = Int(token & 0xFFFF)
-      let lengthIndex = Int(lengthSymbols[length])
-      let lengthCode = literals[257 + lengthIndex]
-      writer.put(UInt64(lengthCode.bits), lengthCode.count)
-      let lengthRange = Deflate.lengths[lengthIndex]
-      writer.put(UInt64(length + 3 - lengthRange.base), lengthRange.bits)
-      let distanceIndex = distanceSymbol(distance)
-      let distanceCode = distances[distanceIndex]
-      writer.put(UInt64(distanceCode.bits), distanceCode.count)
-      let distanceRange = Deflate.distances[distanceIndex]
-      writer.put(UInt64(distance - distanceRange.base), distanceRange.bits)
     }
-    let end = literals[256]
-    writer.put(UInt64(end.bits), end.count)
+    writer.put(literals[256])
   }
 }
 
@@ -299,35 +450,63 @@ private struct DynamicHeader {
     for symbol in Deflate.codeLengthOrder[..<lengthCount] { writer.put(UInt64(lengths[symbol]), 3) }
     let codes = canonicalCodes(lengths)
     for (symbol, extra) in symbols {
-      writer.put(UInt64(codes[symbol].bits), codes[symbol].count)
+      writer.put(codes[symbol])
       writer.put(UInt64(extra), Self.extraBits[symbol] ?? 0)
     }
   }
 }
 
+/// Bits from the low end of each byte on. The caller's buffer has room for all that is put, and 8 bytes more.
 private struct BitWriter {
-  private(set) var bytes: [UInt8] = []
+  private let bytes: UnsafeMutableRawBufferPointer
+  private(set) var size = 0
   private var bits: UInt64 = 0
+  /// Below 8 between calls.
   private var count = 0
 
-  init(capacity: Int) {
-    bytes.reserveCapacity(capacity)
+  init(_ bytes: UnsafeMutableRawBufferPointer) {
+    self.bytes = bytes
   }
 
   /// Appends the lowest `count` ≤ 32 bits of `value`, which has no others.
   @inline(__always)
   mutating func put(_ value: UInt64, _ count: Int) {
-    bits |= value << UInt64(self.count)
-    self.count += count
-    while self.count >= 8 {
-      bytes.append(UInt8(truncatingIfNeeded: bits))
-      bits >>= 8
-      self.count -= 8
-    }
+    bits |= value &<< UInt64(self.count)
+    self.count &+= count
+    flush()
+  }
+
+  @inline(__always)
+  mutating func put(_ code: Code) { put(code.bits, code.count) }
+
+  /// Appends four codes of at most 14 bits.
+  @inline(__always)
+  mutating func putFour(_ a: Code, _ b: Code, _ c: Code, _ d: Code) {
+    let low = a.bits | b.bits &<< UInt64(a.count)
+    let high = c.bits | d.bits &<< UInt64(c.count)
+    let lowCount = a.count &+ b.count
+    bits |= (low | high &<< UInt64(lowCount)) &<< UInt64(count)
+    count &+= lowCount &+ c.count &+ d.count
+    flush()
+  }
+
+  /// Writes whole bytes.
+  @inline(__always)
+  mutating func flush() {
+    bytes.storeBytes(of: bits.littleEndian, toByteOffset: size, as: UInt64.self)
+    size &+= count >> 3
+    bits &>>= UInt64(count & 56)
+    count &= 7
   }
 
   mutating func alignToByte() {
     if count > 0 { put(0, 8 - count) }
+  }
+
+  /// Appends whole bytes at a byte's border.
+  mutating func copy(_ source: UnsafeRawBufferPointer) {
+    UnsafeMutableRawBufferPointer(rebasing: bytes[size...]).copyMemory(from: source)
+    size += source.count
   }
 }
 
@@ -374,8 +553,11 @@ private func huffmanDepths(_ weights: [Int]) -> [Int] {
 }
 
 private struct Code {
-  var bits: UInt32
-  var count: Int
+  private let entry: UInt32
+  var bits: UInt64 { UInt64(entry >> 8) }
+  var count: Int { Int(entry & 255) }
+
+  init(bits: Int, count: Int) { entry = UInt32(bits << 8 | count) }
 }
 
 private func canonicalCodes(_ lengths: [UInt8]) -> [Code] {
@@ -387,7 +569,7 @@ private func canonicalCodes(_ lengths: [UInt8]) -> [Code] {
   return lengths.map { length in
     guard length > 0 else { return Code(bits: 0, count: 0) }
     defer { next[Int(length)] += 1 }
-    return Code(bits: UInt32(Deflate.reversed(next[Int(length)], Int(length))), count: Int(length))
+    return Code(bits: Deflate.reversed(next[Int(length)], Int(length)), count: Int(length))
   }
 }
 

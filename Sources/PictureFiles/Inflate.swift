@@ -48,22 +48,61 @@ let maximumInflation = 1032
 /// Decompresses a zlib stream whose output is known to have `size` bytes. Bytes behind the stream are ignored.
 /// The output is allocated only if `input` could possibly expand to it.
 func inflate(zlib input: [UInt8], size: Int) throws(InflateError) -> [UInt8] {
+  let (output, isWhole) = try inflate(zlib: input, first: size)
+  guard isWhole else { throw .tooLong(size) }
+  return output
+}
+
+/// The first `size` bytes of the output, and whether they are all of it. If not, Adler-32 is not checked.
+func inflate(zlib input: [UInt8], first size: Int) throws(InflateError) -> (output: [UInt8], isWhole: Bool) {
+  var output: [UInt8] = []
+  let (produced, isWhole) = try inflate(zlib: input, upTo: size, into: &output)
+  guard produced == size else { throw .tooShort(size) }
+  return (output, isWhole)
+}
+
+/// Output of unknown size, at most `limit` bytes.
+func inflate(zlib input: [UInt8], limit: Int) throws(InflateError) -> [UInt8] {
+  // An allocation that follows what the data give: each try at most doubles it.
+  var size = min(limit, 4 * input.count + 1024)
+  while true {
+    var output: [UInt8] = []
+    let possible = min(size, (input.count + 1) * maximumInflation)
+    let (produced, isWhole) = try inflate(zlib: input, upTo: possible, into: &output)
+    if isWhole {
+      output.removeLast(output.count - produced)
+      return output
+    }
+    guard size < limit else { throw .tooLong(limit) }
+    size = min(limit, 2 * size)
+  }
+}
+
+private func inflate(
+  zlib input: [UInt8], upTo size: Int, into output: inout [UInt8]
+) throws(InflateError) -> (produced: Int, isWhole: Bool) {
   guard input.count >= 2 else { throw .truncated }
   let (method, flags) = (input[0], input[1])
   guard method & 15 == 8, method >> 4 <= 7, flags & 0x20 == 0, (Int(method) << 8 | Int(flags)) % 31 == 0 else {
     throw .header(method, flags)
   }
   guard size / maximumInflation <= input.count else { throw .tooShort(size) }
-  var output = [UInt8](repeating: 0, count: size)
+  output = [UInt8](repeating: 0, count: size)
   var inflater = Inflater(position: 2)
   var span = output.mutableSpan
-  let produced = try inflater.run(input.span, &span)
-  guard produced == size else { throw .tooShort(size) }
+  let produced: Int
+  do {
+    produced = try inflater.run(input.span, &span)
+  } catch .tooLong {
+    return (size, false)
+  } catch {
+    throw error
+  }
   inflater.skipToByte()
   var stored: UInt32 = 0
   for _ in 0..<4 { stored = try stored << 8 | UInt32(inflater.take(8, input.span)) }
-  guard stored == adler32(output) else { throw .checksum }
-  return output
+  guard produced < size || stored == adler32(output) else { throw .checksum }
+  return (produced, true)
 }
 
 /// Bit position and decoding of DEFLATE blocks. Bits come from the low end of each byte.
@@ -79,7 +118,7 @@ private struct Inflater {
   /// Makes at least 56 bits available, or all that are left; behind the end bits are zero.
   @inline(__always)
   private mutating func refill(_ input: borrowing Span<UInt8>) {
-    while bitCount <= 56, position < input.count {
+    while bitCount < 56, position < input.count {
       bits |= UInt64(input[position]) << UInt64(bitCount)
       position += 1
       bitCount += 8
@@ -147,8 +186,10 @@ private struct Inflater {
     position -= bitCount / 8
     (bits, bitCount) = (0, 0)
     guard length <= input.count - position else { throw .truncated }
-    guard length <= output.count - count else { throw .tooLong(output.count) }
-    for i in 0..<length { output[count + i] = input[position + i] }
+    // What fits is written before too much is an error.
+    let fitting = min(length, output.count - count)
+    for i in 0..<fitting { output[count + i] = input[position + i] }
+    guard fitting == length else { throw .tooLong(output.count) }
     position += length
     count += length
   }
@@ -185,6 +226,7 @@ private struct Inflater {
     _ output: inout MutableSpan<UInt8>, _ count: inout Int
   ) throws(InflateError) {
     while true {
+      if try inTheOpen(literals, distances, input, &output, &count) { return }
       // A length, a distance and their extra bits are at most 15 + 5 + 15 + 13 = 48 bits.
       refill(input)
       let first = try symbol(literals)
@@ -205,24 +247,150 @@ private struct Inflater {
       let distance = distanceBase + Int(bits & (1 << UInt64(distanceBits) - 1))
       try drop(distanceBits)
       guard distance <= count else { throw .distance(distance) }
-      guard length <= output.count - count else { throw .tooLong(output.count) }
-      for i in count..<count + length { output[i] = output[i - distance] }
+      let fitting = min(length, output.count - count)
+      for i in count..<count + fitting { output[i] = output[i - distance] }
+      guard fitting == length else { throw .tooLong(output.count) }
       count += length
     }
   }
+
+  /// Decodes far from the ends of input and output, where neither can run out within a match: at least 16 bytes of
+  /// input and 272 of output remain. Returns whether the block ended; leaves rare codes to the careful loop.
+  private mutating func inTheOpen(
+    _ literals: borrowing PrefixCode, _ distances: borrowing PrefixCode, _ input: borrowing Span<UInt8>,
+    _ output: inout MutableSpan<UInt8>, _ count: inout Int
+  ) throws(InflateError) -> Bool {
+    let inputEnd = input.count - 16
+    let outputEnd = output.count - 272
+    guard position < inputEnd, count < outputEnd else { return false }
+    var (at, bits, bitCount, out) = (position, bits, bitCount, count)
+    defer { (position, self.bits, self.bitCount, count) = (at, bits, bitCount, out) }
+    var failure: InflateError?
+    let ended = input.withUnsafeBytes { source in
+      output.withUnsafeMutableBytes { target in
+        literals.fast.withUnsafeBufferPointer { literalTable in
+          distances.fast.withUnsafeBufferPointer { distanceTable in
+            deflateLengthTable.withUnsafeBufferPointer { lengthInfo in
+              deflateDistanceTable.withUnsafeBufferPointer { distanceInfo -> Bool in
+                // In range: the tables have all 2^11 entries, of which symbols are below 288 and 32.
+                let mask = UInt64(PrefixCode.fastSize - 1)
+                while at < inputEnd, out < outputEnd {
+                  // Bits above `bitCount` are either zero or those that the next refill sets again.
+                  bits |= UInt64(littleEndian: source.loadUnaligned(fromByteOffset: at, as: UInt64.self)) << UInt64(bitCount)
+                  at += (63 - bitCount) >> 3
+                  bitCount |= 56
+                  var entry = literalTable[Int(bits & mask)]
+                  // Up to three literals of at most 11 bits, then at least 56 − 33 bits remain.
+                  if entry != 0, entry < 256 << 4 {
+                    target[out] = UInt8(truncatingIfNeeded: entry >> 4)
+                    out &+= 1
+                    bits >>= UInt64(entry & 15)
+                    bitCount &-= Int(entry & 15)
+                    entry = literalTable[Int(bits & mask)]
+                    if entry != 0, entry < 256 << 4 {
+                      target[out] = UInt8(truncatingIfNeeded: entry >> 4)
+                      out &+= 1
+                      bits >>= UInt64(entry & 15)
+                      bitCount &-= Int(entry & 15)
+                      entry = literalTable[Int(bits & mask)]
+                      if entry != 0, entry < 256 << 4 {
+                        target[out] = UInt8(truncatingIfNeeded: entry >> 4)
+                        out &+= 1
+                        bits >>= UInt64(entry & 15)
+                        bitCount &-= Int(entry & 15)
+                      }
+                    }
+                    // What is not a literal comes next time, with all its bits.
+                    continue
+                  }
+                  if entry == 0 {
+                    bits &= 1 << UInt64(bitCount) - 1
+                    return false
+                  }
+                  let symbol = Int(entry >> 4)
+                  if symbol == 256 {
+                    bits >>= UInt64(entry & 15)
+                    bitCount &-= Int(entry & 15)
+                    bits &= 1 << UInt64(bitCount) - 1
+                    return true
+                  }
+                  // A distance with a long code starts over in the careful loop.
+                  let (bitsBefore, countBefore) = (bits, bitCount)
+                  bits >>= UInt64(entry & 15)
+                  bitCount &-= Int(entry & 15)
+                  guard symbol <= 285 else {
+                    failure = .symbol
+                    return false
+                  }
+                  let lengthEntry = lengthInfo[symbol - 257]
+                  let lengthBits = UInt64(lengthEntry & 15)
+                  let length = Int(lengthEntry >> 4) &+ Int(bits & (1 << lengthBits - 1))
+                  bits >>= lengthBits
+                  bitCount &-= Int(lengthBits)
+                  let second = distanceTable[Int(bits & mask)]
+                  if second == 0 {
+                    (bits, bitCount) = (bitsBefore & (1 << UInt64(countBefore) - 1), countBefore)
+                    return false
+                  }
+                  bits >>= UInt64(second & 15)
+                  bitCount &-= Int(second & 15)
+                  guard second >> 4 <= 29 else {
+                    failure = .symbol
+                    return false
+                  }
+                  let distanceEntry = distanceInfo[Int(second >> 4)]
+                  let distanceBits = UInt64(distanceEntry & 15)
+                  let distance = Int(distanceEntry >> 4) &+ Int(bits & (1 << distanceBits - 1))
+                  bits >>= distanceBits
+                  bitCount &-= Int(distanceBits)
+                  guard distance <= out else {
+                    failure = .distance(distance)
+                    return false
+                  }
+                  if distance >= 8 {
+                    // Writes up to 7 bytes too many, which are written again or lie before the end.
+                    var copied = 0
+                    while copied < length {
+                      let word = target.loadUnaligned(fromByteOffset: out &+ copied &- distance, as: UInt64.self)
+                      target.storeBytes(of: word, toByteOffset: out &+ copied, as: UInt64.self)
+                      copied &+= 8
+                    }
+                  } else if distance == 1 {
+                    let byte = target[out - 1]
+                    for i in out..<out + length { target[i] = byte }
+                  } else {
+                    for i in out..<out + length { target[i] = target[i - distance] }
+                  }
+                  out &+= length
+                }
+                bits &= 1 << UInt64(bitCount) - 1
+                return false
+              }
+            }
+          }
+        }
+      }
+    }
+    if let failure { throw failure }
+    return ended
+  }
 }
+
+/// Base · 16 + extra bits, by symbol.
+private let deflateLengthTable = Deflate.lengths.map { UInt32($0.base << 4 | $0.bits) }
+private let deflateDistanceTable = Deflate.distances.map { UInt32($0.base << 4 | $0.bits) }
 
 /// Decoding tables of a canonical Huffman code of at most 15 bits.
 private struct PrefixCode {
-  public static let fastSize = 1 << 10
+  static let fastSize = 1 << 11
 
-  /// Indexed by the next ten bits: symbol · 16 + length, or 0 for a longer or unassigned code.
+  /// Indexed by the next eleven bits: symbol · 16 + length, or 0 for a longer or unassigned code.
   private(set) var fast = [UInt16](repeating: 0, count: fastSize)
   private var counts = [Int](repeating: 0, count: 16)
   /// The symbols in the order of their codes.
   private var symbols: [UInt16] = []
 
-  public static let fixed: (literals: PrefixCode, distances: PrefixCode) = {
+  static let fixed: (literals: PrefixCode, distances: PrefixCode) = {
     let literals = (0..<288).map { i in UInt8(i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8) }
     guard let literals = try? PrefixCode(literals), let distances = try? PrefixCode([UInt8](repeating: 5, count: 32))
     else { preconditionFailure("the fixed codes are valid") }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-import SwiftCodec
-
 /// What can be wrong with a PNG file (third edition of the specification).
 public enum PNGError: Error {
   /// The file does not start with the eight bytes of a PNG file.
@@ -16,7 +14,7 @@ public enum PNGError: Error {
   case size(chunk: String, Int)
   /// A chunk that a decoder must know, of a type that this one does not.
   case unknown(chunk: String)
-  /// Width and height are 1…65535, and there are at most 2^28 pixels.
+  /// Width and height are 1…65535, and there are at most as many pixels as the caller allows.
   case dimensions(UInt32, UInt32)
   /// Colour types are 0, 2, 3, 4, 6; bit depths 1, 2, 4, 8, 16 as the colour type allows.
   case format(colorType: UInt8, depth: UInt8)
@@ -24,12 +22,9 @@ public enum PNGError: Error {
   case method(UInt8, UInt8, UInt8)
   /// A palette picture without a palette.
   case noPalette
-  /// A sample beyond the end of the palette.
-  case paletteIndex(UInt8)
   /// Row filters are 0…4.
   case filter(UInt8)
   case compressed(InflateError)
-  case picture(PictureError)
 
   public var description: String {
     switch self {
@@ -40,29 +35,17 @@ public enum PNGError: Error {
     case .size(let chunk, let size): "PNG chunk \(chunk) cannot have \(size) bytes"
     case .unknown(let chunk): "unknown critical PNG chunk \(chunk)"
     case .dimensions(let width, let height):
-      "a PNG picture of \(width)x\(height) is not within 1x1 to 65535x65535 and 2^28 pixels"
+      "a PNG picture of \(width)x\(height) is not within 1x1 to 65535x65535 and the pixels allowed"
     case .format(let colorType, let depth): "PNG colour type \(colorType) with \(depth) bits does not exist"
     case .method(let compression, let filter, let interlace):
       "unknown PNG compression, filter or interlace method (\(compression), \(filter), \(interlace))"
     case .noPalette: "the PNG file has no palette"
-    case .paletteIndex(let index): "PNG palette entry \(index) does not exist"
     case .filter(let filter): "PNG row filter \(filter) does not exist"
     case .compressed(let error): error.description
-    case .picture(let error): error.description
     }
   }
 }
 
 public enum PNG {
   public static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
-
-  /// a, b or c, whichever is nearest to a + b − c.
-  @inline(__always)
-  public static func paeth(_ a: UInt8, _ b: UInt8, _ c: UInt8) -> UInt8 {
-    let (left, above, corner) = (Int(a), Int(b), Int(c))
-    let toLeft = abs(above - corner)
-    let toAbove = abs(left - corner)
-    let toCorner = abs(left + above - 2 * corner)
-    return toLeft <= toAbove && toLeft <= toCorner ? a : toAbove <= toCorner ? b : c
-  }
 }

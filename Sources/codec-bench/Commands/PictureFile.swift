@@ -25,15 +25,29 @@ enum PictureFormat: Sendable {
   }
 }
 
-func readPicture(_ file: String) throws(ToolError) -> Picture {
+/// Reads a picture with all that belongs to it and prints its warnings, one line each.
+func loadPicture(_ file: String) throws(ToolError) -> LoadedPicture {
   let bytes = try readFile(file)
-  if bytes.starts(with: PNG.signature.prefix(4)) {
-    do { return try PNG.read(bytes) } catch { throw .badData(file: file, error.description) }
+  let loaded: LoadedPicture
+  do { loaded = try PictureFile.read(bytes) } catch { throw .badData(file: file, error.description) }
+  if !loaded.warnings.isEmpty { Progress.clear() }
+  for warning in loaded.warnings { printError("\(printable(file)): warning: \(warning.description)") }
+  return loaded
+}
+
+/// The picture alone as RGB or grey, transparent parts on white.
+func readPicture(_ file: String) throws(ToolError) -> Picture { try loadPicture(file).onWhite() }
+
+/// A name with control characters written as escapes, so that it cannot lead a terminal astray.
+func printable(_ name: String) -> String {
+  var text = ""
+  for scalar in name.unicodeScalars {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: text += scalar.escaped(asASCII: true)
+    default: text.unicodeScalars.append(scalar)
+    }
   }
-  if bytes.count >= 2, bytes[0] == UInt8(ascii: "P"), (0x31...0x36).contains(bytes[1]) {
-    do { return try PNM.read(bytes) } catch { throw .badData(file: file, error.description) }
-  }
-  throw .badData(file: file, bytes.isEmpty ? "the file is empty" : "neither a PNG nor a PNM file")
+  return text
 }
 
 /// A grey picture becomes R = G = B in a PPM; an RGB picture is not written as PGM.

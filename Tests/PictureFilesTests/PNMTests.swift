@@ -4,7 +4,6 @@ import SwiftCodec
 import Testing
 
 @testable import PictureFiles
-@testable import codec_bench
 
 @Suite struct PNMTests {
   private func read(_ text: String, _ rest: [UInt8] = []) throws(PNMError) -> Picture {
