@@ -27,6 +27,7 @@ ANCHOR = 'HM'
 # Codecs of the published curves that the table names.
 OTHERS = ['VTM', 'AV1', 'HM', 'bmshj2018-hyperprior', 'WebP', 'JPEG2000', 'JPEG']
 EFFORTS = {'off': 'no search', 'quick': 'quick', 'fast': 'fast', 'full': 'full'}
+NOTE = ''
 BEGIN, END = '<!-- benchmarks -->', '<!-- /benchmarks -->'
 
 
@@ -45,7 +46,7 @@ def origin(command, model, cpu, threads):
     """What a result was measured with; the commit has a + if tracked sources differ from it."""
     changed = run('git', 'status', '--porcelain', '--untracked-files=no', '--', 'Sources', 'Package.swift').strip()
     return {'command': command, 'commit': run('git', 'rev-parse', '--short=10', 'HEAD').strip() + ('+' if changed else ''), 'model': model,
-            'processor': processor(), 'cpu': cpu, 'threads': threads, 'date': datetime.date.today().isoformat()}
+            'processor': processor(), 'cpu': cpu, 'threads': threads, 'date': datetime.date.today().isoformat(), 'note': NOTE}
 
 
 def keep(name, value):
@@ -118,7 +119,7 @@ def signed(x):
 
 def measured_with(o):
     return (f'Commit {o["commit"]}, model {o["model"]}, {o["processor"]}, kernels {o["cpu"]}, {o["threads"]} thread'
-            f'{"" if o["threads"] == 1 else "s"}, {o["date"]}: `{o["command"]}`.')
+            f'{"" if o["threads"] == 1 else "s"}, {o["date"]}{", " + o["note"] if o["note"] else ""}: `{o["command"]}`.')
 
 
 def header(title):
@@ -200,7 +201,8 @@ def readme_table():
         else:
             out.append(f'| {name} | {signed(value) if name != ANCHOR else "0"} | | |')
     if last:
-        out += ['', f'24 Kodak pictures, RGB PSNR, one thread of {last["processor"]}, model {last["model"]}; other codecs: published curves.']
+        out += ['', f'24 Kodak pictures, RGB PSNR, elapsed times of one thread on {last["processor"]}{", " + last["note"] if last["note"] else ""}, model {last["model"]}; '
+                'other codecs: published curves.']
     return '\n'.join(out)
 
 
@@ -224,9 +226,12 @@ def main():
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--repeats', type=int, default=9)
     parser.add_argument('--result', nargs=2, metavar=('EFFORT', 'JSON'), help='keep a result of eval that exists, instead of running it')
+    parser.add_argument('--note', default='', help='what else a reader must know, such as: beside other work')
     parser.add_argument('--render', action='store_true')
     parser.add_argument('--check', action='store_true')
     a = parser.parse_args()
+    global NOTE
+    NOTE = a.note
     if a.check:
         stale = [path for path, text in outputs().items() if not path.exists() or path.read_text(encoding='utf-8') != text]
         for path in stale:
