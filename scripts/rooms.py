@@ -13,8 +13,8 @@ rooms before it in ROOMS, a target the targets before it in TARGETS, a folder of
 
 How uses are found. Comments and text are taken out of the sources (code in interpolations stays). Types, functions and
 variables at file level belong to the room of their file, and so do members, also those of an extension of a type of a
-lower room. A name is a use of the room that declares it; where several rooms do, of the user's own room if it is one of
-them, otherwise of the highest one below the user. So a use is upward only where no room at or below the user's declares that name: the
+lower room. A name is a use of the room that declares it. Where several rooms do, it is no use if the user's own room is one of them, and for
+the rest a use of the highest one below the user if it is a type, or not counted. So a use is upward only where no room at or below the user's declares that name: the
 check can overlook a use of a member that shares its name with a lower one's, and does not raise false alarms but for names
 of the standard library, which STANDARD lists. Names that a file binds itself (parameters, local variables, closures) are
 not uses in it. Types are found without such exceptions.
@@ -28,7 +28,7 @@ from collections import defaultdict
 from pathlib import Path
 
 # Upwards: each sees only those before it.
-ROOMS = ['Support', 'Picture', 'Graph', 'Execution', 'Entropy', 'Model', 'Latent', 'Search', 'Bitstream', 'Codec', 'CInterface']
+ROOMS = ['Support', 'Picture', 'Graph/Tensors', 'Graph/Rows', 'Graph/Layers', 'Graph', 'Execution', 'Entropy', 'Model', 'Latent', 'Search', 'Bitstream', 'Codec', 'CInterface']
 TARGETS = ['CCodecKernels', 'CSwiftCodec', 'CDefaultModel', 'SwiftCodec', 'SwiftCodecDefaultModel', 'SwiftCodecFitting',
            'SwiftCodecBenchmark', 'PictureFiles', 'codec-bench']
 C_ROOMS = ['include', 'platform', 'conv', 'entropy', 'motion', 'search']
@@ -36,7 +36,10 @@ CORE = 'SwiftCodec'
 PURPOSE = {
     'Support': 'bytes, checksums, aligned memory, threads, errors of model files',
     'Picture': 'planes of 8-bit samples',
-    'Graph': 'resolutions, weights, rate positions, layers, the parser of graphs',
+    'Graph/Tensors': 'resolutions, weights, rate positions and what lies between them',
+    'Graph/Rows': 'tensors of a prepared graph and the rows of them that are in memory',
+    'Graph/Layers': 'a file for each kind of layer: parsing, shape, proof of range, execution, adjoint',
+    'Graph': 'graphs, their parser',
     'Execution': 'a graph prepared for a rate position (program) and its execution in stripes (runner)',
     'Entropy': 'the rule for contexts, entropy models, the coder',
     'Model': 'the reader of model files',
@@ -148,7 +151,7 @@ def strip_swift(text):
     return ''.join(out)
 
 
-TOKEN = re.compile(r'`?[A-Za-z_][A-Za-z_0-9]*`?|[{}()\[\]<>.,:=@?!&#-]|\n')
+TOKEN = re.compile(r'[0-9]\w*(?:\.[0-9]\w*)?|`?[A-Za-z_][A-Za-z_0-9]*`?|[{}()\[\]<>.,:=@?!&#-]|\n')
 
 
 class SwiftFile:
@@ -165,7 +168,9 @@ class SwiftFile:
                 line += 1
             else:
                 after = text[match.end():match.end() + 1]
-                self.tokens.append((token.strip('`'), line, after, text[match.start() - 1:match.start()]))
+                # A dot before is a member access, unless it ends a range.
+                before = text[max(0, match.start() - 2):match.start()]
+                self.tokens.append((token.strip('`'), line, after, '.' if before.endswith('.') and before != '..' else ''))
         self.declared = {}      # visible outside of the file: name -> 'type', 'function' or 'member'
         self.bound = set()      # parameters, local variables and private declarations
         self.extended = set()
@@ -181,7 +186,7 @@ class SwiftFile:
         private = False
         parens = 0
         self.sites = set()      # positions of names in declarations
-        for i, (token, _, after, _) in enumerate(tokens):
+        for i, (token, _, after, before) in enumerate(tokens):
             name = tokens[i + 1][0] if i + 1 < len(tokens) else ''
             is_name = bool(re.match(r'[A-Za-z_]', name)) and name not in KEYWORDS
             outside = all(s == 'type' for s in scopes) and parens == 0
@@ -215,8 +220,8 @@ class SwiftFile:
                 private = False
             elif token in ('private', 'fileprivate') and tokens[i + 1][0] != '(':
                 private = True
-            elif previous == '.' or (after == ':' and token not in ('default', 'case')):
-                if after == ':' and previous != '.':
+            elif before == '.' or (after == ':' and token not in ('default', 'case')):
+                if after == ':' and before != '.':
                     self.bound.add(token)
             elif token in TYPE_KEYWORDS and is_name:
                 self._declare(name, 'type' if not scopes else 'member', outside and not private, i + 1)
@@ -334,13 +339,15 @@ class Uses:
                     continue
                 below = [r for r in ranks if r < here]
                 target = max(below) if below else min(ranks)
+                if below and len(ranks) > 1 and name not in types:
+                    continue  # one of several that have this name
                 self.uses[file.room][order[target]] += 1
                 if not below:
                     self.upward.append((file.path, line, name, file.room, order[target]))
 
     def matrix(self, cell):
         width = max(len(r) for r in self.order)
-        heads = [r[:6] for r in self.order]
+        heads = [r.split('/')[-1][:6] for r in self.order]
         lines = [' ' * width + '  uses ' + ' '.join(f'{h:>6}' for h in heads)]
         for room in self.order:
             lines.append(f'{room:<{width}}       ' + ' '.join(f'{cell(room, other):>6}' for other in self.order))
