@@ -28,7 +28,7 @@ row() { # name, program
   # As for any library in a folder that the loader does not search.
   result=$(if [ "$1" = pkg-config ]; then LD_LIBRARY_PATH=$PREFIX/lib "$2"; else "$2"; fi)
   case $result in
-    [1-9]*) ;;
+    [1-9]*) ;; # a number of bytes
     *) echo "check_snippets.sh: $1 printed: $result" >&2; exit 1 ;;
   esac
   table+=$(printf '%-12s %10s bytes   %s' "$1" "$(wc -c < "$2")" "$result")$'\n'

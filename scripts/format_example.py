@@ -135,7 +135,7 @@ def model_page(data):
         r.number('f', f'lambda of rate point {k}', lambda v: f'{v:.4g}')
         for c in range(classes):
             r.number('H', f'width of class {c}', lambda v: f'{v} channels')
-    r.number('I', 'CRC-32C', lambda v: '')
+    r.number('I', 'CRC-32C', lambda v: 'of tag, size and payload')
     section_head(r, '')
     r.number('I', 'count', lambda v: f'{v} arrays')
     r.number('B', 'type of array 0', lambda v: ['i16', 'i32', 'i8', 'u8'][v])
