@@ -15,6 +15,8 @@ SWIFTBUILD = $(SWIFT) build -j $(JOBS)
 SWIFTTEST = $(SWIFT) test -j $(JOBS) -Xcc -O2 --disable-xctest
 
 TOOL = .build/release/codec-bench
+# The tool runs where Swift is not installed. (Apple's systems have the runtime.)
+STATIC_RUNTIME = $(if $(filter Linux,$(shell uname -s)),--static-swift-stdlib)
 OUT = .build/make
 INCLUDE = Sources/CSwiftCodec/include
 CWARN = -Wall -Wextra -Wpedantic -Werror
@@ -45,7 +47,7 @@ demo: tool
 	scripts/demo.sh $(TOOL) demo
 
 tool:
-	$(SWIFTBUILD) -c release --product codec-bench
+	$(SWIFTBUILD) -c release --product codec-bench $(STATIC_RUNTIME)
 
 # ---- Tests ---------------------------------------------------------------------------------------------------------
 
