@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # dist.sh MAKE VERSION OUT: archives of what `make install` installs, in OUT/dist: for this machine with the tool, for every
-# other architecture whose libraries lie in OUT/<architecture> (make arm-library, make armv7-library) without it. They may be unpacked anywhere.
+# other architecture whose libraries lie in OUT/<architecture> without it. They may be
+# unpacked anywhere.
 set -euo pipefail
 make=$1 version=$2 out=$3
 mkdir -p "$out/dist"
