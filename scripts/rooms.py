@@ -372,29 +372,23 @@ def c_names(root):
     return names
 
 
-def target_files(root):
-    files = []
-    for target in TARGETS:
-        files += [SwiftFile(p, target) for p in sorted((root / 'Sources' / target).rglob('*.swift'))]
-    return files
-
-
 def target_uses(root):
-    """Uses between targets: of types by name, of C by what headers declare. What is not imported the compiler refuses."""
-    files = target_files(root)
-    for file in files:
-        file.declared = {name: kind for name, kind in file.declared.items() if kind == 'type'}
-    uses = Uses(TARGETS, files)
-    declared = {}
+    """Uses between targets: what the sources import. (The compiler refuses what the manifest does not allow.)"""
+    uses, rank = Uses(TARGETS, []), {target: i for i, target in enumerate(TARGETS)}
     for target in TARGETS:
-        for header in (root / 'Sources' / target).rglob('*.h'):
-            text = re.sub(r'/\*.*?\*/|//[^\n]*', ' ', header.read_text(encoding='utf-8'), flags=re.S)
-            for name in re.findall(r'\b(?:sc|SC)_[A-Za-z0-9_]+', text):
-                declared.setdefault(name, target)
-    for file in files:
-        for name, _, _ in file.uses():
-            if name in declared and declared[name] != file.room:
-                uses.uses[file.room][declared[name]] += 1
+        for path in sorted((root / 'Sources' / target).rglob('*.swift')):
+            for number, line in enumerate(strip_swift(path.read_text(encoding='utf-8')).split('\n'), 1):
+                match = re.match(r'\s*(?:@\w+\s+)*(?:public|package|internal|private|fileprivate)?\s*import\s+(\w+)', line)
+                other = match and match.group(1)
+                if other in rank and other != target:
+                    uses.uses[target][other] += 1
+                    if rank[other] > rank[target]:
+                        uses.upward.append((path, number, f'import {other}', target, other))
+        for path in sorted(list((root / 'Sources' / target).rglob('*.c'))):
+            for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(encoding='utf-8'), re.M):
+                for other in TARGETS:
+                    if other != target and (root / 'Sources' / other / 'include' / name).exists():
+                        uses.uses[target][other] += 1
     return uses
 
 
