@@ -74,11 +74,11 @@ test-arm: test-kernels-arm
 	scripts/test_arm.sh aarch64 "$(SWIFT)" $(JOBS) .build-aarch64 $(OUT)/aarch64
 	$(call SHARED_COMMAND,$(OUT)/aarch64/libswiftcodec.a,$(OUT)/aarch64/$(SHARED),aarch64-linux-gnu-gcc)
 
-test-armv7:
+test-armv7: test-kernels-armv7
 	scripts/test_arm.sh armv7 "$(SWIFT)" $(JOBS) .build-armv7 $(OUT)/armv7
 	$(call SHARED_COMMAND,$(OUT)/armv7/libswiftcodec.a,$(OUT)/armv7/$(SHARED),arm-linux-gnueabihf-gcc)
 
-test-wasm:
+test-wasm: test-kernels-wasm
 	scripts/test_wasm.sh "$(SWIFT)" $(JOBS) .build-wasm $(OUT)/wasm
 
 # Every snippet of the README, word for word, in an empty folder. Needs cmake and pkg-config.
