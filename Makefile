@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
-#   make demo       encode and decode a picture at three qualities
-#   make test       every test that this machine can run without emulation
+#   make demo         encode and decode a picture at three qualities
+#   make test-fast    the tests to run while working
+#   make test         every test that this machine can run without emulation
+#   make install      libraries, headers and the tool, under PREFIX (packaging/install.mk)
 # The other targets are in CONTRIBUTING.md.
 
 SWIFT ?= swift
@@ -13,19 +15,22 @@ SWIFTBUILD = $(SWIFT) build -j $(JOBS)
 SWIFTTEST = $(SWIFT) test -j $(JOBS) -Xcc -O2 --disable-xctest
 
 TOOL = .build/release/codec-bench
+# The tool runs where Swift is not installed. (Apple's systems have the runtime.)
+STATIC_RUNTIME = $(if $(filter Linux,$(shell uname -s)),--static-swift-stdlib)
 OUT = .build/make
 INCLUDE = Sources/CSwiftCodec/include
 CWARN = -Wall -Wextra -Wpedantic -Werror
 SWIFTLIB = $(shell $(SWIFT)c -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')_static
 HOST = $(shell uname -m)
 EMBEDDED = .build-embedded
-ARM = .build-arm
+# The tests that take little time each; the others are in `make test`.
+FAST_TESTS ?= BitstreamTests|KernelTests|ModelTests|CInterfaceTests|PNMTests|BDRateTests|QualityTests|JSONTests|CSVTests|DeflateTests
 FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '3,6p' Makefile | cut -c3-
+	@sed -n '3,7p' Makefile | cut -c3-
 
 C_SOURCES = $(shell find Sources examples Tests -name '*.[ch]')
 
@@ -36,14 +41,16 @@ include Tests/kernels/kernels.mk
 MOTION_BUILD = $(OUT)
 include Tests/kernels/motion.mk
 
-.PHONY: help demo tool test test-release test-c test-arm test-asan test-tsan test-simde example embedded lint format \
-  golden fixtures fuzz train export table2 clean
+.PHONY: help demo tool test test-fast test-release test-c test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+  test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
+
+include packaging/install.mk
 
 demo: tool
 	scripts/demo.sh $(TOOL) demo
 
 tool:
-	$(SWIFTBUILD) -c release --product codec-bench
+	$(SWIFTBUILD) -c release --product codec-bench $(STATIC_RUNTIME)
 
 # ---- Tests ---------------------------------------------------------------------------------------------------------
 
@@ -51,19 +58,35 @@ test:
 	$(SWIFTTEST)
 	$(MAKE) test-c example
 
-# The same tests against optimised code.
+test-fast:
+	$(SWIFTTEST) --filter '$(FAST_TESTS)'
+
+# The same tests as in `make test` against optimised code.
 test-release:
 	$(SWIFTTEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 # The header alone, the kernels against the reference, golden pictures from the Embedded library.
 test-c: embedded test-kernels
 	scripts/check_header.sh $(INCLUDE)/swiftcodec.h
-	scripts/check_symbols.sh $(OUT)/libswiftcodec.a $(INCLUDE)/swiftcodec.h
+	scripts/check_header.sh Sources/CDefaultModel/include/sc_default_model.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden Fixtures
 
-test-arm: $(OUT)/arm-toolset.json test-kernels-arm
-	scripts/test_arm.sh "$(SWIFT)" $(JOBS) $(ARM) $(OUT)
+# Under emulation: 64-bit ARM, 32-bit ARM, WebAssembly in node.
+test-arm: test-kernels-arm
+	scripts/test_arm.sh aarch64 "$(SWIFT)" $(JOBS) .build-aarch64 $(OUT)/aarch64
+	$(call SHARED_COMMAND,$(OUT)/aarch64/libswiftcodec.a,$(OUT)/aarch64/$(SHARED),aarch64-linux-gnu-gcc)
+
+test-armv7: test-kernels-armv7
+	scripts/test_arm.sh armv7 "$(SWIFT)" $(JOBS) .build-armv7 $(OUT)/armv7
+	$(call SHARED_COMMAND,$(OUT)/armv7/libswiftcodec.a,$(OUT)/armv7/$(SHARED),arm-linux-gnueabihf-gcc)
+
+test-wasm: test-kernels-wasm
+	scripts/test_wasm.sh "$(SWIFT)" $(JOBS) .build-wasm $(OUT)/wasm
+
+# Every snippet of the README, word for word, in an empty folder. Needs cmake and pkg-config.
+test-snippets:
+	scripts/check_snippets.sh "$(MAKE)"
 
 # Leaks are looked for in the C program: XCTest and Swift's spare bits confuse the search elsewhere.
 test-asan: embedded test-kernels-asan
@@ -81,7 +104,7 @@ test-tsan:
 embedded:
 	$(SWIFTBUILD) -c release --traits Embedded --product SwiftCodec --scratch-path $(EMBEDDED) \
 	  -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections
-	scripts/seal.sh $(EMBEDDED)/release/libSwiftCodec.a $(INCLUDE)/swiftcodec.h $(OUT)/libswiftcodec.a
+	scripts/libraries.sh $(EMBEDDED)/release/libSwiftCodec.a $(OUT)
 
 # The C program against the ordinary static library and against the Embedded one: they agree on every byte.
 example: embedded
@@ -96,16 +119,26 @@ example: embedded
 	cmp $(OUT)/roundtrip-static.txt $(OUT)/roundtrip-embedded.txt
 	@echo "The static and the Embedded library agree."
 
-$(OUT)/arm-toolset.json: scripts/arm-toolset.json.in
-	mkdir -p $(OUT)
-	sed -e "s|@SWIFT_BIN@|$$(dirname $$(readlink -f $$(command -v $(SWIFT))))|" \
-	  -e "s|@INCLUDE@|/usr/aarch64-linux-gnu/include|" $< > $@
-
 # ---- Source --------------------------------------------------------------------------------------------------------
 
 lint:
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
 	clang-format --dry-run -Werror $(C_SOURCES)
+	$(PYTHON) scripts/rooms.py --self-test
+	$(PYTHON) scripts/rooms.py --check docs/design/rooms.md
+	$(PYTHON) scripts/format_example.py --check docs/format/example.md
+	$(PYTHON) scripts/benchmarks.py --check
+	$(PYTHON) scripts/check_documents.py
+
+# The pages that are written from the sources and the fixtures.
+docs:
+	$(PYTHON) scripts/rooms.py --markdown docs/design/rooms.md
+	$(PYTHON) scripts/format_example.py --write docs/format/example.md
+
+# Measures again and writes docs/benchmarks and the table of the README: make benchmarks KODAK=folder. Hours, on a quiet machine.
+KODAK ?=
+benchmarks: tool
+	$(PYTHON) scripts/benchmarks.py --tool $(TOOL) --kodak "$(KODAK)" $(ARGUMENTS)
 
 format:
 	$(SWIFT) format -i --recursive Package.swift Sources Tests
@@ -116,7 +149,7 @@ fixtures:
 	$(PYTHON) scripts/make_fixtures.py Fixtures/pictures
 
 # Encodes the golden files again. Only for a knowing change of the encoder or of the embedded model: the pixels that
-# existing files decode to never change. Before the first release: make golden GOLDEN=format after a change of FORMAT.md.
+# existing files decode to never change. Before the first release: make golden GOLDEN=format after a change of docs/format.
 GOLDEN ?= 1
 golden:
 	SC_WRITE_GOLDEN=$(GOLDEN) $(SWIFTTEST) --filter GoldenTests

@@ -9,6 +9,7 @@ let core: [SwiftSetting] = [.enableExperimentalFeature("Embedded", .when(traits:
 
 let package = Package(
   name: "SwiftCodec",
+  platforms: [.macOS(.v13), .iOS(.v16)],
   products: [
     // All of swiftcodec.h. An app that brings models of its own depends on SwiftCodecCore alone.
     .library(name: "SwiftCodec", type: .static, targets: ["SwiftCodec", "SwiftCodecDefaultModel"]),

@@ -6,7 +6,7 @@ import Testing
 
 /// Models with a hyperprior: the whole chain against NaiveNetwork, and round trips of several segments.
 @Suite struct HyperpriorTests {
-  /// What a decoder must give for a picture of one segment (FORMAT.md §1.5).
+  /// What a decoder must give for a picture of one segment (model.md §7).
   static func expected(_ picture: Picture, _ file: ModelFileWriter, _ ratePoint: Int, unit: Int) -> [UInt8] {
     let naive = NaiveNetwork(file: file, ratePoint: ratePoint)
     func graph(_ role: Int) -> ModelFileWriter.Graph? { file.graphs.first { $0.role == role } }
@@ -89,7 +89,7 @@ import Testing
     }
   }
 
-  /// Every step of Fixtures/models/tiny-hyper.txt, which Training/integer.py makes from FORMAT.md alone.
+  /// Every step of Fixtures/models/tiny-hyper.txt, which Training/integer.py makes from docs/format/model.md alone.
   @Test func equalsTheSimulator() throws {
     let model = Fixtures.tinyHyper
     let picture = Fixtures.formulaPicture(width: 37, height: 29)

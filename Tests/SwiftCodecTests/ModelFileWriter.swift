@@ -2,7 +2,7 @@
 
 @testable import SwiftCodec
 
-/// Writes model files for tests, from FORMAT.md §1 alone; it checks nothing, so that it can write wrong ones.
+/// Writes model files for tests, from docs/format/model.md alone; it checks nothing, so that it can write wrong ones.
 struct ModelFileWriter {
   struct Tensor {
     var channels: Int

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// FORMAT.md §1.4 and §1.7 read once more: every layer as its formula says, in Int64, on whole tensors. Slow, and shares
+/// model.md §6 and §9 read once more: every layer as its formula says, in Int64, on whole tensors. Slow, and shares
 /// nothing with the library.
 struct NaiveNetwork {
   struct Tensor {

@@ -174,7 +174,7 @@ import Testing
     return RatePosition(ratePoint: parts[0], fraction: parts.count > 1 ? parts[1] : 0)
   }
 
-  /// Fixtures/models/*.txt are made by Training/integer.py, which was written from FORMAT.md alone.
+  /// Fixtures/models/*.txt are made by Training/integer.py, which was written from docs/format/model.md alone.
   @Test(arguments: ["tiny", "base"]) func equalsTheSimulator(_ name: String) throws {
     let model = name == "tiny" ? Fixtures.tiny : Fixtures.base
     let picture =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Makes model files with random graphs that obey FORMAT.md: every operation, odd and even kernels, borders, strides,
+/// Makes model files with random graphs that obey model.md: every operation, odd and even kernels, borders, strides,
 /// activations, width classes, exponents, and weights from tiny to as large as the overflow rule allows.
 struct RandomGraph {
   var random: SplitMix

@@ -91,7 +91,7 @@ import Testing
     }
   }
 
-  /// Networks at positions against NaiveNetwork, which interpolates from the text of FORMAT.md.
+  /// Networks at positions against NaiveNetwork, which interpolates from the text of model.md.
   @Test(arguments: 0..<30) func equalsTheNaiveNetwork(_ number: Int) throws {
     let seed = NetworkTests.seed &* 3000 &+ UInt64(number)
     let graph = RandomGraph(seed: seed)

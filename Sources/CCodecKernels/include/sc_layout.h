@@ -44,7 +44,7 @@ void sc_planes_to_row(const int16_t *planes, size_t plane_size, int16_t *out, in
 /// planes[c * plane_size + x] = in[x][c]
 void sc_row_to_planes(const int16_t *in, int16_t *planes, size_t plane_size, int32_t channels, size_t width);
 
-// ---- Latents of a hyperprior (FORMAT.md §1.5) -------------------------------------------------------------------
+// ---- Latents of a hyperprior (model.md §7) -------------------------------------------------------------------
 
 /// Takes a row [width][2 channels] of a slice's parameters apart: the means, then the scales clamped to 0…255.
 void sc_row_to_parameters(const int16_t *in, int16_t *means, uint8_t *scales, size_t plane_size,

@@ -47,7 +47,7 @@ extern "C" {
 // ---- Version -------------------------------------------------------------------------------------------------------
 
 #define SC_VERSION_MAJOR 0
-#define SC_VERSION_MINOR 1
+#define SC_VERSION_MINOR 2
 #define SC_VERSION_PATCH 0
 /// Comparable: 0x00MMmmpp.
 #define SC_VERSION (SC_VERSION_MAJOR << 16 | SC_VERSION_MINOR << 8 | SC_VERSION_PATCH)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a sample's context is made of (FORMAT.md §1.6): which neighbours it has, what stands in for those beyond the
+/// What a sample's context is made of (model.md §8): which neighbours it has, what stands in for those beyond the
 /// borders, how their values count, and what a value outside of its CDF costs.
 ///
 /// Everything in Swift that must agree with the coder asks here: the search's rates, and fitting. The coder itself is C,

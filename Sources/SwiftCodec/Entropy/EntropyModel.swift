@@ -158,7 +158,7 @@ package enum MagnitudeRule: Sendable {
   }
 }
 
-/// One ENTR section (FORMAT.md §1.6).
+/// One ENTR section (model.md §8).
 package struct EntropyModel: Sendable {
   package var kind: EntropyKind
   package var magnitude: MagnitudeRule

@@ -35,7 +35,7 @@ public final class Model: Sendable {
   let networks: Networks
   package let entropyModels: [EntropyModel]
 
-  /// Reads a model file (FORMAT.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
+  /// Reads a model file (model.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
   public init(_ bytes: [UInt8]) throws(ModelError) {
     var parser = ModelFileParser(bytes)
     try parser.parse()

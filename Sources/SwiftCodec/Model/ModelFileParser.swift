@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Walks the sections of a model file (FORMAT.md §1).
+/// Walks the sections of a model file (model.md §1).
 struct ModelFileParser {
   static let magic: [UInt8] = [0x53, 0x43, 0x4d, 0x4f, 0x44, 0x45, 0x4c, 0x02]
 

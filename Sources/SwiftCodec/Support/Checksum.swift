@@ -6,7 +6,7 @@ func crc32c(_ bytes: [UInt8], in range: Range<Int>, continuing crc: UInt32 = 0) 
   bytes.withUnsafeBufferPointer { sc_crc32c(crc, $0.baseAddress.map { $0 + range.lowerBound }, range.count) }
 }
 
-/// The 64-bit hash that names a model (FORMAT.md §1).
+/// The 64-bit hash that names a model (model.md §1).
 func modelHash(_ bytes: [UInt8]) -> UInt64 {
   var hash = UInt64(bytes.count)
   func mix(_ word: UInt64) {

@@ -42,7 +42,7 @@ public enum ModelError: Error {
   case shape(ModelLocation, StaticString)
   /// |bias| + Σ|w|·2^bits + 2^(s−1) reaches 2^31: an accumulator could overflow.
   case overflow(ModelLocation, channel: Int, bound: Int64)
-  /// Entropy tables break a rule of FORMAT.md §1.6.
+  /// Entropy tables break a rule of model.md §8.
   case entropy(ModelLocation, StaticString)
 
   public var location: ModelLocation? {

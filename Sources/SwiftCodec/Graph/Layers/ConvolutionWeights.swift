@@ -119,7 +119,7 @@ struct ConvolutionWeights: Sendable {
   }
 
   /// The shift of a modulated channel between two rate points, for the scales, shifts and biases of both; or the limit
-  /// that its accumulator breaks (FORMAT.md §1.7). `weights` are the channel's.
+  /// that its accumulator breaks (model.md §9). `weights` are the channel's.
   static func shiftBetween(
     _ scales: (Int16, Int16), _ shifts: (UInt8, UInt8), _ biases: (Int32, Int32), _ weights: ArraySlice<Int16>,
     inputBits: Int, leakyShift: Int

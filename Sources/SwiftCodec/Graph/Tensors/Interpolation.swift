@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Numbers of positions between two rate points (FORMAT.md §1.7). Every result lies between those of the two ends, after
+/// Numbers of positions between two rate points (model.md §9). Every result lies between those of the two ends, after
 /// these are brought to the same shift: so what holds for the larger of both holds at every position.
 enum Interpolation {
   /// ⌊√x⌋ for 0 ≤ x ≤ 2^62.

@@ -8,7 +8,7 @@ public struct RatePoint: Sendable {
   public let widths: [Int]
 }
 
-/// A place on a model's rate scale: a rate point, or some of the way from one to the next (FORMAT.md §1.7).
+/// A place on a model's rate scale: a rate point, or some of the way from one to the next (model.md §9).
 public struct RatePosition: Sendable, Hashable, Comparable {
   /// Positions from one rate point to the next.
   public static let steps = 32
