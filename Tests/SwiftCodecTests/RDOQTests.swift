@@ -171,8 +171,9 @@ import Testing
     let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
     let program = prepared.program(.synthesis, ratePoint: ratePoint, cpu: execution.cpu)
-    let adjoint = AdjointProgram(model.synthesis, program, of: model, at: RatePosition(ratePoint: ratePoint))
-    let meter = DistortionMeter(program, adjoint, picture, layout, execution)
+    let adjoint = AdjointProgram(
+      model.graph(.synthesis, .rgb)!, program, of: model.weights, at: RatePosition(ratePoint: ratePoint))
+    let meter = DistortionMeter(program, adjoint, picture.lastingView, layout, execution)
     meter.differentiate(latent)
     let n = latent.channels
     var random = SplitMix(5)
@@ -256,7 +257,7 @@ import Testing
       RateGeometry(width: layout.width, height: layout.height), values: symbols.base)
     rate.setScales(prior.scales.base, 0..<latent.channels)
     let laterSlices = zip(try #require(model.hyperprior).slices, try #require(codec.hyper).slices).dropFirst().map {
-      AdjointProgram($0, $1, of: model, at: position)
+      AdjointProgram($0, $1, of: model.weights, at: position)
     }
     let values = latent.segments[0].base
     let places = layout.width * layout.height
