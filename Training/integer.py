@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads a model file and runs it: the integer arithmetic of FORMAT.md, written from that text alone.
+"""Reads a model file and runs it: the integer arithmetic of docs/format, written from that text alone.
 
 Slow and exact. Convolutions are done in float64, which is exact below 2^53 while accumulators stay below 2^31.
 Tensors are [channels, height, width].
@@ -310,7 +310,7 @@ def check_roles(model):
                 check((t.channels, tuple(t.widths), t.bits, t.q, t.divisor) == (*latent[:2], bits, *latent[3:]), f'latent of role {role}')
 
 
-# ---- rate positions (FORMAT.md §1.7) -----------------------------------------------------------------------------------
+# ---- rate positions (model.md §9) -----------------------------------------------------------------------------------
 
 def upper(k):
     """The rate point whose widths a position has."""

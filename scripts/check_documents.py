@@ -55,6 +55,11 @@ def main():
     old = subprocess.run(['git', 'grep', '-nE', r'\b(FORMAT|ARCHITECTURE)\.md', '--', ':!docs/design', ':!scripts/check_documents.py'], cwd=ROOT,
                          capture_output=True, text=True)
     faults += [f'{line.split(":")[0]}:{line.split(":")[1]}: names a document that is now in docs/' for line in old.stdout.splitlines()]
+    named = subprocess.run(['git', 'grep', '-noE', r'\bdocs/[a-z0-9/-]+\.md', '--', ':!*.md'], cwd=ROOT, capture_output=True, text=True)
+    for line in named.stdout.splitlines():
+        file, number, page = line.split(':')[:3]
+        if not (ROOT / page).exists():
+            faults.append(f'{file}:{number}: {page} does not exist')
     for fault in faults:
         print(fault)
     return 1 if faults else 0

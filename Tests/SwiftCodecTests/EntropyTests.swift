@@ -6,7 +6,7 @@ import Testing
 @testable import SwiftCodec
 @testable import SwiftCodecFitting
 
-/// Entropy models on made-up latents: the coder against the definition in FORMAT.md, hostile payloads, fitting.
+/// Entropy models on made-up latents: the coder against the definition in docs/format, hostile payloads, fitting.
 @Suite struct EntropyTests {
   // MARK: Made-up models and latents
 
@@ -96,7 +96,7 @@ import Testing
     return whole ? values : nil
   }
 
-  // MARK: FORMAT.md §1.6, literally
+  // MARK: model.md §8, literally
 
   /// A symbol: its first slot, its frequency, and the lane it is on.
   typealias Symbol = (start: Int, frequency: Int, lane: Int)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The rule for contexts (FORMAT.md §1.6): which samples a sample sees, what stands outside of a plane, and what follows
+// The rule for contexts (model.md §8): which samples a sample sees, what stands outside of a plane, and what follows
 // from them. Everything in C that codes a sample or prices it asks here; plane_vectors.h, which does the same for eight
 // samples at once, is compared with plane_ref.c, which asks here.
 #ifndef SC_CONTEXTS_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The specification of the entropy kernels: one sample after the other, in the order of FORMAT.md §2.1.
+// The specification of the entropy kernels: one sample after the other, in the order of bitstream.md §4.
 #include <string.h>
 
 #include "rans_encoder.h"

@@ -10,7 +10,7 @@
 // States are 32 bits in [2^16, 2^32), probabilities 15 bits. A state x >= 2^16 leaves x' >= f * (x >> 15) >= 2 after a
 // symbol, so that one word (x' < 2^16 becomes x' * 2^16 + word) always brings it back: one renormalisation, no loop.
 // The payload starts with the four states; after the last symbol every state is 2^16 and all words are used. Everything
-// is defined in FORMAT.md §2.1. rANS: J. Duda, "Asymmetric numeral systems" (2013); lanes that share a stream: F. Giesen,
+// is defined in bitstream.md §4. rANS: J. Duda, "Asymmetric numeral systems" (2013); lanes that share a stream: F. Giesen,
 // "Interleaved entropy coders" (2014).
 #ifndef SC_RANS_DECODER_H
 #define SC_RANS_DECODER_H

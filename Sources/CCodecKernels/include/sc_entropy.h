@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The entropy coder: distributions, planes of a segment, payloads. The bitstream is defined in FORMAT.md §1.6 and §2.1,
+// The entropy coder: distributions, planes of a segment, payloads. The bitstream is defined in docs/format (model.md §8, bitstream.md §4),
 // the coder in entropy/rans_decoder.h.
 #ifndef SC_ENTROPY_H
 #define SC_ENTROPY_H
