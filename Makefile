@@ -56,17 +56,17 @@ test-release:
 	$(SWIFTTEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 # The header alone, the kernels against the reference, golden pictures from the Embedded library.
-test-c: embedded test-kernels
+test-c: embedded test-kernels test-motion
 	scripts/check_header.sh $(INCLUDE)/swiftcodec.h
 	scripts/check_symbols.sh $(OUT)/libswiftcodec.a $(INCLUDE)/swiftcodec.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden Fixtures
 
-test-arm: $(OUT)/arm-toolset.json test-kernels-arm
+test-arm: $(OUT)/arm-toolset.json test-kernels-arm test-motion-arm
 	scripts/test_arm.sh "$(SWIFT)" $(JOBS) $(ARM) $(OUT)
 
 # Leaks are looked for in the C program: XCTest and Swift's spare bits confuse the search elsewhere.
-test-asan: embedded test-kernels-asan
+test-asan: embedded test-kernels-asan test-motion-asan
 	$(CC) -std=c11 -g -fsanitize=address,undefined -I $(INCLUDE) -o $(OUT)/golden-asan Tests/embedded/golden.c \
 	  $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden-asan Fixtures
