@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import PictureFiles
+import SwiftCodec
+import SwiftCodecDefaultModel
+
+/// Video streams at the command line: Y4M in and out, `-` for pipes.
+enum VideoFiles {
+  static let options = [
+    OptionSpec("inter-model", value: "FILE", "video: the model of inter frames; the default is that in the library"),
+    OptionSpec("intra-only", "video: every frame an intra frame"),
+    OptionSpec("bitrate", value: "BITS", "video: bits a second on average, with a k or M behind if wanted"),
+    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; only where a scene begins by default"),
+    OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
+  ]
+
+  /// Whether a name or a file's first bytes are those of a Y4M file.
+  static func isY4M(_ name: String) -> Bool { name.hasSuffix(".y4m") || name.hasSuffix(".Y4M") }
+
+  static func isStream(_ name: String) -> Bool { name.hasSuffix(".scv") }
+
+  static func interModel(_ arguments: Arguments) throws(ToolError) -> Model? {
+    if arguments.has("intra-only") { return nil }
+    if let file = arguments.string("inter-model") { return try parseModel(try readFile(file), file) }
+    do { return try Model.embeddedInter() } catch { throw .badData(file: "the default inter model", error.description) }
+  }
+
+  private static func bitrate(_ arguments: Arguments) throws(ToolError) -> Double? {
+    guard let text = arguments.string("bitrate") else { return nil }
+    let factor = text.hasSuffix("k") ? 1e3 : text.hasSuffix("M") ? 1e6 : 1
+    guard let value = Double(factor == 1 ? text : String(text.dropLast())), value > 0, value.isFinite else {
+      throw .usage("--bitrate \(text): not bits a second such as 800k")
+    }
+    return value * factor
+  }
+
+  static func settings(_ arguments: Arguments) throws(ToolError) -> VideoSettings {
+    var settings = VideoSettings()
+    if let bits = try bitrate(arguments) {
+      guard !arguments.has("quality"), !arguments.has("rate-point") else {
+        throw .usage("either --bitrate or a quality, not both")
+      }
+      settings.rate = .bitrate(bits)
+    } else {
+      settings.rate = .quality(try arguments.number("quality", in: 0...100) ?? 50)
+    }
+    settings.intraPeriod = try arguments.integer("intra-period", in: 0...1_000_000) ?? 0
+    settings.motionEffort = try arguments.integer("motion-effort", in: 0...2) ?? 1
+    settings.rdoq = try CodecOptions.rdoq(arguments)
+    settings.execution = try CodecOptions.execution(arguments)
+    return settings
+  }
+
+  // MARK: Encoding
+
+  static func encode(_ input: String, _ output: String, _ arguments: Arguments) throws(ToolError) {
+    let stream = try InputStream(input)
+    func y4m<T>(_ body: () throws(Y4MError) -> T) throws(ToolError) -> T {
+      do { return try body() } catch { throw .badData(file: input, error.description) }
+    }
+    var reader = try y4m { () throws(Y4MError) in
+      try Y4MReader { count throws(Y4MError) in
+        do { return try stream.read(count) } catch { throw .truncated }
+      }
+    }
+    for warning in reader.warnings { printError("\(printable(input)): warning: \(warning.description)") }
+    var settings = try settings(arguments)
+    let rate = reader.header.frameRate
+    settings.frameRate = rate.denominator > 0 ? rate : (0, 1)
+    let colour = reader.header.colour
+    settings.colour = SwiftCodec.ColourDescription(
+      primaries: colour.primaries, transfer: colour.transfer, matrix: colour.matrix, isFullRange: colour.isFullRange)
+    let intra = try loadModel(arguments)
+    let inter = try interModel(arguments)
+    let encoder: VideoEncoder
+    do {
+      encoder = try VideoEncoder(
+        intra: intra, inter: inter, width: reader.header.width, height: reader.header.height, settings)
+    } catch { throw .badData(file: input, error.description) }
+    let file = try OutputFile(output)
+    var size = encoder.header.count
+    try file.write(encoder.header)
+    var error = (luma: 0.0, all: 0.0)
+    let measures = !arguments.has("quiet")
+    var frames = 0
+    let start = ContinuousClock.now
+    while let picture = try y4m({ () throws(Y4MError) in try reader.next() }) {
+      let frame = picture.format == .grey ? picture.withNeutralChroma : picture
+      let packet: VideoEncoder.Packet
+      do { packet = try encoder.encode(frame) } catch { throw .badData(file: input, error.description) }
+      try file.write(packet.bytes)
+      size += packet.bytes.count
+      frames += 1
+      if measures {
+        let psnr = planePSNR(frame, encoder.reconstruction)
+        error.luma += psnr[0]
+        error.all += (6 * psnr[0] + psnr[1] + psnr[2]) / 8
+      }
+      let seconds = start.duration(to: .now).seconds
+      Progress.show("\(printable(input)): frame \(frames), \(fixed(Double(frames) / seconds, 1)) frames/s")
+    }
+    guard frames > 0 else { throw .badData(file: input, "no frames") }
+    let end = encoder.finish()
+    try file.write(end)
+    size += end.count
+    try file.finish()
+    Progress.clear()
+    let seconds = start.duration(to: .now).seconds
+    let pixels = Double(frames * reader.header.width * reader.header.height)
+    var line = "\(printable(input)): \(reader.header.width)x\(reader.header.height), \(frames) frames, \(size) bytes, "
+    line += "\(fixed(Double(8 * size) / pixels, 4)) bit/pixel"
+    if rate.numerator > 0, rate.denominator > 0 {
+      let duration = Double(frames) * Double(rate.denominator) / Double(rate.numerator)
+      line += ", \(fixed(Double(8 * size) / duration / 1000, 1)) kbit/s"
+    }
+    if measures {
+      line += ", PSNR Y \(fixed(error.luma / Double(frames), 3)) dB, YUV \(fixed(error.all / Double(frames), 3)) dB"
+    }
+    line += ", \(fixed(Double(frames) / seconds, 1)) frames/s"
+    if output == "-" { printError(line) } else { try printOutput(line + "\n") }
+  }
+
+  /// In dB, of Y, U and V; 100 for equal planes.
+  static func planePSNR(_ a: Picture, _ b: Picture) -> [Double] {
+    a.planes.indices.map { plane in
+      min(
+        100,
+        peakSignalToNoiseRatio(
+          squaredError: a.squaredError(to: b, plane: plane), samples: a.planes[plane].range.count))
+    }
+  }
+
+  // MARK: Decoding
+
+  /// A stream's packets, one after the other.
+  struct PacketReader {
+    private let stream: InputStream
+    private let name: String
+    private var buffer: [UInt8]
+    /// The stream's header, its checksum verified.
+    let header: VideoHeader
+    let headerBytes: [UInt8]
+    /// Where the next packet starts in the stream.
+    private(set) var offset: Int
+
+    init(_ name: String) throws(ToolError) {
+      self.name = name
+      stream = try InputStream(name)
+      let bytes = try stream.readAll(VideoHeader.maximumSize)
+      var size = 0
+      do { header = try VideoHeader(parsing: bytes, size: &size) } catch {
+        throw .badData(file: name, error.description)
+      }
+      headerBytes = Array(bytes[..<size])
+      buffer = Array(bytes[size...])
+      offset = size
+    }
+
+    private mutating func fill(_ count: Int) throws(ToolError) {
+      if buffer.count < count { buffer += try stream.readAll(count - buffer.count) }
+    }
+
+    /// nil at the end of the stream. What is no packet is an error.
+    mutating func next() throws(ToolError) -> [UInt8]? {
+      try fill(VideoPacketPrefix.prefixSize)
+      if buffer.isEmpty { return nil }
+      let size: Int
+      do { size = try VideoPacketPrefix(parsing: buffer).size } catch {
+        throw .badData(file: name, "at byte \(offset): \(error.description)")
+      }
+      try fill(size)
+      let packet = Array(buffer.prefix(size))
+      buffer.removeFirst(packet.count)
+      offset += packet.count
+      return packet
+    }
+
+    /// Skips bytes until the next intra frame begins; false at the end of the stream.
+    mutating func resynchronise() throws(ToolError) -> Bool {
+      let tag = Array("INTR".utf8)
+      while true {
+        try fill(1 << 16)
+        var i = 1
+        while i + 4 <= buffer.count {
+          if buffer[i] == tag[0], Array(buffer[i..<(i + 4)]) == tag {
+            buffer.removeFirst(i)
+            offset += i
+            return true
+          }
+          i += 1
+        }
+        if buffer.count < 1 << 16 { return false }
+        let drop = buffer.count - 3
+        buffer.removeFirst(drop)
+        offset += drop
+      }
+    }
+  }
+
+  static func decode(_ input: String, _ output: String, _ arguments: Arguments) throws(ToolError) {
+    var packets = try PacketReader(input)
+    let header = packets.header
+    let intra = try loadModel(arguments)
+    let inter = header.interModelID == nil ? nil : try interModel(arguments)
+    let decoder: VideoDecoder
+    do {
+      decoder = try VideoDecoder(
+        header: packets.headerBytes, intra: intra, inter: inter, execution: try CodecOptions.execution(arguments))
+    } catch let error as DecodeError { throw .badData(file: input, error.description) } catch let error as ToolError {
+      throw error
+    } catch { throw .badData(file: input, "\(error)") }
+    var y4m = Y4MHeader(
+      width: header.width, height: header.height, chroma: .yuv420jpeg,
+      isFullRange: header.colour == .unspecified ? nil : header.colour.isFullRange)
+    if header.rate.numerator > 0 { y4m.frameRate = header.rate }
+    let writer = Y4MWriter(y4m)
+    let file = try OutputFile(output)
+    try file.write(writer.start)
+    let resynchronises = arguments.has("resync")
+    var frames = 0
+    var failures: [String] = []
+    var hasEnded = false
+    let start = ContinuousClock.now
+    while true {
+      do {
+        guard let packet = try packets.next() else { break }
+        let frame: VideoDecoder.Frame?
+        do throws(DecodeError) { frame = try decoder.decode(packet) } catch {
+          throw ToolError.badData(file: input, "frame \(frames): \(error.description)")
+        }
+        if let frame {
+          do throws(Y4MError) { try file.write(try writer.frame(frame.picture)) } catch {
+            throw ToolError.badData(file: input, "a frame that is not one of the stream")
+          }
+          frames += 1
+          let seconds = start.duration(to: .now).seconds
+          Progress.show("\(printable(input)): frame \(frames), \(fixed(Double(frames) / seconds, 1)) frames/s")
+        } else if (try? VideoPacketPrefix(parsing: packet))?.tag.description == "END " {
+          hasEnded = true
+          break
+        }
+      } catch let error as ToolError {
+        guard case .badData = error else { throw error }
+        failures.append(error.message)
+        // What was decoded before stays; with --resync decoding goes on at the next intra frame.
+        guard resynchronises, try packets.resynchronise() else { break }
+      } catch { throw .badData(file: input, "\(error)") }
+    }
+    if !hasEnded, failures.isEmpty { failures.append("\(printable(input)): the stream has no end: it is cut off") }
+    try file.finish()
+    Progress.clear()
+    for failure in failures { printError(failure) }
+    let seconds = start.duration(to: .now).seconds
+    let line =
+      "\(printable(input)): \(header.width)x\(header.height), \(frames) frames, "
+      + "\(fixed(Double(frames) / seconds, 1)) frames/s"
+    if output == "-" { printError(line) } else { try printOutput(line + "\n") }
+    if !failures.isEmpty { throw .badData(file: input, "\(frames) frames were decoded before the stream's damage") }
+  }
+}
+
+extension Picture {
+  /// A grey picture as a 4:2:0 one without colour.
+  var withNeutralChroma: Picture {
+    let chroma = [UInt8](repeating: 128, count: 2 * ((width + 1) / 2) * ((height + 1) / 2))
+    guard let picture = try? Picture(width: width, height: height, format: .yuv420, samples: samples + chroma) else {
+      preconditionFailure("a grey picture of this size exists, so a 4:2:0 one does")
+    }
+    return picture
+  }
+}
