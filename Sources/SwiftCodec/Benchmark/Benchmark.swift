@@ -103,7 +103,8 @@ public enum Benchmark {
     let channels = model.latentChannels(ratePoint: ratePoint)
     var plain = execution
     plain.cpu = CPU.scalar
-    let analysis = NetworkProgram(model.graph(.analysis, .rgb)!, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)
+    let analysis = NetworkProgram(
+      model.graph(.analysis, .rgb)!, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)
     let latent = analysis.analyse(picture, layout, channels: channels, execution)
     var decoded = [UInt8](repeating: 0, count: picture.width * picture.height * 3)
     let program = NetworkProgram(graph, of: model.weights, ratePoint: ratePoint, cpu: execution.cpu)

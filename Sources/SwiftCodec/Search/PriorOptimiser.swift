@@ -144,7 +144,8 @@ final class PriorOptimiser {
       forEachSegment { i, execution in
         let segment = self.segments[i]
         segment.prior.addLaterCurvature(
-          self.laterSlices, segment.rate, self.latent.segments[i].base, divisor: self.meter.divisor, weight: self.weight,
+          self.laterSlices, segment.rate, self.latent.segments[i].base, divisor: self.meter.divisor,
+          weight: self.weight,
           probe: probe, to: self.curvature.base + segment.firstPlace * self.channels, execution)
       }
     }

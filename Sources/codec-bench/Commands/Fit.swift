@@ -109,7 +109,8 @@ enum FitCommand: Command {
   }
 
   private static func entropyKinds(_ arguments: Arguments, of model: Model) throws(ToolError) -> [EntropyKind] {
-    let fittable: [EntropyKind] = model.roles().contains(.hyperSynthesis) ? [.static, .rich] : [.static, .paper, .rich]
+    let fittable: [EntropyKind] =
+      model.roles().contains(.hyperSynthesis) ? [.static, .rich] : [.static, .paper, .rich]
     guard let list = arguments.string("entropy") else { return fittable }
     var kinds: [EntropyKind] = []
     for word in list.split(separator: ",") {
