@@ -43,6 +43,7 @@ struct ModelFileWriter {
     case concatenation
     case shuffle(Int)
     case unshuffle(Int)
+    case hardSwish
     /// An op that does not exist.
     case unknown(Int)
   }
@@ -231,6 +232,7 @@ struct ModelFileWriter {
         case .concatenation: 6
         case .shuffle: 7
         case .unshuffle: 8
+        case .hardSwish: 12
         case .unknown(let op): op
         }
       out.u8(UInt8(op))
@@ -251,7 +253,7 @@ struct ModelFileWriter {
         if let modulation = kernel.modulation { out.u32(UInt32(modulation)) }
       case .gain(let gain, let shift): for index in [gain, shift] { out.u32(UInt32(index)) }
       case .shuffle(let factor), .unshuffle(let factor): out.u8(UInt8(factor))
-      case .add, .concatenation, .unknown: break
+      case .add, .concatenation, .hardSwish, .unknown: break
       }
     }
     out.u8(UInt8(graph.outputs.count))

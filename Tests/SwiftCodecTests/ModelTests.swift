@@ -183,7 +183,7 @@ import Testing
     Self.refuses("GRPH", "analysis takes one picture") { $0.graphs[0].inputs[0].bits = 9 }
     Self.refuses("GRPH", "latent") { $0.graphs[0].layers[1].output.q = 1 }
     Self.refuses("GRPH", "synthesis takes the latent") { $0.graphs[1].inputs[0].bits = 14 }
-    Self.refuses("GRPH", "synthesis gives 3 channels") {
+    Self.refuses("GRPH", "synthesis gives the planes") {
       $0.arrays[3].values = .i8([10, 10, 10])
       $0.graphs[1].layers[0].output.q = 8
     }
@@ -246,6 +246,24 @@ import Testing
     }
   }
 
+  @Test func wrongHardSwish() {
+    func swish(_ file: inout ModelFileWriter, input: Int, q: Int, activation: Int = 0) {
+      file.graphs[0].layers[0].output.q = input
+      file.graphs[0].layers[1] = .init(
+        name: "swish", operation: .hardSwish, inputs: [1], activation: activation,
+        output: ModelFileWriter.Tensor(channels: 4, bits: 12, q: q, divisor: 2))
+      file.arrays[0].values = .i8([Int8](repeating: Int8(5 + input), count: 4))
+      file.graphs[0].outputs[0].tensor = 2
+    }
+    var file = Self.small()
+    file.graphs[0].layers[1].output.widthClass = 0
+    swish(&file, input: 4, q: 0)
+    #expect(Self.error(file.file())?.description == nil)
+    Self.refuses("\"swish\"", "q of an input is 13", "0…12") { swish(&$0, input: 13, q: 0) }
+    Self.refuses("\"swish\"", "shift is 0", "1…44") { swish(&$0, input: 0, q: 16) }
+    Self.refuses("\"swish\"", "no activation") { swish(&$0, input: 4, q: 0, activation: 1) }
+  }
+
   /// Divisors that do not divide, are too large, or have a least common multiple that is.
   @Test func wrongResolutions() {
     func stride(_ file: inout ModelFileWriter, _ graph: Int, _ stride: Int) {
@@ -270,32 +288,31 @@ import Testing
       #expect((try? Model(file.file()))?.paddingUnit(.rgb) == divisor)
     }
     // Branches that nothing reads still have resolutions.
-    func branch(_ file: inout ModelFileWriter, _ factors: [Int]) {
+    func branch(_ file: inout ModelFileWriter, strides: [Int] = [], factors: [Int] = []) {
+      file.graphs[0].outputs[0].tensor = 2
+      var output = ModelFileWriter.Tensor(channels: 1, bits: 8, q: 0, divisor: 1)
+      let e = file.array([1], .i8([1]))
+      let b = file.array([1], .i32([0]))
+      for (i, stride) in ([1] + strides).enumerated() {
+        let channels = i == 0 ? 3 : 1
+        let w = file.array([1, 1, 1, channels], .i16([Int16](repeating: 1, count: channels)))
+        _ = file.graphs[0].append(
+          .init(
+            name: "one",
+            operation: .convolution(.init(kh: 1, kw: 1, stride: stride, border: 0, weights: w, exponents: e, bias: b)),
+            inputs: [i == 0 ? 0 : file.graphs[0].tensorCount - 1], output: output))
+      }
       for factor in factors {
-        let at = file.graphs[0].tensorCount - 1
-        var output = ModelFileWriter.Tensor(channels: 1, bits: 8, q: 0, divisor: 1)
-        if factor == factors[0] {
-          file.graphs[0].outputs[0].tensor = 2
-          let w = file.array([1, 1, 1, 3], .i16([1, 1, 1]))
-          let e = file.array([1], .i8([1]))
-          let b = file.array([1], .i32([0]))
-          _ = file.graphs[0].append(
-            .init(
-              name: "one",
-              operation: .convolution(.init(kh: 1, kw: 1, stride: 1, border: 0, weights: w, exponents: e, bias: b)),
-              inputs: [0], output: output))
-          output.channels = factor * factor
-          _ = file.graphs[0].append(.init(operation: .unshuffle(factor), inputs: [at + 1], output: output))
-        } else {
-          _ = file.graphs[0].append(.init(operation: .unshuffle(factor), inputs: [at], output: output))
-        }
+        output.channels *= factor * factor
+        _ = file.graphs[0].append(
+          .init(operation: .unshuffle(factor), inputs: [file.graphs[0].tensorCount - 1], output: output))
       }
     }
-    Self.refuses("analysis graph", "divisor of the output is 343") { branch(&$0, [7, 7, 7]) }
+    Self.refuses("analysis graph", "divisor of the output is 1024", "1…256") { branch(&$0, strides: [4, 4, 4, 4, 4]) }
     // 7² · 5² · 2 > 1024
     Self.refuses("GRPH", "least common multiple", "2450", "1…1024") {
-      branch(&$0, [7, 7])
-      branch(&$0, [5, 5])
+      branch(&$0, factors: [7, 7])
+      branch(&$0, factors: [5, 5])
     }
   }
 
@@ -305,11 +322,11 @@ import Testing
     func file(_ layers: Int, sharing: Bool) -> [UInt8] {
       var file = Self.small()
       file.graphs[0].outputs[0].tensor = 2
-      let w = file.array([64, 5, 5, 64], .i16([Int16](repeating: 1, count: 64 * 64 * 25)))
-      let e = file.array([64], .i8([Int8](repeating: 12, count: 64)))
-      let b = file.array([64], .i32([Int32](repeating: 0, count: 64)))
-      let w0 = file.array([64, 1, 1, 3], .i16([Int16](repeating: 1, count: 192)))
-      var output = ModelFileWriter.Tensor(channels: 64, bits: 8, q: 0, divisor: 1)
+      let w = file.array([16, 5, 5, 16], .i16([Int16](repeating: 1, count: 16 * 16 * 25)))
+      let e = file.array([16], .i8([Int8](repeating: 12, count: 16)))
+      let b = file.array([16], .i32([Int32](repeating: 0, count: 16)))
+      let w0 = file.array([16, 1, 1, 3], .i16([Int16](repeating: 1, count: 48)))
+      var output = ModelFileWriter.Tensor(channels: 16, bits: 8, q: 0, divisor: 1)
       _ = file.graphs[0].append(
         .init(
           name: "wide",
@@ -319,7 +336,7 @@ import Testing
         output.bits = sharing ? 8 : 1 + i % 15
         output.q = sharing ? 0 : i / 15 % 10
         // Its exponents are those of q = 0.
-        let own = sharing ? e : file.array([64], .i8([Int8](repeating: Int8(12 + i % 7), count: 64)))
+        let own = sharing ? e : file.array([16], .i8([Int8](repeating: Int8(12 + i % 7), count: 16)))
         _ = file.graphs[0].append(
           .init(
             operation: .convolution(.init(kh: 5, kw: 5, stride: 1, border: 0, weights: w, exponents: own, bias: b)),

@@ -268,6 +268,15 @@ struct NaiveNetwork {
         }
       }
       return out
+    case .hardSwish:
+      var out = a
+      let one = Int64(1) << Int64(input.q)
+      let s = Int64(16 + 2 * input.q - layer.output.q)
+      for (i, x) in a.values.enumerated() {
+        let product = x * min(max(x + 3 * one, 0), 6 * one) * 10923
+        out.values[i] = clamp(Self.floorDivide(product + 1 << (s - 1), 1 << s), layer)
+      }
+      return out
     case .unknown: fatalError("no such operation")
     }
   }

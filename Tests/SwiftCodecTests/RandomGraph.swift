@@ -204,7 +204,7 @@ struct RandomGraph {
   private mutating func addLayer(_ graph: inout ModelFileWriter.Graph) {
     let at = random.int(0...graph.tensorCount - 1)
     let tensor = graph.tensor(at)
-    switch random.below(10) {
+    switch random.below(11) {
     case 0, 1: _ = convolve(&graph, at, kind: 0, stride: anyStride(tensor))
     case 2: _ = convolve(&graph, at, kind: 1, stride: random.int(2...4))
     case 3: _ = convolve(&graph, at, kind: 2, stride: anyStride(tensor))
@@ -237,6 +237,12 @@ struct RandomGraph {
         _ = graph.append(.init(name: "concat", operation: .concatenation, inputs: inputs, output: output))
       }
     case 8:
+      guard 0...12 ~= tensor.q else { return }
+      var output = tensor
+      output.q = 16 + 2 * tensor.q - random.int(max(1, 2 * tensor.q)...min(44, 2 * tensor.q + 20))
+      output.bits = random.int(4...15)
+      _ = graph.append(.init(name: "swish", operation: .hardSwish, inputs: [at], output: output))
+    case 9:
       let factor = random.int(2...8)
       if tensor.widthClass == 255, tensor.channels % (factor * factor) == 0, tensor.divisor % factor == 0 {
         var output = tensor

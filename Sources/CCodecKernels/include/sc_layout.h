@@ -44,6 +44,18 @@ void sc_planes_to_row(const int16_t *planes, size_t plane_size, int16_t *out, in
 /// planes[c * plane_size + x] = in[x][c]
 void sc_row_to_planes(const int16_t *in, int16_t *planes, size_t plane_size, int32_t channels, size_t width);
 
+// ---- Hard swish (hard_swish.c) --------------------------------------------------------------------------------------
+//
+// v clamp(v + 3, 0, 6) / 6 of v = x 2^-q, 0 <= q <= 12, in integers:
+//   out = clamp((x t 10923 + 2^(s-1)) >> s, lo, hi) with t = clamp(x + 3 2^q, 0, 6 2^q), 10923 = round(2^16 / 6), 1 <= s <= 44
+// |x t 10923| < 2^15 2^15 2^14: 64 bits hold every sum.
+
+void sc_hard_swish(const int16_t *in, int16_t *out, size_t count, int32_t q, int32_t shift, int32_t lo,
+                   int32_t hi);
+/// out[x][c] += gradient[x][c] factor[c] / 2^16 times the slope at values[x][c], in 1/256; clamped to the gradients' limit.
+void sc_hard_swish_gradient(const int16_t *values, const int16_t *gradient, int16_t *out, int32_t channels,
+                            int32_t q, const int32_t *factor, size_t pixels);
+
 // ---- Latents of a hyperprior (model.md §7) -------------------------------------------------------------------
 
 /// Takes a row [width][2 channels] of a slice's parameters apart: the means, then the scales clamped to 0…255.

@@ -98,4 +98,3 @@ struct GraphParser {
     return (Layer(name: name, operation: operation, inputs: inputs, activation: activation), output)
   }
 }
-

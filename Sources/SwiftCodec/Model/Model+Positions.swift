@@ -39,7 +39,9 @@ extension Model {
   }
 
   /// Channels of the latent at a position.
-  public func latentChannels(at position: RatePosition) -> Int { latentChannels(ratePoint: weights.widthPoint(position)) }
+  public func latentChannels(at position: RatePosition) -> Int {
+    latentChannels(ratePoint: weights.widthPoint(position))
+  }
 
   /// Multiply-adds per pixel to decode.
   public func decoderMACPerPixel(_ format: PixelFormat = .rgb, at position: RatePosition) -> Double {

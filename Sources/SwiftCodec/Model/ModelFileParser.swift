@@ -9,7 +9,8 @@ struct ModelFileParser {
   var summary = ""
   var weights = Weights()
   private var widthClasses = 0
-  private var proofs: RangeProofs
+  /// Set by the first graph.
+  private var proofs: RangeProofs?
   private var graphs: [Graph] = []
   /// Set when all graphs are there and fit each other.
   var networks: Networks?
@@ -18,10 +19,7 @@ struct ModelFileParser {
   var motion: MotionTables?
   var sections: [SectionInfo] = []
 
-  init(_ bytes: [UInt8]) {
-    self.bytes = bytes
-    proofs = RangeProofs(fileSize: bytes.count)
-  }
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   /// A reader of a range of the file whose error names a place.
   private func reader(_ range: Range<Int>, _ place: ModelLocation) -> ByteReader<ModelError> {
@@ -67,7 +65,9 @@ struct ModelFileParser {
       case "GRPH":
         guard sawRates, sawWeights, entropyModels.isEmpty else { throw .section(place, "stands out of order") }
         var parser = GraphParser(
-          LayerReader(weights: weights, widthClasses: widthClasses, bytes: section, proofs: proofs))
+          LayerReader(
+            weights: weights, widthClasses: widthClasses, bytes: section,
+            proofs: proofs ?? RangeProofs(fileSize: bytes.count, ratePoints: weights.ratePoints.count)))
         let graph = try parser.parse()
         guard !graphs.contains(where: { $0.role == graph.role && $0.format == graph.format }) else {
           throw .section(place, "two graphs of one role")

@@ -108,11 +108,12 @@ struct LayerKind {
     case 6: Concatenation.kind
     case 7: PixelShuffle.kind
     case 8: PixelUnshuffle.kind
+    case 12: HardSwish.kind
     default: nil
     }
   }
 
-  static let ops = 1...11
+  static let ops = 1...12
 }
 
 /// The fields that every layer has.

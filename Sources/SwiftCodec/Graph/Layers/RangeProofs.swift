@@ -3,7 +3,9 @@
 /// Proofs that accumulators do not overflow, each made once: layers that share arrays share them.
 ///
 /// All work is charged to a budget that grows with the file: a file whose layers share arrays in ever new ways is refused
-/// in a time that is linear in its size. A file in which every array serves one kind of layer needs less than half.
+/// in a time that is linear in its size. A file in which every array serves one layer never needs all of it: an element of
+/// a weight array has two bytes and is looked at up to three times for every rate point, and a row of biases and exponents
+/// has five and costs 32 more.
 struct RangeProofs {
   /// What a proof depends on.
   struct Key: Equatable {
@@ -27,12 +29,14 @@ struct RangeProofs {
   /// Of each weight array.
   private var proofs: [[(key: Key, proof: Proof)]] = []
 
-  init(fileSize: Int) { budget = 256 * Int64(fileSize) + 1 << 20 }
+  init(fileSize: Int, ratePoints: Int) { budget = Int64(16 + 2 * ratePoints) * Int64(fileSize) }
 
   /// `work` is in elements of arrays that are looked at.
   mutating func charge(_ work: Int64, _ place: ModelLocation) throws(ModelError) {
     budget -= work
-    guard budget >= 0 else { throw .section(place, "too many layers share arrays: proofs of their range take too long") }
+    guard budget >= 0 else {
+      throw .section(place, "too many layers share arrays: proofs of their range take too long")
+    }
   }
 
   mutating func find(_ key: Key, _ place: ModelLocation) throws(ModelError) -> Proof? {
