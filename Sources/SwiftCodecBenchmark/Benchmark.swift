@@ -14,6 +14,7 @@ public enum Benchmark {
     case encode(EncodeError)
     case decode(DecodeError)
 
+    /// One line for people.
     public var description: String {
       switch self {
       case .mismatch(let what): "\(what) differs from the plain C reference: not timed"
@@ -25,13 +26,16 @@ public enum Benchmark {
 
   /// Repeated timings of one piece of work.
   public struct Timing: Sendable {
+    /// What was timed.
     public let name: String
     /// Units of work in one run: multiply-adds of a network or layer, symbols of entropy coding, pixels of a codec.
     public let work: Double
     /// Of each run, ascending.
     public let nanoseconds: [Double]
 
+    /// In nanoseconds.
     public var minimum: Double { nanoseconds[0] }
+    /// In nanoseconds.
     public var median: Double {
       let n = nanoseconds.count
       return n % 2 == 1 ? nanoseconds[n / 2] : (nanoseconds[n / 2 - 1] + nanoseconds[n / 2]) / 2
@@ -46,6 +50,7 @@ public enum Benchmark {
 
   /// A whole network and its layers, in the order of execution.
   public struct Network: Sendable {
+    /// On all threads that were asked for; the layers on one.
     public let whole: Timing
     public let layers: [Timing]
   }

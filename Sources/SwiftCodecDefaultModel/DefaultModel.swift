@@ -13,6 +13,7 @@ extension Model {
   }
 }
 
+/// As swiftcodec.h says.
 @c @implementation
 public func sc_model_create_embedded(_ out: UnsafeMutablePointer<OpaquePointer?>!) -> sc_status {
   createModel(out) { () throws(ModelError) in try Model.embedded() }

@@ -11,6 +11,7 @@ public struct DifferenceSettings: Sendable {
   public var samples = 16000
   /// CDFs that all channels share.
   public var cdfs = 128
+  /// Most levels of a channel.
   public var levels = 32
   /// A level must save so many bits of the fitting set to be there.
   public var bitsPerLevel = 16.0
@@ -25,10 +26,12 @@ public struct DifferenceSettings: Sendable {
   public var phaseBits = 2
   /// Only the first channels' means have earlier channels as sources.
   public var meanChannels = 40
+  /// Most sources of a mean.
   public var meanSources = 4
   /// Samples that a mean is fitted to, about.
   public var meanSamples = 50_000
 
+  /// The defaults.
   public init() {}
 }
 

@@ -2,7 +2,7 @@
 import SwiftCodec
 
 extension EntropyFitter {
-  /// Thresholds, coding order, and four CDFs a channel (Galpin et al., §3.1).
+  /// Thresholds, coding order, and four CDFs a channel (Galpin et al., §3.1 and equation 3).
   func fitThreshold() -> FittedEntropy {
     var steps = fitStatic().steps
     // §3.1.5

@@ -13,6 +13,7 @@ public struct WeightedSettings: Sendable {
   public var samples = 30000
   /// A CDF must save so many bits of the fitting set to be there.
   public var bitsPerCDF = 200.0
+  /// Most levels of a channel.
   public var levels = 48
   /// log2 of the most phases of a mean.
   public var phaseBits = 2
@@ -21,12 +22,14 @@ public struct WeightedSettings: Sendable {
   /// Sources are added in so many rounds.
   public var rounds = 4
 
+  /// The defaults.
   public init() {}
 }
 
 extension EntropyFitter {
   func fitWeighted() -> FittedEntropy { fitWeighted(WeightedSettings()) }
 
+  /// Means by least squares, then levels by weighted sums of neighbouring magnitudes, whose weights maximise the likelihood.
   public func fitWeighted(_ settings: WeightedSettings) -> FittedEntropy {
     var steps = fitStatic().steps
     let order = energyOrder()

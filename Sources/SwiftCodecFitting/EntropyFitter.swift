@@ -3,13 +3,16 @@ import SwiftCodec
 
 /// What a step of fitting leaves of the code length of the fitting set.
 public struct FittingStep: Sendable {
+  /// For people.
   public let name: String
+  /// Ideal code length of the whole fitting set.
   public let bits: Double
 }
 
 /// An entropy model of one rate point, fitted to a corpus.
 public struct FittedEntropy: Sendable {
   public let kind: EntropyKind
+  /// In their order: the last is what the model costs on the set that it was fitted to.
   public internal(set) var steps: [FittingStep]
   let magnitude: MagnitudeRule
   /// Of the hyper-latent; nil without one.
@@ -45,7 +48,7 @@ public final class EntropyFitter {
   let mode: [Int]
   /// By channel: the pictures in which it is active.
   let activePictures: [[Bool]]
-  /// Probability that a channel is active, in 1/2^15.
+  /// Probability that a channel is active, in 1/2^15 (Galpin et al., §3.1.2).
   let activity: [Int]
   /// By channel: the ranges of the samples that are coded.
   let coded: [[Range<Int>]]
@@ -54,11 +57,12 @@ public final class EntropyFitter {
   /// The values of each channel as means see them: where it is not active, 0.
   let seen: [[Int16]]
 
+  /// Of a set of at least one picture. Results do not depend on `threads`.
   public convenience init(_ set: FittingSet, threads: Int) {
     self.init(set.latents, hyper: set.hyperLatents.map { EntropyFitter($0, threads: threads) }, threads: threads)
   }
 
-  public convenience init(_ corpus: LatentCorpus, threads: Int) { self.init(corpus, hyper: nil, threads: threads) }
+  convenience init(_ corpus: LatentCorpus, threads: Int) { self.init(corpus, hyper: nil, threads: threads) }
 
   private init(_ corpus: LatentCorpus, hyper: EntropyFitter?, threads: Int) {
     precondition(corpus.pictures > 0)
@@ -122,7 +126,7 @@ public final class EntropyFitter {
 
   var channels: Int { corpus.channels }
 
-  /// With a hyperprior, static or weighted.
+  /// Fits an entropy model of one kind; with a hyperprior, static or weighted.
   public func fit(_ kind: EntropyKind) -> FittedEntropy {
     if let hyper { return fitDifferences(kind, hyper) }
     switch kind {

@@ -5,6 +5,7 @@ import SwiftCodec
 ///
 /// The samples of a channel lie one after the other, picture by picture, row by row; one zero follows the last.
 public struct LatentCorpus: Sendable {
+  /// Of the latent.
   public let channels: Int
   /// Width and height of each picture's latent.
   private(set) var sizes: [(width: Int, height: Int)] = []
@@ -20,6 +21,7 @@ public struct LatentCorpus: Sendable {
 
   /// Samples of one channel.
   public var positions: Int { values[0].count - 1 }
+  /// With a hyperprior, segments.
   public var pictures: Int { sizes.count }
 
   /// Adds a latent, [channels][height][width], and its scales to a corpus that has them.
@@ -64,6 +66,7 @@ public struct FittingSet: Sendable {
   /// nil without a hyperprior.
   public internal(set) var hyperLatents: LatentCorpus?
 
+  /// An empty set.
   public init(model: Model, ratePoint: Int) {
     let hasScales = model.hyperChannels > 0
     latents = LatentCorpus(channels: model.latentChannels(ratePoint: ratePoint), hasScales: hasScales)

@@ -22,6 +22,7 @@ public enum EntropyKind: UInt8, CaseIterable, Sendable {
 
 /// A distribution over minimum … minimum + frequencies.count − 2 and, last, the escape, after which any other value follows.
 package struct CDF: Sendable {
+  /// The least value that is not escaped, int16.
   package var minimum: Int
   /// 2…256 of them, each ≥ 1, together 2^15.
   package var frequencies: [UInt16]
@@ -48,6 +49,7 @@ package struct ContextSource: Sendable {
   /// 3×3, row by row, 0…127.
   package var weights: [UInt8]
 
+  /// Stands for the last active channel in coding order.
   package static let previousActive = 65535
 
   package init(channel: Int, weights: [UInt8]) {
@@ -58,6 +60,7 @@ package struct ContextSource: Sendable {
 
 /// The values of a channel coded before, weighted, that take part in a mean.
 package struct MeanSource: Sendable {
+  /// Earlier in coding order.
   package var channel: Int
   /// 3×3, row by row, int16.
   package var weights: [Int]
@@ -72,6 +75,7 @@ package struct MeanSource: Sendable {
 package struct MeanPredictor: Sendable {
   /// Of the causal neighbours (`ContextRule.causalOffsets`), int16.
   package var weights: [Int]
+  /// At most 16.
   package var sources: [MeanSource]
   /// The weights are in units of 2^−shift; 1…15.
   package var shift: Int
@@ -103,6 +107,7 @@ package struct ChannelContexts: Sendable {
   package var cdf: [Int]
   /// Of the causal neighbours (`ContextRule.causalOffsets`), 0…127; empty if there is one level only.
   package var weights: [UInt8] = []
+  /// At most 16.
   package var sources: [ContextSource] = []
   /// Weight of the scale that the hyperprior's slice network gives; 0 without a hyperprior.
   package var scaleWeight = 0
@@ -111,8 +116,10 @@ package struct ChannelContexts: Sendable {
   /// Of level 1 upwards, not decreasing, 1…1023.
   package var bounds: [Int] = []
 
+  /// Contexts that the sum chooses among, 1…64.
   package var levels: Int { bounds.count + 1 }
 
+  /// One level without a mean; `cdf` may be filled in later.
   package init(cdf: [Int]) { self.cdf = cdf }
 }
 
@@ -120,10 +127,11 @@ package struct ChannelContexts: Sendable {
 package struct EntropyTable: Sendable {
   /// The only value of a channel that is not active.
   package var mode: [Int]
-  /// Probability that a channel is active, in 1/2^15.
+  /// Probability that a channel is active, 1…32767 in 1/2^15 (Galpin et al., §3.1.2).
   package var active: [Int]
-  /// Coding order.
+  /// Coding order (Galpin et al., §3.1.4): a permutation of the channels.
   package var order: [Int]
+  /// Of all channels, which name them by index.
   package var cdfs: [CDF]
   /// By channel number.
   package var channels: [ChannelContexts]

@@ -3,8 +3,10 @@ internal import CCodecKernels
 
 /// A quantised latent, cut into segments: [channels][rows][width] int16 each.
 package final class Latent {
+  /// The size of the picture and of its segments.
   package let layout: LatentLayout
   package let channels: Int
+  /// Of each segment [channels][rows][width].
   package let segments: [AlignedBuffer<Int16>]
 
   /// All zeros.
@@ -35,6 +37,7 @@ package final class Latent {
     sc_row_to_planes(row, base, size, Int32(channels), layout.width)
   }
 
+  /// Another one with the same values.
   package func copy() -> Latent {
     let copy = Latent(layout: layout, channels: channels)
     for (to, from) in zip(copy.segments, segments) { to.base.update(from: from.base, count: from.count) }

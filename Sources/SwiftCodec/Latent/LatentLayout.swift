@@ -38,6 +38,7 @@ package struct LatentLayout {
       segmentRows: segmentRows / factor)
   }
 
+  /// The last may have fewer rows than the others.
   package var segmentCount: Int { (height + segmentRows - 1) / segmentRows }
 
   /// Rows of the latent that a segment has.

@@ -24,6 +24,7 @@ public enum RDOQ: UInt8, CaseIterable, Sendable {
 
 /// What a pass of the search came to.
 public struct RDOQPass: Sendable {
+  /// How the latent was made.
   public enum Kind: Sendable {
     /// The latent as the analysis network gives it.
     case start
@@ -48,6 +49,7 @@ public struct RDOQPass: Sendable {
 public struct RDOQReport: Sendable {
   /// The trade-off, as `RatePoint.lambda`.
   public let lambda: Double
+  /// In their order, from the start on.
   public let passes: [RDOQPass]
   /// Values that differ from those of the analysis network.
   public let changedValues: Int
