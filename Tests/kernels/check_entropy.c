@@ -209,13 +209,14 @@ static int check_plane(const sc_kernels *k, const sc_kernels *ref) {
     base[i] = (uint16_t)(next() % 8 ? between(0, reach) : reach);
     mean_base[i] = between(-500000000, 500000000) / PICK(1, 1000, 1000000);
   }
+  // Any level for any sum, so that a sum that is off by one is seen; or in steps, as in models.
+  const int steps = next() % 4 == 0;
   for (int32_t i = 0; i < SC_LEVEL_SUMS; i++)
-    level_of[i] =
-        (uint16_t)((i < 64 && levels > 1 ? i * 7 % levels : i * levels / SC_LEVEL_SUMS) << phase_bits);
+    level_of[i] = (uint16_t)((steps ? i * levels / SC_LEVEL_SUMS : between(0, levels - 1)) << phase_bits);
   level_of[SC_LEVEL_SUMS] = (uint16_t)indices;
   if (kind != STATIC) {
     plane.level_of = level_of;
-    plane.shift = between(0, 15);
+    plane.shift = next() % 2 ? between(0, 4) : between(0, 15);
     plane.base = with_base ? base : NULL;
   }
   if (kind == MEAN) {
