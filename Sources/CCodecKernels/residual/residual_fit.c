@@ -169,14 +169,14 @@ static void fit_predictors(component *c, fit *f, int32_t width, int32_t height, 
     const int32_t x0 = b % wide * BLOCK, y0 = b / wide * BLOCK;
     const int32_t x1 = x0 + BLOCK < width ? x0 + BLOCK : width,
                   y1 = y0 + BLOCK < height ? y0 + BLOCK : height;
-    sum_block(c, f, tap, n, x0, y0, x1, y1, effort < 2);
+    sum_block(c, f, tap, n, x0, y0, x1, y1, effort < 1);
     float *m = f->blocks + (size_t)b * (size_t)size;
     for (int32_t i = 0; i <= n; i++)
       for (int32_t j = 0; j <= i; j++)
         *m++ = i == j ? f->sum[i][j] : 2 * f->sum[i][j];
     f->weight[b] = 1.0f / (1.0f + m[-1] / 64);
   }
-  static const int32_t pixels_for_class[3] = {40000, 20000, 12000}, rounds[3] = {3, 6, 14};
+  static const int32_t pixels_for_class[3] = {40000, 20000, 12000}, rounds[3] = {4, 9, 21};
   int32_t classes = 1 + (int32_t)((int64_t)width * height / pixels_for_class[effort]);
   classes = classes > MOST_CLASSES ? MOST_CLASSES : classes;
   int32_t columns = 1;
@@ -225,8 +225,10 @@ static void fit_predictors(component *c, fit *f, int32_t width, int32_t height, 
       w[k][n] = -1;
       set_anchors(c, &c->predictors[k]);
     }
-    const float pixels = (effort < 2 ? 0.5f : 1.0f) * BLOCK * BLOCK;
-    for (int32_t b = 0; b < count; b++) {
+    const float pixels = (effort < 1 ? 0.5f : 1.0f) * BLOCK * BLOCK;
+    // A third of the blocks at a time, all in the last round.
+    const int32_t stride = classes > 1 && round + 1 < rounds[effort] ? 3 : 1;
+    for (int32_t b = stride > 1 ? round % stride : 0; b < count; b += stride) {
       const float *m = f->blocks + (size_t)b * (size_t)size;
       const int32_t left = b % wide ? c->class_of[b - 1] : 0, top = b >= wide ? c->class_of[b - wide] : 0;
       float best = 0, best_error = 0;
