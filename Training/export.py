@@ -77,8 +77,8 @@ def flagship_graphs(net):
     return [a, s, *entropy_graphs(net)]
 
 
-def entropy_graphs(net, context=None):
-    """Hyper-analysis, hyper-synthesis and slices. `context` is the port of what is added to the features, which has as many channels.
+def entropy_graphs(net, context=None, q=Q):
+    """Hyper-analysis, hyper-synthesis and slices. `context` is the port of what is added to the features, which has as many channels; `q` is the latent's.
 
     Inputs that other graphs give get their exponents in calibration.
     """
@@ -87,7 +87,7 @@ def entropy_graphs(net, context=None):
 
     # The network sees z and |z| of the latent without its gain: the sum and difference of ReLUs of z and −z.
     ha = Graph(HYPER_ANALYSIS, points)
-    y = ha.input(LATENT, net.M, 15, Q, 16)
+    y = ha.input(LATENT, net.M, 15, q, 16)
     x = ha.concat('concat', [ha.gain('positive', y, igain, activation=RELU), ha.gain('negative', y, -igain, activation=RELU)])
     plain, magnitude = net.ha[0].weight.split(net.M, 1)
     x = ha.conv('ha.0', x, torch.cat([magnitude + plain, magnitude - plain], 1), net.ha[0].bias, activation=RELU)
@@ -102,16 +102,16 @@ def entropy_graphs(net, context=None):
     x = add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE)
     hs.output(FEATURES, x if extra is None else hs.add('context', x, extra))
 
-    slices, step = [], (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** Q       # a scale is an integer as it stands, whatever the exponent
+    slices, step = [], (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** q       # a scale is an integer as it stands, whatever the exponent
     for i, (part, c) in enumerate(zip(net.slices, net.ranges())):
         g, m = Graph(SLICE + i, points), c.stop - c.start
         x = g.input(FEATURES, net.hb.dw.out_channels, None, None, 16)
         if i:
-            known = g.input(EARLIER, c.start, 15, Q, 16)
+            known = g.input(EARLIER, c.start, 15, q, 16)
             x = g.concat('concat', [x, g.gain('igain', known, igain[:, :c.start])])
         x = g.conv('c1', x, part.c1.weight, part.c1.bias, activation=RELU)
         x = g.depthwise('dw', x, part.dw.weight, part.dw.bias, border=REPLICATE, activation=RELU, rate=(part.act.a, part.act.b))
-        g.output(PARAMETERS, g.conv('c2', x, part.c2.weight, part.c2.bias, q=Q, bits=15, rate=(
+        g.output(PARAMETERS, g.conv('c2', x, part.c2.weight, part.c2.bias, q=q, bits=15, rate=(
             torch.cat([gain[:, c], torch.full((points, m), 2 / step)], 1), torch.cat([torch.zeros(points, m), (net.base[:, c] - SCALE_LOW) / step], 1))))
         slices.append(g)
     return [ha, hs, *slices]

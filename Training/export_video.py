@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 import integer
-from export import Q, add_block, calibrate, entropy_graphs, gaussian_cdfs, mixture_cdfs, modes, moves, observe_entropy
+from export import add_block, calibrate, entropy_graphs, gaussian_cdfs, mixture_cdfs, modes, moves, observe_entropy
 from formats import packing
 from graph import Graph, entropy_point, write_model
 from integer import (ANALYSIS, CHROMA, CONTEXT, CONTEXTS, DECODED, HYPER_ANALYSIS, HYPER_LATENT, LATENT, LUMA, PREDICTED_CHROMA, PREDICTED_LUMA,
                      REPLICATE, STATIC, SYNTHESIS, YUV420)
 from video import IMAGE, MULTIPLE, Clip, code_clip, float_coder, load_clips, load_inter, load_intra
 
+Q = 7           # of the latent: most of it is zero, and what noise adds to values near 1/2 costs bits; saturates beyond 256
 FEATURES_8, FEATURES_16 = CONTEXTS, CONTEXTS + 256      # contexts 0 and 1: at 1/8 for the transforms, at 1/16 for the entropy networks
 
 
@@ -80,7 +81,7 @@ def inter_graphs(net):
         half = s.gain(f'half.{i}', planes[i], torch.full((points, n), 0.5), q=6, bits=13)
         difference = s.conv(f'd_out.{i}', x, weight[part, :, None, None], bias[part], q=6, bits=15)
         s.output(port, s.shuffle(f'shuffle.{i}', s.add(f'sum.{i}', difference, half), factor))
-    return [c, a, s, *entropy_graphs(net, FEATURES_16)]
+    return [c, a, s, *entropy_graphs(net, FEATURES_16, Q)]
 
 
 # ---- calibration ----------------------------------------------------------------------------------------------------
@@ -141,6 +142,7 @@ def export(net, intra, clips, path, headroom, frames, motion=None):
                 return observe(planes, prediction, k)
             code_clip(intra, code, clip, k, motion, frames)
     calibrate(graphs, headroom)
+    print(f'largest latent: {graphs[1].tensors[graphs[1].outputs[LATENT]].peaks.max():.1f}')
     differences, bounds = gaussian_cdfs()
     hyper = [mixture_cdfs(net.bz, k, net.Z) for k in points]
 
