@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from evaluate import bd_rate
-from video import IMAGE, code_clip, load_clips, load_inter, load_intra
+from video import IMAGE, code_clip, float_coder, load_clips, load_inter, load_intra
 
 COLUMNS = 'clip codec preset qp frames bpp psnr_y psnr_yuv inter_bpp inter_psnr_y inter_psnr_yuv motion_bpp'.split()
 
@@ -74,7 +74,7 @@ def main():
         if a.only and name not in a.only:
             continue
         for k in a.points:
-            frames = code_clip(intra, inter, clip, k, tables, a.frames)
+            frames = code_clip(intra, float_coder(inter), clip, k, tables, a.frames)
             rows.append(row(name, a.checkpoint, k, frames, clip.width * clip.height))
             r = rows[-1]
             print(f"{name} {k} bpp {r['bpp']:.4f} YUV {r['psnr_yuv']:.2f} inter bpp {r['inter_bpp']:.4f} (motion {r['motion_bpp']:.4f}) YUV {r['inter_psnr_yuv']:.2f}",

@@ -45,15 +45,16 @@ def base_graphs(net):
     return [g, s]
 
 
+def add_block(g, name, x, block, border=ZERO):
+    y = g.depthwise(f'{name}.dw', x, block.dw.weight, block.dw.bias, border=border)
+    y = g.conv(f'{name}.c1', y, block.c1.weight, block.c1.bias, activation=RELU, rate=(block.act.a, block.act.b))
+    return g.add(f'{name}.add', x, g.conv(f'{name}.c2', y, block.c2.weight, block.c2.bias))
+
+
 def flagship_graphs(net):
-    """Analysis, synthesis, hyper-analysis, hyper-synthesis and slices, whose input h gets its exponent in calibration."""
+    """Analysis, synthesis, hyper-analysis, hyper-synthesis and slices."""
     points = len(net.lambdas)
     gain, igain = net.gain.exp(), net.igain.exp()
-
-    def add_block(g, name, x, block, border=ZERO):
-        y = g.depthwise(f'{name}.dw', x, block.dw.weight, block.dw.bias, border=border)
-        y = g.conv(f'{name}.c1', y, block.c1.weight, block.c1.bias, activation=RELU, rate=(block.act.a, block.act.b))
-        return g.add(f'{name}.add', x, g.conv(f'{name}.c2', y, block.c2.weight, block.c2.bias))
 
     a = Graph(ANALYSIS, points)
     x = a.unshuffle('unshuffle', a.plane(COLOUR_PLANES, 3, 1), 8)
@@ -73,6 +74,17 @@ def flagship_graphs(net):
     x = s.conv('d_out', x, (colour @ net.d_out.weight[:, :, 0, 0])[:, :, None, None], colour @ net.d_out.bias, q=6, bits=15)
     s.output(COLOUR_PLANES, s.shuffle('shuffle', x, 8))
 
+    return [a, s, *entropy_graphs(net)]
+
+
+def entropy_graphs(net, context=None):
+    """Hyper-analysis, hyper-synthesis and slices. `context` is the port of what is added to the features, which has as many channels.
+
+    Inputs that other graphs give get their exponents in calibration.
+    """
+    points = len(net.lambdas)
+    gain, igain = net.gain.exp(), net.igain.exp()
+
     # The network sees z and |z| of the latent without its gain: the sum and difference of ReLUs of z and −z.
     ha = Graph(HYPER_ANALYSIS, points)
     y = ha.input(LATENT, net.M, 15, Q, 16)
@@ -83,9 +95,12 @@ def flagship_graphs(net):
     ha.output(HYPER_LATENT, ha.conv('ha.2', x, net.ha[2].weight * 4, net.ha[2].bias * 4, stride=2, border=REPLICATE, q=0, bits=15))
 
     hs = Graph(HYPER_SYNTHESIS, points)
-    x = hs.conv('hs.0', hs.input(HYPER_LATENT, net.Z, 15, 0, 64), net.hs[0].weight / 4, net.hs[0].bias, border=REPLICATE, activation=RELU)
+    z = hs.input(HYPER_LATENT, net.Z, 15, 0, 64)
+    extra = None if context is None else hs.input(context, net.hb.dw.out_channels, None, None, 16)
+    x = hs.conv('hs.0', z, net.hs[0].weight / 4, net.hs[0].bias, border=REPLICATE, activation=RELU)
     x = hs.conv('hs.1', hs.shuffle('shuffle.0', x, 2), net.hs[1].weight, net.hs[1].bias, border=REPLICATE)
-    hs.output(FEATURES, add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE))
+    x = add_block(hs, 'hb', hs.shuffle('shuffle.1', x, 2), net.hb, REPLICATE)
+    hs.output(FEATURES, x if extra is None else hs.add('context', x, extra))
 
     slices, step = [], (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** Q       # a scale is an integer as it stands, whatever the exponent
     for i, (part, c) in enumerate(zip(net.slices, net.ranges())):
@@ -99,7 +114,7 @@ def flagship_graphs(net):
         g.output(PARAMETERS, g.conv('c2', x, part.c2.weight, part.c2.bias, q=Q, bits=15, rate=(
             torch.cat([gain[:, c], torch.full((points, m), 2 / step)], 1), torch.cat([torch.zeros(points, m), (net.base[:, c] - SCALE_LOW) / step], 1))))
         slices.append(g)
-    return [a, s, ha, hs, *slices]
+    return [ha, hs, *slices]
 
 
 # ---- calibration ----------------------------------------------------------------------------------------------------

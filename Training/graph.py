@@ -324,8 +324,10 @@ def section(tag, body):
     return data + struct.pack('<I', crc32c.crc32c(data))
 
 
-def write_model(path, name, description, lambdas, graphs, entropy):
-    """`entropy` is [(kind, tables)]: the bytes of each table's rate points, as entropy_point() makes them, one after the other."""
+def write_model(path, name, description, lambdas, graphs, entropy, motion=None):
+    """`entropy` is [(kind, tables)]: the bytes of each table's rate points, as entropy_point() makes them, one after the other.
+
+    `motion` is the payload of the section MOTN."""
     classes, arrays, places = graphs[0].classes, [], {}
 
     def array(a):
@@ -354,6 +356,8 @@ def write_model(path, name, description, lambdas, graphs, entropy):
             file.write(section(b'GRPH', body))
         for kind, points in entropy:
             file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points)))
+        if motion:
+            file.write(section(b'MOTN', motion))
         file.write(section(b'END ', b''))
 
 

@@ -150,6 +150,7 @@ class Model:
     graphs: dict = field(default_factory=dict)      # (role, format): graph; the format of roles but analysis and synthesis is 0
     entropy: dict = field(default_factory=dict)     # kind: rate points of y or, with a hyperprior, of v
     hyper: dict = field(default_factory=dict)       # kind: rate points of z
+    motion: bytes = None                            # tables of vectors, as they stand in the file
 
     def run(self, role, k, known, format=RGB):
         """Integer results {port: tensor} of a graph that takes its inputs from known {port: tensor}; k is a rate point, or (k, f): f/32 to the next."""
@@ -211,6 +212,8 @@ def read_model(path):
             if scaled:
                 model.hyper[kind] = [read_rate_point(body, magnitude, False) for _ in model.lambdas]
             model.entropy[kind] = [read_rate_point(body, magnitude, scaled) for _ in model.lambdas]
+        elif tag == b'MOTN':
+            model.motion = bytes(body.take(size))
         else:
             check(tag == b'END ', f'unknown section {tag}')
         check(body.at == size, f'bytes left over in section {tag}')

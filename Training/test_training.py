@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """python test_training.py: trains, resumes and exports on synthetic pictures; about two minutes on one core."""
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,13 +16,16 @@ from PIL import Image
 
 import evaluate
 import export
+import export_video
 import fixtures
 import formats
 import graph
 import integer
 import train
+import train_video
+import video
 from data import Crops
-from networks import AtLeast, causal_mean, code_length, load, normal
+from networks import AtLeast, Flagship, causal_mean, code_length, load, normal
 
 
 def synthetic_pictures(count=6, size=288):
@@ -282,6 +286,82 @@ class TrainingTest(unittest.TestCase):
             entropy -= weight[scale] * (p * np.log2(np.maximum(p, 1e-300))).sum()
         self.assertGreater(bits, entropy)
         self.assertLess(bits, 1.0013 * entropy)
+
+    def synthetic_frames(self):
+        """A 4:2:0 frame of 128×64 and a prediction of it, (luma, chroma) each."""
+        luma, chroma = (formats.rgb_to_yuv420(torch.from_numpy(self.pictures[0]).permute(2, 0, 1) / 255)[i] * 255 for i in (0, 1))
+        return [(luma[0, y:y + 64, y:y + 128].byte().numpy(), chroma[:, y // 2:y // 2 + 32, y // 2:y // 2 + 64].byte().numpy()) for y in (0, 2)]
+
+    def inter_network(self):
+        """From an image network with an untrained trunk that is random enough to make peaks; contexts that do something."""
+        torch.manual_seed(1)
+        image = Flagship()
+        with torch.no_grad():
+            image.initialise(torch.stack([torch.from_numpy(p[:256, :256]).permute(2, 0, 1) for p in self.pictures]) / 255)
+        net = video.Inter().fold(image.state_dict())
+        with torch.no_grad():
+            for layer in (net.c_an, net.c_sy, net.c_h):
+                layer.weight.normal_(std=0.02)
+        return net.eval()
+
+    @torch.no_grad()
+    def test_inter_graphs_are_the_network(self):
+        """The float graphs give what the network does; quantised they come close."""
+        net, (planes, prediction), k = self.inter_network(), self.synthetic_frames(), 4
+        expected, _ = video.float_coder(net)(planes, prediction, k)
+        graphs = export_video.inter_graphs(net)
+        out, _ = export_video.observer(graphs)(planes, prediction, k)
+        for a, b in zip(out, expected):
+            self.assertLess(np.abs(a.astype(int) - b).max(), 3)          # where a latent falls on the other side of a half
+            self.assertLess((a != b).mean(), 0.02)
+
+    def test_frames(self):
+        """What is cut and packed comes back; a clip's crops are where they should be."""
+        planes, _ = self.synthetic_frames()
+        luma, chroma = planes[0][:50, :90], planes[1][:, :25, :45]
+        back = video.cut(video.extended((luma, chroma)), 50, 90)
+        self.assertTrue(np.array_equal(back[0], luma) and np.array_equal(back[1], chroma))
+        bytes_of_frames = b''.join(p.tobytes() for p in (luma, *chroma)) * 2
+        clip = video.Clip(video.arranged(bytes_of_frames, 90, 50))
+        self.assertEqual((len(clip), clip.height, clip.width), (2, 50, 90))
+        y, uv = clip.crop(1, 4, 10, 32, 64)
+        self.assertTrue(np.array_equal(y, luma[4:36, 10:74]) and np.array_equal(uv, chroma[:, 2:18, 5:37]))
+
+    def test_chains_turn_at_the_ends_of_a_clip(self):
+        clip = video.Clip(np.zeros((5, 96, 64), np.uint8))
+        options = SimpleNamespace(crop=64, shortest=9, longest=9)
+        chain = train_video.Chain(0, options, [clip], np.random.default_rng(1))
+        chain.t, chain.step, times = 2, 1, []
+        for _ in range(9):
+            chain.advance()
+            times.append(chain.t)
+        self.assertEqual(times, [3, 4, 3, 2, 1, 0, 1, 2, 3])
+
+    @unittest.skipUnless(Path(os.environ.get('SC_MOTION_LIBRARY', video.LIBRARY)).exists(), 'make motion-library')
+    def test_video_training_and_export(self):
+        """Trains a few steps, goes on, exports; float and integers agree on a chain."""
+        frames = []
+        for t in range(4):
+            picture = np.roll(self.pictures[0], (t, 2 * t), (0, 1))[:128, :192]
+            luma, chroma = (p * 255 for p in formats.rgb_to_yuv420(torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255))
+            frames.append(b''.join(p.byte().numpy().tobytes() for p in (luma, chroma)))
+        clip = video.Clip(video.arranged(b''.join(frames), 192, 128))
+        out = str(self.path('video.pt'))
+        line = [out, '--data', '-', '--crop', '64', '--threads', '1', '--log', '2', '--save', '60']
+        trainer = train_video.Trainer(train_video.arguments([*line, '--steps', '3']), [clip])
+        for _ in range(3):
+            self.assertTrue(np.isfinite(trainer.train_step()))
+        trainer.save()
+        again = train_video.Trainer(train_video.arguments([*line, '--steps', '5', '--resume']), [clip])
+        self.assertEqual((again.step, again.chains[0].clip is clip), (3, True))
+        self.assertTrue(all(torch.equal(a, b) for a, b in zip(again.parameters, trainer.parameters)))
+        again.train_step()
+        net, intra, path, k = video.load_inter(out), video.load_intra(), self.path('inter.scm'), 3
+        export_video.export(net, intra, [clip], path, 1.5, 2)
+        model = integer.read_model(path)
+        of_float, of_integers = (video.code_clip(intra, coder, clip, k)[1:].mean(0) for coder in (video.float_coder(net), export_video.integer_coder(model)))
+        self.assertAlmostEqual((of_integers[0] - of_integers[1]) / (of_float[0] - of_float[1]), 1, delta=0.02)
+        self.assertAlmostEqual(of_integers[3], of_float[3], delta=0.05)
 
     def test_bd_rate(self):
         curve = [(0.2, 28.0), (0.4, 31.0), (0.8, 34.0), (1.6, 37.0)]

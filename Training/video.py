@@ -267,18 +267,28 @@ def psnrs(a, b):
     return y, (6 * y + u + v) / 8
 
 
+def float_coder(inter):
+    """What code_clip() wants: decoded planes and bits of a frame, given its prediction."""
+    def code(planes, prediction, k):
+        out, bits = inter(extended(planes), extended(prediction), [k])
+        return cut(out, *planes[0].shape), bits.item()
+    return code
+
+
 @torch.no_grad()
-def code_clip(intra, inter, clip, k, tables=None, frames=None):
-    """Rows (bits, bits of motion, Y, YUV in dB) of each frame: the first one intra, each other one predicted from the one before as decoded."""
+def code_clip(intra, code, clip, k, tables=None, frames=None):
+    """Rows (bits, bits of motion, Y, YUV in dB) of each frame: the first one intra, each other one predicted from the one before as decoded.
+
+    code(planes, prediction, k) gives decoded planes and bits of a frame.
+    """
     motion, vectors, rows = Motion(clip.width, clip.height, tables), None, []
     for t in range(min(len(clip), frames or len(clip))):
         planes, moved = clip.frame(t), 0.0
-        x = extended(planes)
         if t:
             prediction, moved, vectors = motion.predict(planes[0], reference, k, vectors)
-            out, bits = inter(x, extended(prediction), [k])
+            reference, bits = code(planes, prediction, k)
         else:
-            out, bits = intra(x, [k])
-        reference = cut(out, clip.height, clip.width)
-        rows.append((bits.item() + moved, moved, *psnrs(reference, planes)))
+            out, bits = intra(extended(planes), [k])
+            reference, bits = cut(out, clip.height, clip.width), bits.item()
+        rows.append((bits + moved, moved, *psnrs(reference, planes)))
     return np.array(rows)

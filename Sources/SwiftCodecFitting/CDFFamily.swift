@@ -2,7 +2,7 @@
 import SwiftCodec
 
 /// Counts of the samples of one level of one channel: −127…127 and, last, what lies outside.
-struct LevelCell {
+struct LevelCell: MergeableLevel {
   static let reach = 127
   static let bins = 2 * reach + 2
 
@@ -50,19 +50,7 @@ struct LevelCell {
       }
     }
     if pendingMass > 0 { cells.append(LevelCell(first: first, pending)) }
-    func cost(_ i: Int) -> Double {
-      cells[i].merged(with: cells[i + 1]).entropy - cells[i].entropy - cells[i + 1].entropy
-    }
-    var costs = (0..<max(0, cells.count - 1)).map(cost)
-    while cells.count > 1 {
-      var i = 0
-      for j in costs.indices where costs[j] < costs[i] { i = j }
-      guard costs[i] < least || cells.count > levels else { break }
-      cells[i] = cells[i].merged(with: cells[i + 1])
-      cells.remove(at: i + 1)
-      costs.remove(at: i)
-      for j in [i - 1, i] where costs.indices.contains(j) { costs[j] = cost(j) }
-    }
+    cells.merge(levels: levels, least: least)
     return cells
   }
 }

@@ -43,20 +43,15 @@ extension EntropyFitter {
       meanBits += unconditional(h).bits(h)
     }
     steps.append(FittingStep(name: "means, one CDF a channel", bits: meanBits))
-    let magnitudes = forEachChannel { c in
-      var out = [UInt8](repeating: 0, count: grid.count + 1)
-      for r in coded[c] { for i in r { out[i] = MagnitudeRule.entry(table, Int(residuals[c].values[i])) } }
-      return out
-    }
+    let magnitudes = self.magnitudes(residuals, table)
     let blurred = forEachChannel { c in blur(magnitudes[c]) }
 
-    let fits = concurrentMap(channels) { i in
+    let fits = concurrentMap(channels) { i -> ScaleFit in
       // The last channels have the most candidates: first come, first served.
       let c = order[channels - 1 - i]
-      return ScaleFitter(
-        self, c, residuals[c], candidates: Array(order[0..<position[c]]), magnitudes: magnitudes, blurred: blurred,
-        settings
-      ).fit()
+      let weights = LevelWeights(self, c, residuals[c], magnitudes: magnitudes, blurred: blurred)
+      var fitter = ScaleFitter(weights, candidates: Array(order[0..<position[c]]), settings)
+      return fitter.fit()
     }
     var byChannel = [ScaleFit?](repeating: nil, count: channels)
     for i in 0..<channels { byChannel[order[channels - 1 - i]] = fits[i] }
@@ -81,6 +76,16 @@ extension EntropyFitter {
     steps.append(FittingStep(name: "smoothed CDFs of 15 bits", bits: smoothed))
     let result = EntropyTable(mode: mode, active: activity, order: order, cdfs: pool.cdfs, channels: contexts)
     return FittedEntropy(kind: .weighted, steps: steps, magnitude: .table(table), table: result)
+  }
+
+  /// Magnitudes of all channels, [positions + 1]: 0 where nothing is coded.
+  func magnitudes(_ residuals: [Residuals], _ table: [UInt8]) -> [[UInt8]] {
+    forEachChannel { c in
+      var out = [UInt8](repeating: 0, count: grid.count + 1)
+      let values = residuals[c].values
+      for r in coded[c] { for i in r { out[i] = MagnitudeRule.entry(table, Int(values[i])) } }
+      return out
+    }
   }
 
   /// Sums of 3×3 neighbourhoods weighted 1 2 1, 2 4 2, 1 2 1.

@@ -101,6 +101,16 @@ struct SplitMix: RandomNumberGenerator {
   mutating func pick<T>(_ choices: [T]) -> T { choices[below(choices.count)] }
 }
 
+extension SplitMix {
+  /// A generator of a test's own, the same in every run. SC_SEED=… gives others, and a run prints the one that it has.
+  static func test(_ number: UInt64) -> SplitMix { SplitMix(number &+ (seed &- 1) &* 0x9E37_79B9_7F4A_7C15) }
+
+  private static let seed: UInt64 = {
+    print("SC_SEED=\(NetworkTests.seed)")
+    return NetworkTests.seed
+  }()
+}
+
 func hexadecimal32(_ value: UInt32) -> String { String(hexadecimal(UInt64(value)).suffix(8)) }
 
 extension Picture {

@@ -133,11 +133,11 @@ static result run(const clip *c, const sc_motion_kernels *kernels, uint32_t lamb
     s.previous = i > 1 ? previous : NULL;
     s.lambda = lambda;
     s.effort = effort;
-    const uint64_t t0 = sc_clock_ns();
+    const uint64_t t0 = sc_thread_clock_ns();
     sc_motion_search_all(&s, now, w, &field);
-    const uint64_t t1 = sc_clock_ns();
+    const uint64_t t1 = sc_thread_clock_ns();
     sc_motion_compensate(kernels, &reference, &field, 0, field.blocks_y, &out);
-    const uint64_t t2 = sc_clock_ns();
+    const uint64_t t2 = sc_thread_clock_ns();
     const size_t count = sc_motion_symbols(&field, s.previous, symbols);
     set = best_set(symbols, count);
     if (each)
@@ -309,9 +309,9 @@ int main(int argc, char **argv) {
       for (size_t i = 0; i < clip_count; i++)
         for (int32_t l = (int32_t)(i % 2); l<lambda_count; l += lambda_count> 1 ? 2 : 1)
           run(&clips[i], kernels, (uint32_t)lambdas[l] << 8, effort, collect);
-      for (int32_t k = round + 1 < rounds ? wanted : 1; k <= wanted; k++)
-        printf("round %d: %zu frames, %zu symbols, %d sets: %.0f bits\n", round, seen.frames, seen.count, k,
-               cluster(k));
+      const double one = cluster(1), more = cluster(wanted);
+      printf("round %d: %zu frames, %zu symbols, %.0f bits with one set, %.0f with %d\n", round, seen.frames,
+             seen.count, one, more, wanted);
       fflush(stdout);
     }
     static uint8_t bytes[1 << 16];

@@ -5,9 +5,11 @@
 #   test-motion-asan    the same under AddressSanitizer and UndefinedBehaviorSanitizer
 #   test-motion-arm     NEON under qemu
 #   bench-motion        speed and quality: make bench-motion MOTION_ARGS="--tables FILE CLIP.y4m …"
+#   fit-motion          Training/motion.motn from the clips of a folder (ffmpeg): make fit-motion VIDEO=…
 #   motion-library      the functions as a shared library, for Training/
 # MOTION_ARGS goes to the program: --seed N --cases N.
 MOTION_BUILD ?= .build/make
+VIDEO ?= clips
 MOTION_CC ?= $(CC)
 MOTION_ARM_CC ?= aarch64-linux-gnu-gcc
 MOTION_DIR := Sources/CCodecKernels
@@ -16,7 +18,7 @@ MOTION_SOURCES := $(wildcard $(MOTION_DIR)/motion/*.c) $(wildcard $(MOTION_DIR)/
   $(MOTION_DIR)/platform/dispatch.c $(MOTION_DIR)/platform/parallel.c $(MOTION_DIR)/platform/measure.c $(wildcard $(MOTION_DIR)/entropy/*.c)
 MOTION_COMMAND = $(MOTION_CFLAGS) -I$(MOTION_DIR)/include -I$(MOTION_DIR)/platform -I$(MOTION_DIR)/conv -I$(MOTION_DIR)/entropy $(MOTION_SOURCES)
 
-.PHONY: test-motion test-motion-asan test-motion-arm bench-motion motion-library
+.PHONY: test-motion test-motion-asan test-motion-arm bench-motion fit-motion motion-library
 test-motion:
 	@mkdir -p $(MOTION_BUILD)
 	$(MOTION_CC) -O2 $(MOTION_COMMAND) Tests/kernels/check_motion.c -lpthread -o $(MOTION_BUILD)/check-motion
@@ -30,10 +32,16 @@ test-motion-arm:
 	@mkdir -p $(MOTION_BUILD)
 	$(MOTION_ARM_CC) -O2 -static $(MOTION_COMMAND) Tests/kernels/check_motion.c -lpthread -o $(MOTION_BUILD)/check-motion-arm
 	qemu-aarch64 -cpu cortex-a72 $(MOTION_BUILD)/check-motion-arm --cases 300 $(MOTION_ARGS)
-bench-motion:
+$(MOTION_BUILD)/bench-motion: $(MOTION_SOURCES) Tests/kernels/bench_motion.c $(MOTION_DIR)/include/sc_motion.h
 	@mkdir -p $(MOTION_BUILD)
-	$(MOTION_CC) -O2 $(MOTION_COMMAND) Tests/kernels/bench_motion.c -lpthread -lm -o $(MOTION_BUILD)/bench-motion
+	$(MOTION_CC) -O2 $(MOTION_COMMAND) Tests/kernels/bench_motion.c -lpthread -lm -o $@
+bench-motion: $(MOTION_BUILD)/bench-motion
 	$(MOTION_BUILD)/bench-motion $(MOTION_ARGS)
+# Seven frames of every fourth clip are enough.
+fit-motion: $(MOTION_BUILD)/bench-motion
+	ls $(VIDEO)/*.mp4 | awk 'NR % 4 == 1' | while read clip; do \
+	  ffmpeg -v error -nostdin -i "$$clip" -frames:v 7 -pix_fmt yuv420p -f yuv4mpegpipe - || exit 1; done | \
+	  $(MOTION_BUILD)/bench-motion --fit Training/motion.motn --sets 4 $(MOTION_ARGS) -
 motion-library:
 	@mkdir -p $(MOTION_BUILD)
 	$(MOTION_CC) -O2 -shared -fPIC $(MOTION_COMMAND) -lpthread -o $(MOTION_BUILD)/libscmotion.so

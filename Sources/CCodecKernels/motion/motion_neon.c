@@ -11,11 +11,16 @@ SC_MOTION_INLINE int16x8_t filter8(const uint8_t *in, const int8_t *taps) {
   const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v)));
   const int16x8_t high = vreinterpretq_s16_u16(vmovl_u8(vget_high_u8(v)));
   int16x8_t sum = vmulq_n_s16(low, taps[0]);
-#define TAP(k) sum = vmlaq_n_s16(sum, vextq_s16(low, high, k), taps[k]);
-  TAP(1)
-  TAP(2) TAP(3) TAP(4) TAP(5) TAP(6) TAP(7)
+#define TAP(k) sum = vmlaq_n_s16(sum, vextq_s16(low, high, k), taps[k])
+  TAP(1);
+  TAP(2);
+  TAP(3);
+  TAP(4);
+  TAP(5);
+  TAP(6);
+  TAP(7);
 #undef TAP
-      return sum;
+  return sum;
 }
 
 void sc_motion_luma_neon(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
@@ -118,8 +123,14 @@ void sc_motion_sad8_row_neon(const uint8_t *a, ptrdiff_t a_stride, const uint8_t
     const uint8x16_t y = vld1q_u8(b + j * b_stride);
     const uint8x8_t low = vget_low_u8(y), high = vget_high_u8(y);
     sum = vabal_u8(sum, vdup_n_u8(x[0]), low);
-#define PLACE(k) sum = vabal_u8(sum, vdup_n_u8(x[k]), vext_u8(low, high, k));
-    PLACE(1) PLACE(2) PLACE(3) PLACE(4) PLACE(5) PLACE(6) PLACE(7)
+#define PLACE(k) sum = vabal_u8(sum, vdup_n_u8(x[k]), vext_u8(low, high, k))
+    PLACE(1);
+    PLACE(2);
+    PLACE(3);
+    PLACE(4);
+    PLACE(5);
+    PLACE(6);
+    PLACE(7);
 #undef PLACE
   }
   vst1q_u16(sums, sum);

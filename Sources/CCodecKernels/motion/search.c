@@ -314,7 +314,6 @@ static void refine(const target *t, choice *best, int32_t step, int32_t rounds, 
   }
 }
 
-// The best of the candidates; its cost, and the least cost of all bits of another vector.
 static choice best_candidate(const target *t) {
   choice best = {.cost = UINT32_MAX};
   uint32_t ignored;
@@ -349,11 +348,9 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
   const uint32_t rest = times_lambda(s, costs[SC_MOTION_SYMBOL_SPLIT] + 4 * 256u);
   if (best.cost > least) {
     refine_from(&block, &best, start->block, slow);
-    // The best candidate may lie in another valley.
-    const sc_vector v = best.v;
-    if (slow || sc_motion_magnitude(v.x - start->block.x) > 3 ||
-        sc_motion_magnitude(v.y - start->block.y) > 3)
-      refine(&block, &best, 1, slow ? 2 : 1, slow);
+    // Around the best so far, which may be a candidate far from the start.
+    refine(&block, &best, 2, 1, slow);
+    refine(&block, &best, 1, slow ? 2 : 1, slow);
   }
   out[0] = out[1] = out[stride] = out[stride + 1] = best.v;
   int32_t symbol = SC_MOTION_SYMBOL_NEW;
@@ -367,9 +364,9 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
     return;
   const uint32_t cells = (start->cell_sad[0] + start->cell_sad[1] + start->cell_sad[2] + start->cell_sad[3])
                          << 8;
-  // Fractions gain for cells what they gained for the block.
+  // Fractions gain for cells what they gained for the block, and often more.
   const uint32_t promised = (uint32_t)((uint64_t)cells * ((best.cost >> 8) + 1) / (start->block_sad + 1));
-  if ((promised < cells ? promised : cells) + rest >= best.cost)
+  if ((uint64_t)(promised < cells ? promised : cells) * 7 / 8 + rest >= best.cost)
     return;
   uint32_t total = times_lambda(s, costs[SC_MOTION_SYMBOL_SPLIT]);
   for (int32_t i = 0; i < 4 && total < best.cost; i++) {

@@ -39,7 +39,7 @@ enum {
 
 // ---- Planes
 
-/// Samples of a component (less the base, if there is one), and errors; margins around both.
+/// Samples of a component and errors; margins around both.
 typedef struct plane {
   int16_t *value; // at (0, 0)
   uint8_t *error;
@@ -59,11 +59,11 @@ static plane take_plane(arena *a, int32_t width, int32_t height) {
   return p;
 }
 
-/// The rows above and what is left of the first pixel. Everything else is written as it becomes known.
-static void start_plane(const plane *p, int32_t width, int16_t first) {
+/// The rows above. Everything else is written as it becomes known.
+static void start_plane(const plane *p, int32_t width) {
   for (ptrdiff_t y = -ROWS_ABOVE; y < 0; y++) {
     for (ptrdiff_t x = -PAD; x < width + PAD; x++)
-      p->value[y * p->stride + x] = first;
+      p->value[y * p->stride + x] = 128;
     memset(p->error + y * p->stride - PAD, 0, (size_t)width + 2 * PAD);
   }
 }
@@ -136,7 +136,6 @@ static void fill_base(const plane *p, const sc_residual_group *g, int32_t compon
 typedef struct sources {
   int32_t count;
   plane at[MOST_SOURCES];
-  int anchored[MOST_SOURCES]; // its weights add up to 0
 } sources;
 
 typedef struct predictor {
@@ -159,7 +158,7 @@ static INLINE void source_taps(int16_t t[TAPS], const int16_t *v, ptrdiff_t stri
 
 enum { OWN_ANCHOR = 3, SOURCE_ANCHOR = 4 }; // the left neighbour in both
 
-/// Σ weight · tap. Values are in −255…255 and Σ |weight| < 2^17 (at most 52 of at most 2047, and two anchors): it fits 32 bits.
+/// Σ weight · tap. Samples are at most 255 and Σ |weight| < 2^17 (at most 52 of at most 2047, and two anchors): it fits 32 bits.
 #if defined(__SSE2__) && !defined(SC_RESIDUAL_PLAIN)
 static INLINE int32_t weighted_sum(const int16_t *v, ptrdiff_t stride, const sources *s, ptrdiff_t place,
                                    const int16_t *w, const int32_t count) {
@@ -216,9 +215,9 @@ static INLINE int32_t weighted_sum(const int16_t *v, ptrdiff_t stride, const sou
 }
 #endif
 
-/// The prediction of a sample in eighths, 0…2040; `base` is the base's sample, or 0.
-static INLINE int32_t prediction(int32_t sum, int32_t base) {
-  const int32_t p = 8 * base + ((sum + (1 << (WEIGHT_BITS - 4))) >> (WEIGHT_BITS - 3));
+/// The prediction of a sample in eighths, 0…2040.
+static INLINE int32_t prediction(int32_t sum) {
+  const int32_t p = (sum + (1 << (WEIGHT_BITS - 4))) >> (WEIGHT_BITS - 3);
   return p < 0 ? 0 : p > 2040 ? 2040 : p;
 }
 
@@ -233,7 +232,6 @@ static INLINE int32_t clamp_sample(int32_t v) { return v < 0 ? 0 : v > 255 ? 255
 typedef struct component {
   plane own;
   sources from;
-  const uint8_t *base; // NULL without
   int32_t classes;
   predictor predictors[MOST_CLASSES];
   uint8_t *class_of; // [blocks]
@@ -382,22 +380,14 @@ typedef struct parameter_models {
   bit_model scale[NUMBER_MODELS], shape[SHAPES];
 } parameter_models;
 
-static int is_anchor(const component *c, int32_t tap) {
-  if (tap < TAPS)
-    return !c->base && tap == OWN_ANCHOR;
-  return c->from.anchored[tap / TAPS - 1] && tap % TAPS == SOURCE_ANCHOR;
-}
+static int is_anchor(int32_t tap) { return tap < TAPS ? tap == OWN_ANCHOR : tap % TAPS == SOURCE_ANCHOR; }
 
-static int has_weight(const component *c, int32_t tap) {
-  return !is_anchor(c, tap) && (tap < TAPS || tap % TAPS < 12);
-}
+static int has_weight(int32_t tap) { return !is_anchor(tap) && (tap < TAPS || tap % TAPS < 12); }
 
-/// The anchors' weights follow from the others.
+/// The anchors' weights follow from the others: the component's own add up to 1, those of each source to 0.
 static void set_anchors(const component *c, predictor *p) {
   for (int32_t g = 0; g <= c->from.count; g++) {
     int16_t *w = p->weight + g * TAPS;
-    if (g ? !c->from.anchored[g - 1] : c->base != NULL)
-      continue;
     int32_t sum = 0;
     const int32_t anchor = g ? SOURCE_ANCHOR : OWN_ANCHOR;
     for (int32_t k = 0; k < TAPS; k++)
@@ -417,7 +407,7 @@ static INLINE int code_parameters(coder *k, parameter_models *m, component *c, i
     if (decoding)
       memset(w, 0, sizeof c->predictors[i].weight);
     for (int32_t t = 0; t < taps; t++)
-      if (has_weight(c, t))
+      if (has_weight(t))
         w[t] = (int16_t)code_signed(k, m->tap[t], w[t], decoding);
     if (decoding)
       set_anchors(c, &c->predictors[i]);
@@ -497,25 +487,22 @@ static void take_job(arena *a, job *j, const sc_residual_group *g) {
 static void start_component(job *j, const sc_residual_group *g, int32_t i) {
   component *c = &j->component;
   c->own = j->planes[i];
-  c->base = g->base[i];
   c->from = (sources){.count = i};
   for (int32_t k = 0; k < i; k++) {
     c->from.at[k] = j->planes[k];
-    c->from.anchored[k] = !c->base;
   }
-  if (c->base) {
+  if (g->base[i]) {
     fill_base(&j->base, g, i);
     c->from.at[i] = j->base;
-    c->from.anchored[i] = 1;
     c->from.count++;
   }
-  start_plane(&c->own, g->width, c->base ? 0 : 128);
+  start_plane(&c->own, g->width);
 }
 
 // ---- Decoder
 
 static INLINE void decode_samples(coder *k, const job *j, const sc_residual_group *g, int32_t index,
-                                  const int32_t count, const int has_base) {
+                                  const int32_t count) {
   const component *c = &j->component;
   const ptrdiff_t stride = c->own.stride;
   const int32_t width = g->width, height = g->height, step = 2 * g->delta + 1, blocks_wide = blocks(width);
@@ -535,13 +522,12 @@ static INLINE void decode_samples(coder *k, const job *j, const sc_residual_grou
         const uint32_t activity =
             own_activity(c, e, stride) + c->context_base[(size_t)y * (size_t)width + (size_t)x];
         const int16_t *w = c->predictors[classes[x / BLOCK]].weight;
-        const int32_t base = has_base ? c->base[y * g->pitch + x * g->step] : 0;
-        const int32_t p = prediction(weighted_sum(v, stride, &c->from, place, w, count), base);
+        const int32_t p = prediction(weighted_sum(v, stride, &c->from, place, w, count));
         const int32_t level = j->level_of[activity_index(activity)];
         const int32_t q =
             decode_value(k, (uint32_t)l % RANS_LANES, j->distributions + level * PHASES + ((p + 4) & 7));
         const int32_t sample = clamp_sample(((p + 4) >> 3) + q * step);
-        *v = (int16_t)(sample - base);
+        *v = (int16_t)sample;
         *e = error_of(sample, p);
         g->samples[index][y * g->pitch + x * g->step] = (uint8_t)sample;
         if (y == 0)
@@ -555,22 +541,19 @@ static INLINE void decode_samples(coder *k, const job *j, const sc_residual_grou
   }
 }
 
-#define DECODE(count, has_base)                                                                              \
-  static void decode_##count##_##has_base(coder *k, const job *j, const sc_residual_group *g,                \
-                                          int32_t index) {                                                   \
-    decode_samples(k, j, g, index, count, has_base);                                                         \
+#define DECODE(count)                                                                                        \
+  static void decode_##count(coder *k, const job *j, const sc_residual_group *g, int32_t index) {            \
+    decode_samples(k, j, g, index, count);                                                                   \
   }
-DECODE(0, 0)
-DECODE(1, 0)
-DECODE(2, 0)
-DECODE(1, 1)
-DECODE(2, 1)
-DECODE(3, 1)
+DECODE(0)
+DECODE(1)
+DECODE(2)
+DECODE(3)
 
 int sc_residual_predictive_decode(const sc_residual_group *g, const uint8_t *payload, size_t size,
                                   void *memory) {
-  static void (*const decode[2][4])(coder *, const job *, const sc_residual_group *, int32_t) = {
-      {decode_0_0, decode_1_0, decode_2_0, NULL}, {NULL, decode_1_1, decode_2_1, decode_3_1}};
+  static void (*const decode[1 + MOST_SOURCES])(coder *, const job *, const sc_residual_group *,
+                                                int32_t) = {decode_0, decode_1, decode_2, decode_3};
   coder k;
   if (sc_residual_rans_open(&k, payload, size, RANS_LANES))
     return -1;
@@ -585,7 +568,7 @@ int sc_residual_predictive_decode(const sc_residual_group *g, const uint8_t *pay
       return -1;
     fill_context_base(c, g->width, g->height);
     fill_distributions(j->distributions, c, 2 * g->delta + 1);
-    decode[c->base != NULL][c->from.count](&k, j, g, i);
+    decode[c->from.count](&k, j, g, i);
     end_plane(&c->own, g->width, g->height);
     if (k.next > k.count)
       return -1;
@@ -654,7 +637,7 @@ static size_t take_fit(arena *a, fit *f, const sc_residual_group *g) {
 static int32_t list_features(const component *c, int32_t *tap) {
   int32_t n = 0;
   for (int32_t t = 0; t < (1 + c->from.count) * TAPS; t++)
-    if (has_weight(c, t))
+    if (has_weight(t))
       tap[n++] = t;
   return n;
 }
@@ -671,13 +654,13 @@ static void sum_block(const component *c, fit *f, const int32_t *tap, int32_t n,
       float d[ROW] = {0};
       const int16_t *v = c->own.value + y * stride + x;
       own_taps(t, v, stride);
-      const int32_t anchor = c->base ? 0 : t[OWN_ANCHOR];
+      const int32_t anchor = t[OWN_ANCHOR];
       for (int32_t i = 0; i < TAPS; i++)
         t[i] = (int16_t)(t[i] - anchor);
       for (int32_t s = 0; s < c->from.count; s++) {
         int16_t *u = t + (s + 1) * TAPS;
         source_taps(u, c->from.at[s].value + y * stride + x, stride);
-        const int32_t a = c->from.anchored[s] ? u[SOURCE_ANCHOR] : 0;
+        const int32_t a = u[SOURCE_ANCHOR];
         for (int32_t i = 0; i < 12; i++)
           u[i] = (int16_t)(u[i] - a);
       }
@@ -854,21 +837,19 @@ static void fit_predictors(component *c, fit *f, int32_t width, int32_t height, 
 static void predict_samples(const component *c, fit *f, const sc_residual_group *g, int32_t index) {
   const int32_t step = 2 * g->delta + 1, wide = blocks(g->width);
   const ptrdiff_t stride = c->own.stride;
-  start_plane(&c->own, g->width, c->base ? 0 : 128);
+  start_plane(&c->own, g->width);
   for (int32_t y = 0; y < g->height; y++) {
     const uint8_t *classes = c->class_of + (size_t)(y / BLOCK) * (size_t)wide;
     uint32_t *out = f->samples + (size_t)y * (size_t)g->width;
     start_row(&c->own, y);
     for (int32_t x = 0; x < g->width; x++) {
       const ptrdiff_t place = y * stride + x, at = y * g->pitch + x * g->step;
-      const int32_t base = c->base ? c->base[at] : 0;
       const int32_t p = prediction(weighted_sum(c->own.value + place, stride, &c->from, place,
-                                                c->predictors[classes[x / BLOCK]].weight, c->from.count),
-                                   base);
+                                                c->predictors[classes[x / BLOCK]].weight, c->from.count));
       const int32_t middle = (p + 4) >> 3, d = g->samples[index][at] - middle;
       const int32_t q = d < 0 ? -((g->delta - d) / step) : (d + g->delta) / step;
       const int32_t sample = clamp_sample(middle + q * step);
-      c->own.value[place] = (int16_t)(sample - base);
+      c->own.value[place] = (int16_t)sample;
       c->own.error[place] = error_of(sample, p);
       if (y == 0)
         spread_first_row(&c->own, x);
@@ -1048,11 +1029,10 @@ static void emit_samples(coder *k, const job *j, const fit *f, int32_t width, in
 static void start_samples(const plane *p, const sc_residual_group *g, int32_t component) {
   for (int32_t y = 0; y < g->height; y++) {
     const uint8_t *from = g->samples[component] + y * g->pitch;
-    const uint8_t *base = g->base[component] ? g->base[component] + y * g->pitch : NULL;
     int16_t *to = p->value + y * p->stride;
     start_row(p, y);
     for (int32_t x = 0; x < g->width; x++) {
-      to[x] = (int16_t)(from[x * g->step] - (base ? base[x * g->step] : 0));
+      to[x] = from[x * g->step];
       if (y == 0)
         spread_first_row(p, x);
     }

@@ -14,7 +14,7 @@ enum FitCommand: Command {
     CodecOptions.model,
     OptionSpec("images", value: "DIR", "PNG and PNM files; never those that results are measured on"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
-    OptionSpec("entropy", value: "LIST", "what to fit, such as static,threshold; all by default, the model's others stay"),
+    OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; the model's others stay; all by default"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
     OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
     OptionSpec("rdoq", value: "EFFORT", "fit to the latents that this search finds with the model as it is"),
@@ -112,7 +112,7 @@ enum FitCommand: Command {
   }
 
   private static func entropyKinds(_ arguments: Arguments, of model: Model) throws(ToolError) -> [EntropyKind] {
-    let fittable: [EntropyKind] = model.roles().contains(.hyperSynthesis) ? [.static, .weighted] : [.static, .threshold, .weighted]
+    let fittable = EntropyKind.allCases.filter { $0 != .threshold || !model.roles().contains(.hyperSynthesis) }
     guard let list = arguments.string("entropy") else { return fittable }
     var kinds: [EntropyKind] = []
     for word in list.split(separator: ",") {
