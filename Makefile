@@ -102,13 +102,16 @@ test-tsan:
 # ---- Libraries -----------------------------------------------------------------------------------------------------
 
 # The C library without the Swift runtime: only the functions of swiftcodec.h are visible.
+# An archive that is already there would keep the objects of sources that are gone.
 embedded:
+	rm -f $(EMBEDDED)/release/libSwiftCodec.a
 	$(SWIFTBUILD) -c release --traits Embedded --product SwiftCodec --scratch-path $(EMBEDDED) \
 	  -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections
 	scripts/libraries.sh $(EMBEDDED)/release/libSwiftCodec.a $(OUT)
 
 # The C program against the ordinary static library and against the Embedded one: they agree on every byte.
 example: embedded
+	rm -f .build/release/libSwiftCodec.a
 	$(SWIFTBUILD) -c release --product SwiftCodec
 	$(CC) -std=c99 -O2 $(CWARN) -I $(INCLUDE) -o $(OUT)/roundtrip-static examples/roundtrip.c \
 	  $(SWIFTLIB)/linux/$(HOST)/swiftrt.o .build/release/libSwiftCodec.a -L$(SWIFTLIB)/linux -lswiftCore -lstdc++ \
