@@ -3,7 +3,7 @@
 // Motion: every variant of every kernel against plain C, compensation against its specification, the code of vectors
 // there and back, hostile streams, and the same search on every variant.
 //
-//   check_motion [--seed N] [--cases N]
+//   check_motion [--seed N] [--cases N] [--tables FILE]
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -418,6 +418,20 @@ static int check_predict(void) {
   return good;
 }
 
+static int check_tables(const char *path) {
+  static uint8_t bytes[1 << 16], again[1 << 16];
+  static sc_motion_tables tables[SC_MOTION_SETS];
+  FILE *f = fopen(path, "rb");
+  const size_t size = f ? fread(bytes, 1, sizeof bytes, f) : 0;
+  if (f)
+    fclose(f);
+  const int32_t sets = sc_motion_tables_read(tables, bytes, size);
+  if (sets < 0)
+    return fail("%s is not a MOTN section", path);
+  sc_motion_tables_write(again, tables, sets);
+  return memcmp(bytes, again, size) ? fail("%s, read and written", path) : 1;
+}
+
 int main(int argc, char **argv) {
   uint64_t seed = 1;
   long cases = 1000;
@@ -426,6 +440,8 @@ int main(int argc, char **argv) {
       seed = strtoull(argv[i + 1], NULL, 0);
     else if (!strcmp(argv[i], "--cases"))
       cases = atol(argv[i + 1]);
+    else if (!strcmp(argv[i], "--tables") && !check_tables(argv[i + 1]))
+      return 1;
   }
   const sc_motion_kernels *kernels[SC_CPU_COUNT];
   const int32_t count = variants(kernels);

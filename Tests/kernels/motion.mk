@@ -7,7 +7,7 @@
 #   bench-motion        speed and quality: make bench-motion MOTION_ARGS="--tables FILE CLIP.y4m …"
 #   fit-motion          Training/motion.motn from the clips of a folder (ffmpeg): make fit-motion VIDEO=…
 #   motion-library      the functions as a shared library, for Training/
-# MOTION_ARGS goes to the program: --seed N --cases N.
+# MOTION_ARGS goes to the program: --seed N --cases N [--tables FILE].
 MOTION_BUILD ?= .build/make
 VIDEO ?= clips
 MOTION_CC ?= $(CC)
@@ -22,7 +22,7 @@ MOTION_COMMAND = $(MOTION_CFLAGS) -I$(MOTION_DIR)/include -I$(MOTION_DIR)/platfo
 test-motion:
 	@mkdir -p $(MOTION_BUILD)
 	$(MOTION_CC) -O2 $(MOTION_COMMAND) Tests/kernels/check_motion.c -lpthread -o $(MOTION_BUILD)/check-motion
-	$(MOTION_BUILD)/check-motion $(MOTION_ARGS)
+	$(MOTION_BUILD)/check-motion --tables Training/motion.motn $(MOTION_ARGS)
 test-motion-asan:
 	@mkdir -p $(MOTION_BUILD)
 	$(MOTION_CC) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(MOTION_COMMAND) \

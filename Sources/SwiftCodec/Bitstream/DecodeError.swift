@@ -34,6 +34,12 @@ public enum DecodeError: Error, Equatable {
   case payload(segment: Int)
   /// A segment's payload is too small for the picture that the header claims: the fewest bytes that it can have.
   case payloadSize(segment: Int, size: Int, least: Int)
+  /// A frame of a stream that does not follow on the one before it.
+  case frameNumber(Int, expected: Int)
+  /// A frame that is predicted from one that was not decoded.
+  case missingReference(frame: Int)
+  /// A stream of inter frames asks for a model that codes them, and other frames for one that does not.
+  case modelKind
   /// The picture has more pixels than the caller allows.
   case tooLarge(width: Int, height: Int, limit: Int)
   /// Decoding would take more memory, in bytes, than the caller allows.
@@ -62,6 +68,9 @@ public enum DecodeError: Error, Equatable {
     case .format(let format): "the model has no networks for \(format.name) pictures"
     case .payload(let i): "segment \(i) does not decode: the file is damaged"
     case .payloadSize(let i, let size, let least): "segment \(i) of \(size) bytes: such a segment has at least \(least)"
+    case .frameNumber(let number, let expected): "frame \(number) where frame \(expected) should follow"
+    case .missingReference(let frame): "frame \(frame) is predicted from a frame that was not decoded"
+    case .modelKind: "a model of inter frames where one of pictures is needed, or the other way round"
     case .tooLarge(let width, let height, let limit): "\(width)×\(height) pixels are more than the limit of \(limit)"
     case .memory(let needed, let limit): "decoding takes \(needed) bytes of memory, the limit is \(limit)"
     case .work(let work, let limit):

@@ -38,9 +38,17 @@ struct VideoFrame {
   /// Counts all frames of the stream from 0.
   let number: Int
   let position: RatePosition
-  /// The vectors' symbols; empty in an intra frame.
-  let motion: Range<Int>
   let segments: [Range<Int>]
+
+  /// Whether the checksum of a packet is right: `seed` is that of the stream's header.
+  static func verify(
+    _ bytes: [UInt8], _ prefix: VideoPacketPrefix, at offset: Int, seed: UInt32
+  ) throws(DecodeError) {
+    guard prefix.size <= bytes.count - offset else { throw .truncated(offset: bytes.count) }
+    let end = offset + prefix.size - 4
+    var reader = ByteReader<DecodeError>(bytes, in: end..<(end + 4)) { .truncated(offset: $0) }
+    guard try reader.u32() == crc32c(bytes, in: offset..<end, continuing: seed) else { throw .checksum(part: 1) }
+  }
 
   /// Reads a packet whose checksum is right. `count` is the number of segments that a frame has.
   init(parsing bytes: [UInt8], _ prefix: VideoPacketPrefix, at offset: Int, segmentCount: Int) throws(DecodeError) {
@@ -54,7 +62,6 @@ struct VideoFrame {
     isIntra = tag == .intraFrame
     number = try count()
     position = RatePosition(index: try count())
-    motion = isIntra ? reader.offset..<reader.offset : try reader.range(count: try count())
     var segments: [Range<Int>] = []
     for i in 1...segmentCount {
       segments.append(try reader.range(count: i == segmentCount ? reader.remaining : try count()))
@@ -91,15 +98,11 @@ struct VideoPacketWriter {
     return out.bytes
   }
 
-  mutating func frame(isIntra: Bool, _ position: RatePosition, motion: [UInt8], segments: [[UInt8]]) -> [UInt8] {
+  mutating func frame(isIntra: Bool, _ position: RatePosition, segments: [[UInt8]]) -> [UInt8] {
     if isIntra { intraFrames.append((frames, offset)) }
     var out = ByteWriter()
     out.varint(frames)
     out.varint(position.index)
-    if !isIntra {
-      out.varint(motion.count)
-      out.append(motion)
-    }
     for (i, segment) in segments.enumerated() {
       if i + 1 < segments.count { out.varint(segment.count) }
       out.append(segment)

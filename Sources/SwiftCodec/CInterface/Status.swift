@@ -14,7 +14,8 @@ extension DecodeError {
     case .entropyModel: SC_ERROR_ENTROPY
     case .format: SC_ERROR_LAYOUT
     case .tooLarge, .memory, .work: SC_ERROR_TOO_LARGE
-    case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize:
+    case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize,
+      .frameNumber, .missingReference, .modelKind:
       SC_ERROR_INVALID
     }
   }
@@ -24,7 +25,7 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .position: SC_ERROR_RATE_POINT
-    case .format: SC_ERROR_LAYOUT
+    case .format, .size: SC_ERROR_LAYOUT
     case .segmentRows: SC_ERROR_SEGMENT_ROWS
     case .entropyModel: SC_ERROR_ENTROPY
     case .lambda: SC_ERROR_ARGUMENT

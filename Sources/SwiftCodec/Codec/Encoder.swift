@@ -6,6 +6,8 @@ public enum EncodeError: Error, Equatable {
   case position(RatePosition, count: Int)
   /// The model has no networks for pictures of this format.
   case format(PixelFormat)
+  /// Sides are 1…65535; frames of a stream all have its size, and at most 2^26 pixels.
+  case size(width: Int, height: Int)
   /// Segments have a multiple of 8 rows of the latent, 8…2040.
   case segmentRows(Int)
   /// The model has no such entropy model, or none at all.
@@ -20,6 +22,7 @@ public enum EncodeError: Error, Equatable {
     case .position(let position, let count):
       "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .format(let format): "the model has no networks for \(format.name) pictures"
+    case .size(let width, let height): "a frame of \(width)×\(height) pixels, which is not that of the stream or too large"
     case .segmentRows(let rows): "segments of \(rows) rows: valid are multiples of 8 up to 2040"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"

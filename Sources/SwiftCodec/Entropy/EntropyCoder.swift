@@ -309,24 +309,34 @@ final class EntropyCoder {
     -> Bool
   {
     guard var decoder = PayloadDecoder(payload, in: range) else { return false }
+    return decode(&decoder, width: width, height: height, values: values) && decoder.isFinished
+  }
+
+  /// The same from a payload that has been begun.
+  func decode(_ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) -> Bool {
     let contexts = self.contexts(width: width, height: height, values: values)
     guard let active = decodeActivity(&decoder, contexts) else { return false }
-    return decode(&decoder, 0..<table.channelCount, contexts, active: active) && decoder.isFinished
+    return decode(&decoder, 0..<table.channelCount, contexts, active: active)
   }
 
   /// The payload of a segment without a hyperprior, and its ideal code length.
   func encode(width: Int, height: Int, values: UnsafeMutablePointer<Int16>) -> (payload: [UInt8], bits: Double) {
     let encoder = PayloadEncoder()
+    encode(encoder, width: width, height: height, values: values)
+    return (encoder.finish(), encoder.codeLength)
+  }
+
+  /// Appends a segment without a hyperprior.
+  func encode(_ encoder: PayloadEncoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
     let contexts = self.contexts(width: width, height: height, values: values)
     let active = encodeActivity(encoder, contexts)
     encode(encoder, 0..<table.channelCount, contexts, active: active)
-    return (encoder.finish(), encoder.codeLength)
   }
 }
 
 /// Reads a segment's payload.
 struct PayloadDecoder {
-  fileprivate var state = sc_rans_decoder()
+  var state = sc_rans_decoder()
   /// The coder reads a little past the end.
   private let bytes: AlignedBuffer<UInt8>
 
@@ -347,13 +357,13 @@ struct PayloadDecoder {
 
 /// Collects the symbols of a segment, and codes them in reverse at the end.
 final class PayloadEncoder {
-  fileprivate var state = sc_rans_encoder(symbols: nil, count: 0, capacity: 0)
+  var state = sc_rans_encoder(symbols: nil, count: 0, capacity: 0)
   private var symbols = AlignedBuffer<UInt32>(count: 0, zero: 0)
 
   init() {}
 
   /// Makes room for more symbols.
-  fileprivate func reserve(_ count: Int) {
+  func reserve(_ count: Int) {
     guard state.count + count > state.capacity else { return }
     let larger = AlignedBuffer<UInt32>(count: max(state.count + count, 2 * state.capacity), zero: 0)
     larger.base.update(from: symbols.base, count: state.count)

@@ -37,13 +37,19 @@ package final class SegmentCodec {
     _ bytes: [UInt8], in payload: Range<Int>, segment: Int, _ latent: Latent, reference: ReferenceInputs?,
     _ execution: Execution
   ) -> Bool {
+    guard var decoder = PayloadDecoder(bytes, in: payload) else { return false }
+    return decode(&decoder, segment: segment, latent, reference: reference, execution) && decoder.isFinished
+  }
+
+  /// The same from a payload that has been begun, and without a look at its end.
+  func decode(
+    _ decoder: inout PayloadDecoder, segment: Int, _ latent: Latent, reference: ReferenceInputs?,
+    _ execution: Execution
+  ) -> Bool {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
     let values = latent.segments[segment].base
-    guard let hyper else {
-      return coder.decode(payload: bytes, in: payload, width: width, height: height, values: values)
-    }
-    guard var decoder = PayloadDecoder(bytes, in: payload) else { return false }
+    guard let hyper else { return coder.decode(&decoder, width: width, height: height, values: values) }
     let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference)
     guard prior.decodeHyperLatent(&decoder) else { return false }
     let symbols = AlignedBuffer<Int16>(count: latent.channels * width * height, zero: 0)
@@ -55,22 +61,28 @@ package final class SegmentCodec {
       guard coder.decode(&decoder, channels, contexts, active: active, scales: prior.scales.base) else { return false }
       prior.dequantise(slice, symbols.base, into: values)
     }
-    return decoder.isFinished
+    return true
   }
 
   /// Codes a segment: the payload and its ideal code length.
   package func encode(_ segment: QuantisedSegment) -> (payload: [UInt8], bits: Double) {
+    let encoder = PayloadEncoder()
+    encode(encoder, segment)
+    return (encoder.finish(), encoder.codeLength)
+  }
+
+  /// Appends a segment to a payload.
+  func encode(_ encoder: PayloadEncoder, _ segment: QuantisedSegment) {
     let (width, height) = (segment.width, segment.height)
     guard let prior = segment.prior else {
-      return coder.encode(width: width, height: height, values: segment.symbols.base)
+      coder.encode(encoder, width: width, height: height, values: segment.symbols.base)
+      return
     }
-    let encoder = PayloadEncoder()
     prior.encodeHyperLatent(encoder)
     let contexts = coder.contexts(width: width, height: height, values: segment.symbols.base)
     let active = coder.encodeActivity(encoder, contexts)
     coder.encode(
       encoder, 0..<coder.table.channelCount, contexts, active: active, scales: UnsafePointer(prior.scales.base))
-    return (encoder.finish(), encoder.codeLength)
   }
 
   /// The symbols of a segment of the latent; with a hyperprior those nearest to it under the decoder's means, while the

@@ -34,6 +34,8 @@ public final class Model: Sendable {
   let weights: Weights
   let networks: Networks
   package let entropyModels: [EntropyModel]
+  /// How vectors are coded; nil for a model that does not read motion-compensated frames.
+  let motion: MotionTables?
 
   /// Reads a model file (model.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
   public init(_ bytes: [UInt8]) throws(ModelError) {
@@ -45,10 +47,14 @@ public final class Model: Sendable {
     sections = parser.sections
     weights = parser.weights
     entropyModels = parser.entropyModels
+    motion = parser.motion
     guard let networks = parser.networks else {
       throw .section(ModelLocation(section: "GRPH", item: ""), "the graphs are missing")
     }
     self.networks = networks
+    if motion == nil, networks.readsMotion {
+      throw .section(ModelLocation(section: "MOTN", item: ""), "is missing in a model that reads predicted frames")
+    }
   }
 
   /// The entropy models that it has.

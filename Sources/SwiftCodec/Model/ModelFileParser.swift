@@ -14,6 +14,8 @@ struct ModelFileParser {
   /// Set when all graphs are there and fit each other.
   var networks: Networks?
   var entropyModels: [EntropyModel] = []
+  /// nil for a model without section MOTN.
+  var motion: MotionTables?
   var sections: [SectionInfo] = []
 
   init(_ bytes: [UInt8]) {
@@ -83,6 +85,16 @@ struct ModelFileParser {
         }
         if let hyperprior = networks.hyperprior { try checkOrder(model, hyperprior) }
         entropyModels.append(model)
+      case "MOTN":
+        let networks = try connectedGraphs()
+        guard networks.isInter, motion == nil else {
+          throw .section(place, "stands twice, or in a model that has no networks for inter frames")
+        }
+        guard let tables = MotionTables(section: bytes, in: payload) else {
+          throw .entropy(place, "tables of vectors that are not valid")
+        }
+        motion = tables
+        _ = try section.range(count: section.remaining)
       case "END ":
         guard size == 0, file.isAtEnd else { throw .section(place, "bytes behind the end") }
         _ = try connectedGraphs()

@@ -21,6 +21,11 @@ struct Networks: Sendable {
   /// Whether any graph reads what comes from a reference frame.
   let isInter: Bool
 
+  /// Whether any graph reads a motion-compensated frame.
+  var readsMotion: Bool {
+    graphs.contains { $0.inputs.contains { $0.name == .predictedLuma || $0.name == .predictedChroma } }
+  }
+
   /// Pictures are padded to whole multiples of the least common multiple of all divisors, which is at most this.
   static let maximumPaddingUnit = 1024
 

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// Decodes a video stream packet by packet, one frame out for each frame in. One thread at a time may use it.
+///
+/// After an error the frames up to the next intra frame are refused; with that one decoding goes on.
+public final class VideoDecoder {
+  public var execution: Execution
+  /// Streams of larger frames are refused.
+  public static let maximumPixels = 1 << 26
+  private let state: VideoState
+  private let seed: UInt32
+  private let segmentCount: (intra: Int, inter: Int)
+  /// The number of the frame that an inter frame would follow on; nil if there is none.
+  private var last: Int?
+
+  public var header: VideoHeader { state.header }
+
+  /// `header` are the bytes of the stream's header, `intra` and `inter` the models that it names; `inter` is nil for a
+  /// stream of intra frames alone. Frames are 4:2:0.
+  public init(
+    header bytes: [UInt8], intra: Model, inter: Model?, execution: Execution = Execution()
+  ) throws(DecodeError) {
+    var size = 0
+    let header = try VideoHeader(parsing: bytes, size: &size)
+    guard header.width * header.height <= Self.maximumPixels else {
+      throw .tooLarge(width: header.width, height: header.height, limit: Self.maximumPixels)
+    }
+    state = try VideoState(header, intra: intra, inter: inter)
+    seed = VideoPacketWriter.seed(Array(bytes[..<size]))
+    segmentCount = (state.layout(isIntra: true).segmentCount, state.layout(isIntra: false).segmentCount)
+    self.execution = execution
+  }
+
+  /// A decoded frame.
+  public struct Frame: Sendable {
+    public let picture: Picture
+    /// Counts from 0.
+    public let number: Int
+    public let isIntra: Bool
+    public let position: RatePosition
+  }
+
+  /// Decodes a packet; nil for one without a frame: the index, the end, and what an older decoder need not know.
+  public func decode(_ packet: [UInt8]) throws(DecodeError) -> Frame? {
+    guard let frame = try decodeFrame(packet) else { return nil }
+    var picture = Picture(
+      unchecked: header.width, header.height, header.format,
+      [UInt8](
+        repeating: 0, count: header.format.sampleCount(width: header.width, height: header.height)))
+    picture.withMutableView { copyFrame(to: $0) }
+    return Frame(picture: picture, number: frame.number, isIntra: frame.isIntra, position: frame.position)
+  }
+
+  /// Copies the last decoded frame into memory of the caller, of its size and format.
+  func copyFrame(to picture: PictureView) {
+    for (c, (from, to)) in zip(state.reference.view.components, picture.components).enumerated() {
+      let group = c == 0 ? picture.first : picture.chroma
+      for y in 0..<group.height {
+        let (a, b) = (from.base + y * from.row_stride, to.base + y * to.row_stride)
+        if to.step == 1 {
+          b.update(from: a, count: group.width)
+        } else {
+          for x in 0..<group.width { b[x * to.step] = a[x] }
+        }
+      }
+    }
+  }
+
+  /// Decodes a packet to the reference frame.
+  func decodeFrame(_ packet: [UInt8]) throws(DecodeError) -> VideoFrame? {
+    let prefix = try VideoPacketPrefix(parsing: packet)
+    do throws(DecodeError) {
+      guard prefix.size == packet.count else { throw .truncated(offset: packet.count) }
+      try VideoFrame.verify(packet, prefix, at: 0, seed: seed)
+      guard prefix.tag == .intraFrame || prefix.tag == .interFrame else {
+        guard prefix.tag.isOptional || prefix.tag == .end else { throw .unknownBox(prefix.tag) }
+        return nil
+      }
+      let isIntra = prefix.tag == .intraFrame
+      let frame = try VideoFrame(
+        parsing: packet, prefix, at: 0, segmentCount: isIntra ? segmentCount.intra : segmentCount.inter)
+      try decode(packet, frame)
+      last = frame.number
+      return frame
+    } catch {
+      last = nil
+      throw error
+    }
+  }
+
+  private func decode(_ packet: [UInt8], _ frame: VideoFrame) throws(DecodeError) {
+    let isIntra = frame.isIntra
+    if !isIntra {
+      guard let last, state.interModel != nil else { throw .missingReference(frame: frame.number) }
+      guard frame.number == last + 1 else { throw .frameNumber(frame.number, expected: last + 1) }
+    }
+    let model = state.model(isIntra: isIntra)
+    guard model.positions.contains(frame.position) else {
+      throw .position(frame.position, count: model.ratePoints.count)
+    }
+    let codec = state.codec(isIntra: isIntra, at: frame.position, cpu: execution.cpu)
+    let layout = state.layout(isIntra: isIntra)
+    let latent = Latent(layout: layout, channels: model.latentChannels(at: frame.position))
+
+    // The first segment's payload begins with the vectors.
+    guard var first = PayloadDecoder(packet, in: frame.segments[0]) else { throw .payload(segment: 0) }
+    var inputs: ReferenceInputs?
+    if !isIntra {
+      if let tables = model.motion {
+        guard state.field.decode(&first, tables) else { throw .payload(segment: 0) }
+      }
+      inputs = state.predict(at: frame.position, execution)
+    }
+    let count = frame.segments.count
+    let good = AlignedBuffer<UInt8>(count: count, zero: 0)
+    let inner = execution.inside(parallel: count)
+    let begun = first
+    let reference = inputs
+    parallel(threads: execution.threads, count: count) { i in
+      if i == 0 {
+        var decoder = begun
+        let isGood =
+          codec.decode(&decoder, segment: 0, latent, reference: reference, inner) && decoder.isFinished
+        good.base[0] = isGood ? 1 : 0
+      } else {
+        let isGood = codec.decode(packet, in: frame.segments[i], segment: i, latent, reference: reference, inner)
+        good.base[i] = isGood ? 1 : 0
+      }
+    }
+    for i in 0..<count where good.base[i] == 0 { throw .payload(segment: i) }
+    state.finish(latent, inputs, isIntra: isIntra, at: frame.position, execution)
+  }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// How a stream is encoded. None of it changes how it is decoded.
+public struct VideoSettings: Sendable {
+  /// What is held.
+  public enum Rate: Sendable, Equatable {
+    /// 0…100, evenly over the models' rates.
+    case quality(Double)
+    /// Bits a second on average, one pass.
+    case bitrate(Double)
+  }
+
+  public var rate = Rate.quality(50)
+  /// Frames from one intra frame to the next at most; 0 for no limit.
+  public var intraPeriod = 0
+  /// Whether a frame that the one before does not predict becomes an intra frame.
+  public var detectsScenes = true
+  /// The search for a cheaper latent in every frame.
+  public var rdoq = RDOQ.off
+  /// Of the search for vectors: 0…2.
+  public var motionEffort = 1
+  /// nil for the best one that both models have.
+  public var entropy: EntropyKind?
+  /// Height of a segment in rows of the latent: a multiple of 8 up to 2040; 0 for one segment.
+  public var segmentRows = 24
+  public var colour = ColourDescription.unspecified
+  /// Frames a second as a fraction; 0/1 if it is not known.
+  public var frameRate = (numerator: 0, denominator: 1)
+  public var execution = Execution()
+
+  public init() {}
+}
+
+/// Encodes a video stream frame by frame, one packet out for each frame in. One thread at a time may use it.
+public final class VideoEncoder {
+  private let settings: VideoSettings
+  private let state: VideoState
+  private var writer: VideoPacketWriter
+  private let search: MotionSearch
+  private var control: RateControl
+  private var searches: [Bool: (program: LatentSearch, position: RatePosition)] = [:]
+  private var frames = 0
+  private var sinceIntra = 0
+
+  /// The stream's first bytes.
+  public var header: [UInt8] { writer.header }
+
+  /// A frame's packet, and what the encoder knows of it.
+  public struct Packet: Sendable {
+    public let bytes: [UInt8]
+    public let isIntra: Bool
+    /// Of the frame's model.
+    public let position: RatePosition
+  }
+
+  /// `inter` is nil for a stream of intra frames alone. Frames are 4:2:0, `width` × `height`.
+  public init(intra: Model, inter: Model?, width: Int, height: Int, _ settings: VideoSettings) throws(EncodeError) {
+    let kinds = intra.entropyKinds.filter { kind in
+      inter.map { $0.entropyKinds.contains { $0.rawValue == kind.rawValue } } ?? true
+    }
+    guard let entropy = settings.entropy ?? kinds.max(by: { $0.rawValue < $1.rawValue }),
+      kinds.contains(where: { $0.rawValue == entropy.rawValue })
+    else { throw .entropyModel(settings.entropy) }
+    guard settings.segmentRows % 8 == 0, 0...2040 ~= settings.segmentRows else {
+      throw .segmentRows(settings.segmentRows)
+    }
+    guard 1...65535 ~= width, 1...65535 ~= height, width * height <= VideoDecoder.maximumPixels else {
+      throw .size(width: width, height: height)
+    }
+    let header = VideoHeader(
+      intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
+      height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)
+    do throws(DecodeError) { state = try VideoState(header, intra: intra, inter: inter) } catch {
+      throw .format(.yuv420)
+    }
+    self.settings = settings
+    writer = VideoPacketWriter(header)
+    search = MotionSearch(width: width, height: height)
+    control = RateControl(settings, pixels: width * height)
+  }
+
+  /// Encodes the next frame, a 4:2:0 picture of the stream's size.
+  public func encode(_ frame: Picture) throws(EncodeError) -> Packet {
+    try frame.withView { view throws(EncodeError) in try encode(view) }
+  }
+
+  /// The decoded last frame, as decoders have it.
+  public var reconstruction: Picture {
+    let (width, height) = (state.header.width, state.header.height)
+    var picture = Picture(
+      unchecked: width, height, .yuv420,
+      [UInt8](repeating: 0, count: PixelFormat.yuv420.sampleCount(width: width, height: height)))
+    let view = state.reference.view
+    picture.withMutableView { target in
+      for (c, (from, to)) in zip(view.components, target.components).enumerated() {
+        let group = c == 0 ? target.first : target.chroma
+        for y in 0..<group.height {
+          (to.base + y * to.row_stride).update(from: from.base + y * from.row_stride, count: group.width)
+        }
+      }
+    }
+    return picture
+  }
+
+  /// The stream's last bytes.
+  public func finish() -> [UInt8] { writer.finish() }
+
+  func encode(_ frame: PictureView) throws(EncodeError) -> Packet {
+    guard frame.format == .yuv420 else { throw .format(frame.format) }
+    guard frame.width == state.header.width, frame.height == state.header.height else {
+      throw .size(width: frame.width, height: frame.height)
+    }
+    let execution = settings.execution
+    let quality = control.quality()
+    var isIntra =
+      frames == 0 || state.interModel == nil || settings.intraPeriod > 0 && sinceIntra >= settings.intraPeriod
+    if !isIntra {
+      let model = state.model(isIntra: false)
+      let position = model.position(quality: quality)
+      if let tables = model.motion {
+        search.run(
+          frame, state.reference, state.field, tables, set: 0, lambda: Self.motionLambda(model.lambda(at: position)),
+          effort: settings.motionEffort, execution)
+        if settings.detectsScenes { isIntra = isNewScene(frame) }
+      }
+    }
+    let position = state.model(isIntra: isIntra).position(quality: quality)
+    let segments = encode(frame, isIntra: isIntra, at: position)
+    let bytes = writer.frame(isIntra: isIntra, position, segments: segments)
+    control.spent(8 * bytes.count, isIntra: isIntra)
+    frames += 1
+    sinceIntra = isIntra ? 1 : sinceIntra + 1
+    return Packet(bytes: bytes, isIntra: isIntra, position: position)
+  }
+
+  /// What a bit is worth in sums of absolute differences: to squared errors it is worth 255² λ, and errors of blocks have
+  /// about the size of the quantiser's, which goes with the root.
+  static func motionLambda(_ lambda: Double) -> Double { 1.4 / lambda.squareRoot() }
+
+  /// Whether most of the frame resembles itself more than its prediction.
+  private func isNewScene(_ frame: PictureView) -> Bool {
+    state.field.compensate(state.reference, into: state.predicted, settings.execution)
+    let (a, b) = (frame.components[0], state.predicted.view.components[0])
+    var (inter, intra): (UInt64, UInt64) = (0, 0)
+    // Every second sample of every second row tells enough.
+    for y in stride(from: 2, to: frame.height, by: 2) {
+      let (row, above, other) = (
+        a.base + y * a.row_stride, a.base + (y - 2) * a.row_stride, b.base + y * b.row_stride
+      )
+      for x in stride(from: 0, to: frame.width, by: 2) {
+        let v = Int(row[x * a.step])
+        inter &+= UInt64(abs(v - Int(other[x])))
+        intra &+= UInt64(abs(v - Int(above[x * a.step])))
+      }
+    }
+    let samples = UInt64(max(1, (frame.width + 1) / 2 * ((frame.height - 1) / 2)))
+    return inter > 6 * samples && 10 * inter > 9 * intra
+  }
+
+  private func encode(_ frame: PictureView, isIntra: Bool, at position: RatePosition) -> [[UInt8]] {
+    let execution = settings.execution
+    let model = state.model(isIntra: isIntra)
+    let layout = state.layout(isIntra: isIntra)
+    let inputs = isIntra ? nil : state.predict(at: position, execution)
+    let latent = state.program(.analysis, isIntra: isIntra, at: position, cpu: execution.cpu)
+      .analyse(frame, layout, channels: model.latentChannels(at: position), reference: inputs, execution)
+    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, execution)
+    let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
+    let count = layout.segmentCount
+    let inner = execution.inside(parallel: count)
+    var quantised: [QuantisedSegment] = []
+    if settings.rdoq != .off {
+      quantised = (0..<count).map {
+        codec.quantise(
+          segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, reference: inputs, execution)
+      }
+      _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
+        latent, quantised, of: frame, reference: inputs, settings.rdoq, lambda: nil, execution, progress: nil)
+    }
+    var coded = [[UInt8]](repeating: [], count: count)
+    let found = quantised
+    coded.withUnsafeMutableBufferPointer { coded in
+      // Each thread writes its own segments' elements.
+      nonisolated(unsafe) let out = coded.baseAddress!
+      parallel(threads: execution.threads, count: count) { i in
+        let encoder = PayloadEncoder()
+        if i == 0, !isIntra, let tables = model.motion { state.field.encode(encoder, tables) }
+        codec.encode(
+          encoder,
+          found.isEmpty
+            ? codec.quantise(
+              segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner) : found[i])
+        out[i] = encoder.finish()
+      }
+    }
+    state.finish(latent, inputs, isIntra: isIntra, at: position, execution)
+    return coded
+  }
+
+  private func latentSearch(isIntra: Bool, _ codec: SegmentCodec, at position: RatePosition) -> LatentSearch {
+    if let known = searches[isIntra], known.position == position { return known.program }
+    let synthesis = state.program(.synthesis, isIntra: isIntra, at: position, cpu: settings.execution.cpu)
+    let program = LatentSearch(state.model(isIntra: isIntra), .yuv420, synthesis, codec, at: position)
+    searches[isIntra] = (program, position)
+    return program
+  }
+}
+
+/// Chooses each frame's quality.
+private struct RateControl {
+  private let rate: VideoSettings.Rate
+  /// Bits that a frame may have on average.
+  private let bitsPerFrame: Double
+  private var current: Double
+  /// Bits spent beyond those that were due.
+  private var excess = 0.0
+  /// Frames coded.
+  private var frames = 0.0
+
+  init(_ settings: VideoSettings, pixels: Int) {
+    rate = settings.rate
+    switch rate {
+    case .quality(let quality):
+      bitsPerFrame = 0
+      current = quality
+    case .bitrate(let bits):
+      let numerator = settings.frameRate.numerator
+      let fps = numerator > 0 ? Double(numerator) / Double(settings.frameRate.denominator) : 25
+      bitsPerFrame = bits / fps
+      // A start: quality grows with the logarithm of bits a pixel.
+      let perPixel = max(1e-4, bitsPerFrame / Double(pixels))
+      current = min(100, max(0, 62 + 14 * binaryLogarithm(perPixel * 10)))
+    }
+  }
+
+  mutating func quality() -> Double {
+    if case .quality = rate { return current }
+    return min(100, max(0, current))
+  }
+
+  /// Takes note of a frame's size. The excess is to be worked off within about half a second.
+  mutating func spent(_ bits: Int, isIntra: Bool) {
+    guard case .bitrate = rate else { return }
+    frames += 1
+    excess += Double(bits) - bitsPerFrame
+    // An intra frame is paid back over a longer time.
+    let horizon = isIntra ? 60.0 : 24.0
+    let wanted = max(0.2 * bitsPerFrame, bitsPerFrame - excess / horizon)
+    if !isIntra {
+      let step = 10 * binaryLogarithm(wanted / max(1, Double(bits)))
+      current += min(4, max(-4, 0.5 * step))
+    } else if excess > 12 * bitsPerFrame {
+      current -= 4
+    }
+    current = min(100, max(0, current))
+  }
+}

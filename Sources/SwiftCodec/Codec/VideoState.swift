@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// What encoder and decoder of a stream share: the frame before, and what an inter frame is predicted from. Both take the
+/// same steps with the same integers, so that they never drift apart.
+final class VideoState {
+  let header: VideoHeader
+  let entropy: EntropyKind
+  /// Of intra frames and of inter frames.
+  private var intra: PreparedModel
+  private var inter: PreparedModel?
+  /// The decoded frame before, with its margins.
+  let reference: MotionFrame
+  /// The motion-compensated frame.
+  let predicted: MotionFrame
+  let field: MotionField
+  /// Of the frame before.
+  private var latent: Latent?
+  private var states: [TensorPlane] = []
+  private var contexts: [TensorPlane] = []
+
+  var intraModel: Model { intra.model }
+  var interModel: Model? { inter?.model }
+
+  init(_ header: VideoHeader, intra: Model, inter: Model?) throws(DecodeError) {
+    guard intra.shortID == header.intraModelID else {
+      throw .model(wanted: header.intraModelID, loaded: intra.shortID)
+    }
+    if let wanted = header.interModelID {
+      guard let inter, inter.shortID == wanted else { throw .model(wanted: wanted, loaded: inter?.shortID ?? 0) }
+      guard inter.isInter, inter.formats.contains(header.format) else { throw .modelKind }
+      guard inter.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
+        throw .entropyModel(header.entropy)
+      }
+    }
+    guard !intra.isInter else { throw .modelKind }
+    guard intra.formats.contains(header.format), header.format == .yuv420 else { throw .format(header.format) }
+    guard intra.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
+      throw .entropyModel(header.entropy)
+    }
+    self.header = header
+    entropy = header.entropy
+    self.intra = PreparedModel(intra)
+    self.inter = header.interModelID == nil ? nil : inter.map { PreparedModel($0) }
+    reference = MotionFrame(width: header.width, height: header.height)
+    predicted = MotionFrame(width: header.width, height: header.height)
+    field = MotionField(width: header.width, height: header.height)
+  }
+
+  func model(isIntra: Bool) -> Model { isIntra ? intra.model : inter?.model ?? intra.model }
+
+  func layout(isIntra: Bool) -> LatentLayout {
+    LatentLayout(
+      model(isIntra: isIntra), width: header.width, height: header.height, format: header.format,
+      segmentRows: header.segmentRows == 0 ? nil : header.segmentRows)
+  }
+
+  func program(_ role: GraphRole, isIntra: Bool, at position: RatePosition, cpu: CPU) -> NetworkProgram {
+    if !isIntra, inter != nil { return inter!.program(role, header.format, at: position, cpu: cpu) }
+    return intra.program(role, header.format, at: position, cpu: cpu)
+  }
+
+  /// Its entropy model has been found in `init`.
+  func codec(isIntra: Bool, at position: RatePosition, cpu: CPU) -> SegmentCodec {
+    let codec =
+      !isIntra && inter != nil
+      ? inter!.segmentCodec(entropy, at: position, cpu: cpu) : intra.segmentCodec(entropy, at: position, cpu: cpu)
+    guard let codec else { preconditionFailure("the entropy model was found before") }
+    return codec
+  }
+
+  func hyperLatent(of latent: Latent, isIntra: Bool, at position: RatePosition, _ execution: Execution) -> Latent? {
+    if !isIntra, inter != nil { return inter!.hyperLatent(of: latent, at: position, execution) }
+    return intra.hyperLatent(of: latent, at: position, execution)
+  }
+
+  /// Motion compensation with the field's vectors, then the context network: all that an inter frame's networks read.
+  func predict(at position: RatePosition, _ execution: Execution) -> ReferenceInputs {
+    guard let model = interModel else { preconditionFailure("an inter frame in a stream without their model") }
+    let layout = layout(isIntra: false)
+    if model.networks.readsMotion { field.compensate(reference, into: predicted, execution) }
+    var inputs = ReferenceInputs()
+    inputs.predicted = predicted.view
+    inputs.latent = matching(latent, layout, channels: model.latentChannels(at: position))
+    prepareStates(model, layout)
+    inputs.states = states
+    guard model.graph(.context, header.format) != nil else { return inputs }
+    let program = program(.context, isIntra: false, at: position, cpu: execution.cpu)
+    if contexts.isEmpty {
+      contexts = program.outputs.map {
+        let tensor = program.tensors[$0.tensor]
+        return TensorPlane(
+          width: layout.paddedWidth / tensor.divisor, height: layout.paddedHeight / tensor.divisor,
+          channels: tensor.channels)
+      }
+    }
+    let known = inputs
+    program.run(
+      width: layout.paddedWidth, height: layout.paddedHeight, execution,
+      source: { input, y, row in
+        known.load(program.inputs[input], row: y, row, width: layout.paddedWidth / program.tensors[input].divisor)
+      },
+      sink: { [contexts] output, y, row in contexts[program.outputs[output].index].write(row: y, row) })
+    inputs.contexts = contexts
+    return inputs
+  }
+
+  /// A latent of another shape, such as that of another model's intra frame, is taken for zero.
+  private func matching(_ latent: Latent?, _ layout: LatentLayout, channels: Int) -> Latent {
+    if let latent, latent.channels == channels, latent.layout.width == layout.width,
+      latent.layout.height == layout.height
+    {
+      return latent
+    }
+    return Latent(layout: layout, channels: channels)
+  }
+
+  /// States are zero after an intra frame.
+  private func prepareStates(_ model: Model, _ layout: LatentLayout) {
+    guard states.isEmpty, let synthesis = model.graph(.synthesis, header.format) else { return }
+    for port in synthesis.outputs where port.name == .state {
+      let tensor = synthesis.tensors[port.tensor]
+      states.append(
+        TensorPlane(
+          width: layout.paddedWidth / tensor.divisor, height: layout.paddedHeight / tensor.divisor,
+          channels: tensor.channels))
+    }
+  }
+
+  /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here.
+  func finish(
+    _ latent: Latent, _ inputs: ReferenceInputs?, isIntra: Bool, at position: RatePosition, _ execution: Execution
+  ) {
+    let program = program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
+    // New states are written where no network reads the old ones any more: synthesis reads rows before it writes them only
+    // if it has none, so it writes to others.
+    let next = isIntra ? [] : states.map { TensorPlane(width: $0.width, height: $0.height, channels: $0.channels) }
+    program.synthesise(latent, into: reference.view, reference: inputs, states: next, execution)
+    reference.pad()
+    states = next
+    self.latent = latent
+    if isIntra { field.reset() } else { field.advance() }
+  }
+}

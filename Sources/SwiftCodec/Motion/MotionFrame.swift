@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
+
+/// An 8-bit 4:2:0 frame with margins, as motion compensation reads it.
+final class MotionFrame {
+  let width: Int
+  let height: Int
+  private let memory: AlignedBuffer<UInt8>
+  fileprivate(set) var frame: sc_motion_frame
+
+  init(width: Int, height: Int) {
+    self.width = width
+    self.height = height
+    memory = AlignedBuffer(count: sc_motion_frame_size(Int32(width), Int32(height)), zero: 0)
+    frame = sc_motion_frame_make(memory.base, Int32(width), Int32(height))
+  }
+
+  private var planes: [sc_motion_plane] { [frame.plane.0, frame.plane.1, frame.plane.2] }
+
+  /// The picture's samples, for networks to read and write.
+  var view: PictureView {
+    PictureView(
+      width: width, height: height, format: .yuv420,
+      components: planes.map { sc_component(base: $0.samples, step: 1, row_stride: $0.stride) })
+  }
+
+  /// Continues the samples over the margins: to be done when they have been written.
+  func pad() {
+    for plane in planes { withUnsafePointer(to: plane) { sc_motion_plane_pad($0) } }
+  }
+
+  func copy(from other: PictureView) {
+    for (to, from) in zip(view.components, other.components) {
+      let isLuma = to.base == frame.plane.0.samples
+      let (width, height) = isLuma ? (width, height) : ((width + 1) / 2, (height + 1) / 2)
+      for y in 0..<height {
+        let (a, b) = (to.base + y * to.row_stride, from.base + y * from.row_stride)
+        if from.step == 1 {
+          a.update(from: b, count: width)
+        } else {
+          for x in 0..<width { a[x] = b[x * from.step] }
+        }
+      }
+    }
+  }
+}
+
+/// The vectors of a frame's blocks and those of the frame before.
+final class MotionField {
+  let blocksX: Int
+  let blocksY: Int
+  private var vectors: AlignedBuffer<sc_vector>
+  private var before: AlignedBuffer<sc_vector>
+  private let modes: AlignedBuffer<UInt8>
+  /// Whether the frame before had vectors.
+  private(set) var hasPrevious = false
+
+  init(width: Int, height: Int) {
+    blocksX = Int(sc_motion_blocks(Int32(width)))
+    blocksY = Int(sc_motion_blocks(Int32(height)))
+    vectors = AlignedBuffer(count: 4 * blocksX * blocksY, zero: sc_vector())
+    before = AlignedBuffer(count: 4 * blocksX * blocksY, zero: sc_vector())
+    modes = AlignedBuffer(count: blocksX * blocksY, zero: 0)
+  }
+
+  var field: sc_motion_field {
+    sc_motion_field(
+      blocks_x: Int32(blocksX), blocks_y: Int32(blocksY), vectors: vectors.base, modes: modes.base)
+  }
+
+  var previous: UnsafePointer<sc_vector>? { hasPrevious ? UnsafePointer(before.base) : nil }
+
+  /// Makes the vectors those of the frame before.
+  func advance() {
+    swap(&vectors, &before)
+    hasPrevious = true
+  }
+
+  /// After an intra frame there are no vectors.
+  func reset() { hasPrevious = false }
+
+  /// Predicts a frame from the padded reference.
+  func compensate(_ reference: MotionFrame, into out: MotionFrame, _ execution: Execution) {
+    let kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
+    let rows = blocksY
+    let parts = max(1, min(execution.threads, rows))
+    parallel(threads: parts, count: parts) { i in
+      var (from, to, field) = (reference.frame, out.frame, field)
+      sc_motion_compensate(kernels, &from, &field, Int32(i * rows / parts), Int32((i + 1) * rows / parts), &to)
+    }
+  }
+
+  /// Reads a frame's vectors, and the set of tables that they are coded with. False for a damaged payload.
+  func decode(_ decoder: inout PayloadDecoder, _ tables: MotionTables) -> Bool {
+    var set = 0
+    while set + 1 < tables.sets {
+      let flag = sc_rans_decode_flag(&decoder.state, 0, 1 << 14)
+      if flag < 0 { return false }
+      if flag == 0 { break }
+      set += 1
+    }
+    var field = field
+    return sc_motion_decode(&decoder.state, 0, tables.table(set), &field, previous) == 0
+  }
+
+  /// Appends the vectors, under the set of tables that makes them shortest.
+  func encode(_ encoder: PayloadEncoder, _ tables: MotionTables) {
+    var field = field
+    let symbols = AlignedBuffer<sc_motion_symbol>(
+      count: Int(SC_MOTION_SYMBOLS_PER_BLOCK) * blocksX * blocksY, zero: sc_motion_symbol())
+    let count = sc_motion_symbols(&field, previous, symbols.base)
+    var set = 0
+    var least = UInt64.max
+    for candidate in 0..<tables.sets {
+      let bits = sc_motion_bits(symbols.base, count, tables.costs(candidate))
+      if bits < least { (least, set) = (bits, candidate) }
+    }
+    encoder.reserve(count + tables.sets)
+    for i in 0..<min(set + 1, tables.sets - 1) {
+      sc_rans_encode_flag(&encoder.state, 0, 1 << 14, i < set ? 1 : 0)
+    }
+    sc_motion_encode(&encoder.state, 0, tables.table(set), symbols.base, count)
+  }
+}
+
+/// The encoder's search for vectors (sc_motion.h). Its result depends on neither the machine nor the number of threads.
+final class MotionSearch {
+  private let memory: AlignedBuffer<UInt8>
+  private var search: sc_motion_search
+
+  init(width: Int, height: Int) {
+    memory = AlignedBuffer(count: sc_motion_search_size(Int32(width), Int32(height)), zero: 0)
+    search = sc_motion_search_make(memory.base, Int32(width), Int32(height))
+  }
+
+  /// Finds the vectors of a frame. `lambda` is the sum of absolute differences that a bit is worth; `effort` is 0…2.
+  func run(
+    _ frame: PictureView, _ reference: MotionFrame, _ field: MotionField, _ tables: MotionTables, set: Int,
+    lambda: Double, effort: Int, _ execution: Execution
+  ) {
+    withUnsafePointer(to: reference.frame.plane.0) { luma in
+      search.kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
+      search.costs = tables.costs(set)
+      search.reference = luma
+      search.previous = field.previous
+      search.lambda = UInt32(min(65536, max(1, (256 * lambda).rounded())))
+      search.effort = Int32(effort)
+      let source = frame.components[0]
+      sc_motion_search_begin(&search, source.base, source.row_stride)
+      let rows = field.blocksY
+      let parts = max(1, min(4 * execution.threads, rows))
+      for stage in [sc_motion_search_coarse, sc_motion_search_whole] {
+        parallel(threads: execution.threads, count: parts) { i in
+          var copy = search
+          stage(&copy, Int32(i * rows / parts), Int32((i + 1) * rows / parts))
+        }
+      }
+      decide(field, execution)
+      search.reference = nil
+    }
+  }
+
+  /// Two rows are decided side by side, the lower one two blocks behind: its top right neighbours are known.
+  private func decide(_ field: MotionField, _ execution: Execution) {
+    var target = field.field
+    for row in 0..<field.blocksY { sc_motion_search_decide(&search, &target, Int32(row), 0, Int32(field.blocksX)) }
+  }
+}
