@@ -34,12 +34,13 @@ help:
 
 C_SOURCES = $(shell find Sources examples Tests -name '*.[ch]')
 
-# test-kernels, test-kernels-arm, test-simde, bench-kernels; test-motion, test-motion-asan, test-motion-arm, bench-motion,
-# motion-library
+# The C kernels alone: what the targets are stands in these files.
 KERNEL_BUILD = $(OUT)/kernels
 include Tests/kernels/kernels.mk
 MOTION_BUILD = $(OUT)
 include Tests/kernels/motion.mk
+RESIDUAL_BUILD = $(OUT)/residual
+include Tests/kernels/residual.mk
 
 .PHONY: help demo tool test test-fast test-release test-c test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
@@ -66,14 +67,14 @@ test-release:
 	$(SWIFTTEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 # The header alone, the kernels against the reference, golden pictures from the Embedded library.
-test-c: embedded test-kernels test-motion
+test-c: embedded test-kernels test-motion test-residual
 	scripts/check_header.sh $(INCLUDE)/swiftcodec.h
 	scripts/check_header.sh Sources/CDefaultModel/include/sc_default_model.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden Fixtures
 
 # Under emulation: 64-bit ARM, 32-bit ARM, WebAssembly in node.
-test-arm: test-kernels-arm test-motion-arm
+test-arm: test-kernels-arm test-motion-arm test-residual-arm
 	scripts/test_arm.sh aarch64 "$(SWIFT)" $(JOBS) .build-aarch64 $(OUT)/aarch64
 	$(call SHARED_COMMAND,$(OUT)/aarch64/libswiftcodec.a,$(OUT)/aarch64/$(SHARED),aarch64-linux-gnu-gcc)
 
@@ -89,7 +90,7 @@ test-snippets:
 	scripts/check_snippets.sh "$(MAKE)"
 
 # Leaks are looked for in the C program: XCTest and Swift's spare bits confuse the search elsewhere.
-test-asan: embedded test-kernels-asan test-motion-asan
+test-asan: embedded test-kernels-asan test-motion-asan test-residual-asan
 	$(CC) -std=c11 -g -fsanitize=address,undefined -I $(INCLUDE) -o $(OUT)/golden-asan Tests/embedded/golden.c \
 	  $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden-asan Fixtures
@@ -101,13 +102,16 @@ test-tsan:
 # ---- Libraries -----------------------------------------------------------------------------------------------------
 
 # The C library without the Swift runtime: only the functions of swiftcodec.h are visible.
+# An archive that is already there would keep the objects of sources that are gone.
 embedded:
+	rm -f $(EMBEDDED)/release/libSwiftCodec.a
 	$(SWIFTBUILD) -c release --traits Embedded --product SwiftCodec --scratch-path $(EMBEDDED) \
 	  -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections
 	scripts/libraries.sh $(EMBEDDED)/release/libSwiftCodec.a $(OUT)
 
 # The C program against the ordinary static library and against the Embedded one: they agree on every byte.
 example: embedded
+	rm -f .build/release/libSwiftCodec.a
 	$(SWIFTBUILD) -c release --product SwiftCodec
 	$(CC) -std=c99 -O2 $(CWARN) -I $(INCLUDE) -o $(OUT)/roundtrip-static examples/roundtrip.c \
 	  $(SWIFTLIB)/linux/$(HOST)/swiftrt.o .build/release/libSwiftCodec.a -L$(SWIFTLIB)/linux -lswiftCore -lstdc++ \

@@ -8,12 +8,12 @@ swift=$1 build=$2 seconds=$3
 mkdir -p "$build/objects" "$build/corpus"
 clang=$(dirname "$(readlink -f "$(command -v "$swift")")")/clang
 for source in $(find Sources/CCodecKernels Sources/CDefaultModel -name "*.c"); do
-  "$clang" -std=gnu17 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address -I Sources/CCodecKernels/include -I Sources/CCodecKernels/platform -I Sources/CCodecKernels/conv -I Sources/CSwiftCodec/include -I Sources/CDefaultModel/include \
+  "$clang" -std=gnu17 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address -I Sources/CCodecKernels/include -I Sources/CCodecKernels/platform -I Sources/CCodecKernels/conv -I Sources/CCodecKernels/entropy -I Sources/CSwiftCodec/include -I Sources/CDefaultModel/include \
     -c "$source" -o "$build/objects/$(basename "$source" .c).o"
 done
 # shellcheck disable=SC2046
 "${swift}c" -parse-as-library -package-name swiftcodec -O -g -sanitize=fuzzer,address -use-ld=lld -module-name SwiftCodec \
-  -I Sources/CCodecKernels/include -I Sources/CCodecKernels/platform -I Sources/CCodecKernels/conv -I Sources/CSwiftCodec/include -I Sources/CDefaultModel/include $(find Sources/SwiftCodec -name '*.swift') scripts/fuzz.swift "$build"/objects/*.o \
+  -I Sources/CCodecKernels/include -I Sources/CCodecKernels/platform -I Sources/CCodecKernels/conv -I Sources/CCodecKernels/entropy -I Sources/CSwiftCodec/include -I Sources/CDefaultModel/include $(find Sources/SwiftCodec -name '*.swift') scripts/fuzz.swift "$build"/objects/*.o \
   -o "$build/fuzz"
 for file in Fixtures/golden/*-tiny-*.sci; do
   for kind in 0 1; do

@@ -37,6 +37,8 @@ cat > "$out/toolset.json" <<END
   "linker": { "path": "ld.lld", "extraCLIOptions": [] }
 }
 END
+# It would keep the objects of sources that are gone.
+rm -f "$build/$triple/release/libSwiftCodec.a"
 $swift build -c release --traits Embedded --product SwiftCodec -j "$jobs" --scratch-path "$build" --triple $triple \
   --toolset "$PWD/$out/toolset.json" -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections
 scripts/libraries.sh "$build/$triple/release/libSwiftCodec.a" "$out" $cross

@@ -21,6 +21,8 @@ cat > "$out/toolset.json" <<END
   }
 }
 END
+# It would keep the objects of sources that are gone.
+rm -f "$build/$triple/release/libSwiftCodec.a"
 $swift build -c release --traits Embedded --product SwiftCodec -j "$jobs" --scratch-path "$build" --triple $triple \
   --toolset "$PWD/$out/toolset.json" -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections
 # Swift's stack protector asks for these.

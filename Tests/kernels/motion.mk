@@ -15,8 +15,8 @@ MOTION_ARM_CC ?= aarch64-linux-gnu-gcc
 MOTION_DIR := Sources/CCodecKernels
 MOTION_CFLAGS ?= -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE
 MOTION_SOURCES := $(wildcard $(MOTION_DIR)/motion/*.c) $(wildcard $(MOTION_DIR)/conv/*.c) \
-  $(MOTION_DIR)/platform/dispatch.c $(MOTION_DIR)/platform/parallel.c $(MOTION_DIR)/platform/measure.c $(MOTION_DIR)/entropy/rans.c
-MOTION_COMMAND = $(MOTION_CFLAGS) -I$(MOTION_DIR)/include -I$(MOTION_DIR)/platform -I$(MOTION_DIR)/conv $(MOTION_SOURCES)
+  $(MOTION_DIR)/platform/dispatch.c $(MOTION_DIR)/platform/parallel.c $(MOTION_DIR)/platform/measure.c $(wildcard $(MOTION_DIR)/entropy/*.c)
+MOTION_COMMAND = $(MOTION_CFLAGS) -I$(MOTION_DIR)/include -I$(MOTION_DIR)/platform -I$(MOTION_DIR)/conv -I$(MOTION_DIR)/entropy $(MOTION_SOURCES)
 
 .PHONY: test-motion test-motion-asan test-motion-arm bench-motion fit-motion motion-library
 test-motion:
