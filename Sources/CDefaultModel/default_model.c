@@ -9,3 +9,10 @@ static const uint8_t model[] = {
 
 const uint8_t *sc_default_model(void) { return model; }
 size_t sc_default_model_size(void) { return sizeof model; }
+
+static const uint8_t inter_model[] = {
+#embed "models/inter.scm"
+};
+
+const uint8_t *sc_default_inter_model(void) { return inter_model; }
+size_t sc_default_inter_model_size(void) { return sizeof inter_model; }

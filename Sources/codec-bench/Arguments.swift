@@ -56,6 +56,18 @@ struct Arguments {
     }
   }
 
+  /// The two files of a command whose second one may be given as --output.
+  func inputAndOutput() throws(ToolError) -> (String, String) {
+    guard let output = string("output") ?? (operands.count == 2 ? operands[1] : nil) else {
+      throw .usage("where to write to? Give a second file, or --output")
+    }
+    guard string("output") == nil || operands.count == 1 else {
+      throw .usage("one input with --output, not two files")
+    }
+    guard !isSameFile(operands[0], output) else { throw .usage("\(output): the output would replace the input") }
+    return (operands[0], output)
+  }
+
   func has(_ name: String) -> Bool { values[name] != nil }
 
   func string(_ name: String) -> String? { values[name] }

@@ -16,6 +16,9 @@ extern "C" {
 const uint8_t *sc_default_model(void);
 /// Its size in bytes.
 size_t sc_default_model_size(void);
+/// The model file of inter frames, for video, and its size.
+const uint8_t *sc_default_inter_model(void);
+size_t sc_default_inter_model_size(void);
 
 #ifdef __cplusplus
 }

@@ -5,17 +5,22 @@ import SwiftCodec
 
 enum DecodeCommand: Command {
   static let name = "decode"
-  static let summary = "Decode to a picture file (PNG or PNM)."
-  static let operands = "IN.sci OUT"
-  static let operandCount = 2...2
+  static let summary = "Decode to a picture file, or a video to Y4M."
+  static let operands = "IN OUT"
+  static let operandCount = 1...2
   static let options =
     [
       PictureFormat.option, CodecOptions.model,
       OptionSpec("max-pixels", value: "N", "refuse larger pictures; 268435456 by default"),
-    ] + CodecOptions.executionOptions
+      OptionSpec("output", short: "o", value: "OUT", "instead of the second operand"),
+      OptionSpec("resync", "video: go on at the next intra frame after damage"),
+    ] + VideoFiles.options.prefix(1) + CodecOptions.executionOptions
 
   static func run(_ arguments: Arguments) throws(ToolError) {
-    let (input, output) = (arguments.operands[0], arguments.operands[1])
+    let (input, output) = try arguments.inputAndOutput()
+    if VideoFiles.isStream(input) || VideoFiles.isY4M(output) {
+      return try VideoFiles.decode(input, output, arguments)
+    }
     let format = try PictureFormat.choose(arguments, for: output)
     let bytes = try readFile(input)
     let decoder = Decoder(

@@ -5,9 +5,9 @@ import SwiftCodec
 
 enum EncodeCommand: Command {
   static let name = "encode"
-  static let summary = "Encode a picture (PNG or PNM)."
-  static let operands = "IN OUT.sci"
-  static let operandCount = 2...2
+  static let summary = "Encode a picture, or a video (Y4M to .scv)."
+  static let operands = "IN OUT.sci|OUT.scv"
+  static let operandCount = 1...2
   static let options =
     [
       OptionSpec("rate-point", short: "k", value: "K", "a rate point of the model, 0 being the lowest rate"),
@@ -15,8 +15,10 @@ enum EncodeCommand: Command {
       OptionSpec("size", value: "BYTES", "the largest file of at most so many bytes"),
       OptionSpec("bpp", value: "B", "the largest file of at most so many bits per pixel"),
       OptionSpec("psnr", value: "DB", "the smallest file of at least this PSNR"),
+      OptionSpec("output", short: "o", value: "OUT", "instead of the second operand"),
+      OptionSpec("quiet", "video: no PSNR, which takes a little time"),
       CodecOptions.model,
-    ] + CodecOptions.encoderOptions + CodecOptions.executionOptions
+    ] + CodecOptions.encoderOptions + VideoFiles.options + CodecOptions.executionOptions
   static let notes = """
     Alpha is put on white, 16-bit samples are rounded to 8 bits, grey pictures stay grey. One line about the result goes
     to standard output, or to standard error if the bitstream goes there. --size, --bpp and --psnr encode about ten times
@@ -24,7 +26,8 @@ enum EncodeCommand: Command {
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
-    let (input, output) = (arguments.operands[0], arguments.operands[1])
+    let (input, output) = try arguments.inputAndOutput()
+    if VideoFiles.isStream(output) { return try VideoFiles.encode(input, output, arguments) }
     let picture = try readPicture(input)
     let model = try loadModel(arguments)
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
