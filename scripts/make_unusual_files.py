@@ -251,8 +251,13 @@ def chunk(kind, data, crc=None):
     return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data) if crc is None else crc)
 
 
-def header(depth, kind, w=W, h=H):
-    return b'\x89PNG\r\n\x1a\n' + chunk('IHDR', struct.pack('>IIBBBBB', w, h, depth, kind, 0, 0, 0))
+def header(depth, kind, w=W, h=H, interlace=0):
+    return b'\x89PNG\r\n\x1a\n' + chunk('IHDR', struct.pack('>IIBBBBB', w, h, depth, kind, 0, 0, interlace))
+
+
+def interlaced(a):
+    passes = (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+    return chunk('IDAT', z(b''.join(as_rows(a[y0::dy, x0::dx]) for x0, y0, dx, dy in passes)))
 
 
 END = chunk('IEND', b'')
@@ -267,6 +272,10 @@ half = clear(np.where(x % 16 < 8, 40, 255).astype(np.uint8), palette_image)
 key = Image.merge('LA', [grey_image, Image.fromarray(np.where(grad == 8, 0, 255).astype(np.uint8))])
 for name, image, warning, *parts in (
         ('plain', grey_image, '-', G, IG, END),
+        ('interlaced-grey', grey_image, '-', header(8, 0, interlace=1), interlaced(grad), END),
+        ('interlaced-rgb', colour_image, '-', header(8, 2, interlace=1), interlaced(colour), END),
+        ('interlaced-rgba', Image.fromarray(np.dstack([colour, grad])), '-', header(8, 6, interlace=1),
+         interlaced(np.dstack([colour, grad])), END),
         ('palette-256-of-16', palette_image, 'PLTE should not', P, chunk('PLTE', palette.tobytes() + bytes(720)), IP, END),
         ('palette-short', black15, 'beyond the palette', P, chunk('PLTE', palette[:15].tobytes()), IP, END),
         ('palette-in-grey', grey_image, 'PLTE is out of place', G, PLTE, IG, END),

@@ -142,15 +142,20 @@ private struct Deflater {
     let lastStart = input.count - 8
     var table = [UInt32](repeating: 0, count: 1 << hashBits)
     var (at, literals, block) = (0, 0, 0)
+    /// Of the lowest six bytes.
+    @inline(__always)
+    func slot(_ value: UInt64) -> Int {
+      Int(truncatingIfNeeded: ((value << 16) &* 0x9E37_79B1_85EB_CA87) >> UInt64(64 - hashBits))
+    }
     table.withUnsafeMutableBufferPointer { table in
+      // Steps grow by one for every 16 positions without a match, and shrink with a match by its worth.
+      var misses = 16
       while at <= lastStart {
-        // Steps grow by one for every 32 positions without a match.
-        var misses = 32
         var (length, distance) = (0, 0)
         let end = min(lastStart, block + Deflater.blockInput)
         while at <= end {
           let value = word(at)
-          let slot = Int(truncatingIfNeeded: ((value << 16) &* 0x9E37_79B1_85EB_CA87) >> UInt64(64 - hashBits))
+          let slot = slot(value)
           // An entry is a position before `at`, or 0 if never written, which the comparison below tells apart.
           let candidate = Int(table[slot])
           table[slot] = UInt32(truncatingIfNeeded: at)
@@ -159,7 +164,7 @@ private struct Deflater {
             length = matchLength(at, candidate)
             break
           }
-          at &+= min(misses >> 5, 16)
+          at &+= min(misses &>> 4, 32)
           misses &+= 1
         }
         if length > 0 {
@@ -169,8 +174,11 @@ private struct Deflater {
             length &+= 1
           }
           add(literals, at, length: length, distance: distance)
+          misses = length >= 16 ? 16 : max(16, misses &- misses >> 2)
           at &+= length
           literals = at
+          // The end of the match stands for all that was not entered: a run goes on at a short distance.
+          if at &- 1 <= lastStart { table[slot(word(at &- 1))] = UInt32(truncatingIfNeeded: at &- 1) }
         } else {
           at = min(at, lastStart + 1)
         }
@@ -510,20 +518,40 @@ private struct BitWriter {
   }
 }
 
-/// Lengths of an optimal prefix code for these counts; when one would be longer than `limit`, counts are flattened
-/// until none is. At least two codes are given out, which every decoder accepts.
+/// Lengths of a prefix code for these counts, optimal unless one would be longer than `limit`. At least two codes are
+/// given out, which every decoder accepts.
 private func codeLengths(_ counts: [Int], limit: Int) -> [UInt8] {
   var used = counts.indices.filter { counts[$0] > 0 }
   for symbol in [0, 1] where used.count < 2 && !used.contains(symbol) { used.append(symbol) }
-  var weights = used.map { max(1, counts[$0]) }
+  var depths = huffmanDepths(used.map { max(1, counts[$0]) })
+  if depths.contains(where: { $0 > limit }) { shorten(&depths, limit, used.map { counts[$0] }) }
   var lengths = [UInt8](repeating: 0, count: counts.count)
-  while true {
-    let depths = huffmanDepths(weights)
-    if depths.allSatisfy({ $0 <= limit }) {
-      for (symbol, depth) in zip(used, depths) { lengths[symbol] = UInt8(depth) }
-      return lengths
+  for (symbol, depth) in zip(used, depths) { lengths[symbol] = UInt8(depth) }
+  return lengths
+}
+
+/// Cuts lengths to `limit`, then makes the code complete again: rare symbols get longer, and what is left over goes to
+/// the frequent ones.
+private func shorten(_ depths: inout [Int], _ limit: Int, _ counts: [Int]) {
+  let order = counts.indices.sorted { (counts[$0], $0) < (counts[$1], $1) }
+  for i in depths.indices { depths[i] = min(depths[i], limit) }
+  // In units of the longest codes.
+  var excess = depths.reduce(-(1 << limit)) { $0 + 1 << (limit - $1) }
+  while excess > 0 {
+    // Of the longest that can grow, the rarest.
+    var chosen: Int?
+    for i in order where depths[i] < limit {
+      if chosen.map({ depths[i] > depths[$0] }) ?? true { chosen = i }
     }
-    weights = weights.map { $0 / 2 + 1 }
+    guard let i = chosen else { preconditionFailure("there are fewer symbols than codes") }
+    depths[i] += 1
+    excess -= 1 << (limit - depths[i])
+  }
+  for i in order.reversed() {
+    while excess + 1 << (limit - depths[i]) <= 0 {
+      excess += 1 << (limit - depths[i])
+      depths[i] -= 1
+    }
   }
 }
 

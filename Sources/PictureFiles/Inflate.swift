@@ -276,7 +276,8 @@ private struct Inflater {
                 let mask = UInt64(PrefixCode.fastSize - 1)
                 while at < inputEnd, out < outputEnd {
                   // Bits above `bitCount` are either zero or those that the next refill sets again.
-                  bits |= UInt64(littleEndian: source.loadUnaligned(fromByteOffset: at, as: UInt64.self)) << UInt64(bitCount)
+                  let next = UInt64(littleEndian: source.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+                  bits |= next << UInt64(bitCount)
                   at += (63 - bitCount) >> 3
                   bitCount |= 56
                   var entry = literalTable[Int(bits & mask)]

@@ -30,6 +30,15 @@ extension PNG {
     _ row: UnsafePointer<UInt8>, _ above: UnsafePointer<UInt8>, _ size: Int, _ pixel: Int, step: Int
   ) -> Int {
     var costs = InlineArray<5, Int>(repeating: 0)
+    for i in 0..<min(pixel, size) {
+      // Nothing is to the left.
+      let (x, b) = (Int16(row[i]), Int16(above[i]))
+      costs[0] += Int(magnitude(x))
+      costs[1] += Int(magnitude(x))
+      costs[2] += Int(magnitude(x &- b))
+      costs[3] += Int(magnitude(x &- b &>> 1))
+      costs[4] += Int(magnitude(x &- b))
+    }
     var start = pixel
     while start < size {
       let end = min(start + 64, size)
@@ -147,7 +156,8 @@ extension PNG {
   }
 
   /// Three chains at a time, left and corner kept in registers. `size` is a multiple of 3.
-  private static func undoPaeth3(_ row: UnsafeMutablePointer<UInt8>, _ above: UnsafeMutablePointer<UInt8>, _ size: Int) {
+  private static func undoPaeth3(_ row: UnsafeMutablePointer<UInt8>, _ above: UnsafeMutablePointer<UInt8>, _ size: Int)
+  {
     guard size >= 3 else { return }
     var (a0, a1, a2) = (Int16(row[0]), Int16(row[1]), Int16(row[2]))
     var (c0, c1, c2) = (Int16(above[0]), Int16(above[1]), Int16(above[2]))

@@ -248,7 +248,8 @@ private struct PNGFile {
     case "sRGB": metadata.sRGBIntent = data[at]
     case "pHYs":
       metadata.resolution = PictureResolution(
-        horizontal: bigEndian32(data, at), vertical: bigEndian32(data, at + 4), unit: data[at + 8] == 1 ? .metre : .none)
+        horizontal: bigEndian32(data, at), vertical: bigEndian32(data, at + 4), unit: data[at + 8] == 1 ? .metre : .none
+      )
     default:
       let frames = bigEndian32(data, at)
       if frames > 1 { warn(.furtherFrames(Int(frames) - 1)) }
@@ -310,7 +311,7 @@ private struct PNGFile {
   ) {
     if isPalette { return unpackPalette(rows, start, pass, into: &samples, &alpha) }
     let isPlain = depth == 8 && transparent == nil && pass.dx == 1
-    if isPlain, !hasAlpha { return unpackPlain(rows, start, pass, into: &samples) }
+    if isPlain, !hasAlpha, pass.dy == 1 { return unpackPlain(rows, start, pass, into: &samples) }
     let largest = 1 << depth - 1
     let (channels, stored) = (channels, stored)
     let source = rows.span
@@ -319,7 +320,7 @@ private struct PNGFile {
     for j in 0..<pass.height {
       let row = start + j * (pass.rowBytes + 1) + 1
       let outRow = (pass.y0 + j * pass.dy) * width
-      if isPlain {
+      if isPlain, hasAlpha {
         for i in 0..<pass.width {
           for k in 0..<channels { samples[(outRow + i) * channels + k] = source[row + i * stored + k] }
           alpha[outRow + i] = source[row + i * stored + channels]

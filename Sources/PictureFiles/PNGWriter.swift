@@ -11,7 +11,7 @@ extension PNG {
   /// - Parameters:
   ///   - alpha: grey, of the picture's size.
   ///   - level: 0 (stored) to 9 (smallest). At the default, 1, filters are chosen by a part of each row and matches are
-  ///     searched hastily: some 10 ms a megapixel; 6 is what zlib calls 6.
+  ///     searched hastily: photographs take a sixth of Pillow's time at its level 1 and 3 % more bytes than at its level 6.
   public static func write(
     _ picture: Picture, alpha: Picture? = nil, metadata: PictureMetadata = PictureMetadata(),
     level: Int = Deflate.defaultLevel

@@ -283,7 +283,8 @@ private struct PNMReader {
     let isBinary = kind >= 4
     if !isBinary { rest = rest.drop { isSpace($0) } }
     guard !rest.isEmpty else { return [] }
-    let isPicture = rest.count >= 2 && rest.first == UInt8(ascii: "P") && (0x31...0x37).contains(rest.dropFirst().first!)
+    let digit = rest.dropFirst().first ?? 0
+    let isPicture = rest.first == UInt8(ascii: "P") && (0x31...0x37).contains(digit)
     return [isPicture ? .furtherPictures : .trailingBytes(rest.count)]
   }
 }

@@ -191,7 +191,7 @@ private final class Workplace {
     expect(74, "absent/a.sci", try place.runTiny("encode", "in.png", "absent/a.sci", "-k", "0"))
     expect(74, "absent", try place.run("eval", "absent", "--json", "-"))
     try place.write("text.txt", Array("no picture".utf8))
-    expect(65, "text.txt: neither a PNG nor a PNM file", try place.run("encode", "text.txt", "a.sci"))
+    expect(65, "text.txt: not a PNG, JPEG, PNM", try place.run("encode", "text.txt", "a.sci"))
     expect(65, "text.txt: ", try place.runTiny("decode", "text.txt", "a.png"))
     expect(65, "text.txt: neither a bitstream nor a model", try place.run("info", "text.txt"))
     expect(65, "text.txt: ", try place.run("encode", "in.png", "a.sci", "--model", "text.txt"))
