@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-import SwiftCodec
+public import SwiftCodec
 
 /// A picture as it stands in a file, with all that belongs to it.
 public struct LoadedPicture: Sendable, Equatable {
@@ -90,18 +90,7 @@ public struct PictureResolution: Sendable, Equatable {
   }
 }
 
-/// What Y, Cb and Cr mean: code points of ITU-T H.273, 2 for "unspecified".
-public struct ColourDescription: Sendable, Equatable {
-  public var primaries: UInt8
-  public var transfer: UInt8
-  public var matrix: UInt8
-  /// Samples 0…255, not 16…235 and 16…240.
-  public var isFullRange: Bool
-
-  public init(primaries: UInt8, transfer: UInt8, matrix: UInt8, isFullRange: Bool) {
-    (self.primaries, self.transfer, self.matrix, self.isFullRange) = (primaries, transfer, matrix, isFullRange)
-  }
-
+extension ColourDescription {
   /// JFIF: BT.601's matrix at full range; sRGB's primaries and transfer function.
   public static let jfif = ColourDescription(primaries: 1, transfer: 13, matrix: 6, isFullRange: true)
 }

@@ -67,9 +67,7 @@ enum VideoFiles {
     var settings = try settings(arguments)
     let rate = reader.header.frameRate
     settings.frameRate = rate.denominator > 0 ? rate : (0, 1)
-    let colour = reader.header.colour
-    settings.colour = SwiftCodec.ColourDescription(
-      primaries: colour.primaries, transfer: colour.transfer, matrix: colour.matrix, isFullRange: colour.isFullRange)
+    settings.colour = reader.header.colour
     let intra = try loadModel(arguments)
     let inter = try interModel(arguments)
     let encoder: VideoEncoder
@@ -202,13 +200,11 @@ enum VideoFiles {
     let header = packets.header
     let intra = try loadModel(arguments)
     let inter = header.interModelID == nil ? nil : try interModel(arguments)
+    let execution = try CodecOptions.execution(arguments)
     let decoder: VideoDecoder
     do {
-      decoder = try VideoDecoder(
-        header: packets.headerBytes, intra: intra, inter: inter, execution: try CodecOptions.execution(arguments))
-    } catch let error as DecodeError { throw .badData(file: input, error.description) } catch let error as ToolError {
-      throw error
-    } catch { throw .badData(file: input, "\(error)") }
+      decoder = try VideoDecoder(header: packets.headerBytes, intra: intra, inter: inter, execution: execution)
+    } catch { throw .badData(file: input, error.description) }
     var y4m = Y4MHeader(
       width: header.width, height: header.height, chroma: .yuv420jpeg,
       isFullRange: header.colour == .unspecified ? nil : header.colour.isFullRange)
@@ -229,9 +225,10 @@ enum VideoFiles {
           throw ToolError.badData(file: input, "frame \(frames): \(error.description)")
         }
         if let frame {
-          do throws(Y4MError) { try file.write(try writer.frame(frame.picture)) } catch {
+          guard let bytes = try? writer.frame(frame.picture) else {
             throw ToolError.badData(file: input, "a frame that is not one of the stream")
           }
+          try file.write(bytes)
           frames += 1
           let seconds = start.duration(to: .now).seconds
           Progress.show("\(printable(input)): frame \(frames), \(fixed(Double(frames) / seconds, 1)) frames/s")
