@@ -89,7 +89,14 @@ typedef struct sc_wavefront {
   size_t line; ///< elements from one line to the next: a multiple of 8, more than the steps
 } sc_wavefront;
 
-sc_wavefront sc_wavefront_of(int32_t width, int32_t height);
+static inline sc_wavefront sc_wavefront_of(int32_t width, int32_t height) {
+  sc_wavefront w;
+  w.period = width < 16 ? 16 : width;
+  // The last row is the last to end: a period is longer than the lines are behind each other.
+  w.steps = (size_t)((height - 1) / 8) * (size_t)w.period + 2 * (size_t)((height - 1) % 8) + (size_t)width;
+  w.line = (w.steps + 16) & ~(size_t)7;
+  return w;
+}
 /// Place of the first sample of a row in an array in the order of the wavefront, which has 8 · line elements.
 static inline size_t sc_wavefront_row(const sc_wavefront *wavefront, int32_t y) {
   return (size_t)(y % 8) * (wavefront->line + 2) + (size_t)(y / 8) * (size_t)wavefront->period;
