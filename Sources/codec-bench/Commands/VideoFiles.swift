@@ -10,7 +10,7 @@ enum VideoFiles {
     OptionSpec("inter-model", value: "FILE", "video: the model of inter frames; the default is that in the library"),
     OptionSpec("intra-only", "video: every frame an intra frame"),
     OptionSpec("bitrate", value: "BITS", "video: bits a second on average, with a k or M behind if wanted"),
-    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; only where a scene begins by default"),
+    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; by default only at new scenes"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
 
