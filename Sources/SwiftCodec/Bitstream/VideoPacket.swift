@@ -14,6 +14,8 @@ extension BoxTag {
 /// Needs the first `prefixSize` bytes of a packet, or all of a shorter rest.
 public struct VideoPacketPrefix: Sendable, Equatable {
   public static let prefixSize = 9
+  /// So that sizes and offsets within a packet are integers of 32 bits. No frame comes near it.
+  static let maximumPayload = 1 << 30
 
   public let tag: BoxTag
   /// Bytes of the tag and the size, of the payload, and of the whole packet.
@@ -25,7 +27,7 @@ public struct VideoPacketPrefix: Sendable, Equatable {
     var reader = ByteReader<DecodeError>(bytes, in: min(offset, bytes.count)..<bytes.count) { .truncated(offset: $0) }
     let tagRange = try reader.range(count: 4)
     guard let tag = BoxTag(bytes[tagRange]) else { throw .unknownBox(BoxTag("????")) }
-    guard let payload = try reader.varint() else { throw .boxContent(tag, size: -1) }
+    guard let payload = try reader.varint(), payload <= Self.maximumPayload else { throw .boxContent(tag, size: -1) }
     self.tag = tag
     headSize = reader.offset - offset
     payloadSize = payload

@@ -10,6 +10,7 @@ import SwiftCodecDefaultModel
 /// The files of Fixtures/, and pictures made on the spot.
 enum Fixtures {
   static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
     .deletingLastPathComponent().appendingPathComponent("Fixtures")
 
   static func url(_ path: String) -> URL { directory.appendingPathComponent(path) }
