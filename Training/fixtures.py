@@ -11,7 +11,7 @@ import torch
 
 import export
 import integer
-from graph import ALL, Graph, cdf, entropy_point, write_model
+from graph import Graph, cdf, entropy_point, write_model
 from integer import (ANALYSIS, CHROMA, COLOUR_PLANES, CONTEXT, CONTEXTS, DECODED, EARLIER, FEATURES, GREY, HYPER_ANALYSIS, HYPER_LATENT, HYPER_SYNTHESIS,
                      LATENT, LEAKY, LUMA, PARAMETERS, PLANES, PREDICTED_CHROMA, PREDICTED_LUMA, REFERENCE, RELU, REPLICATE, RGB, SLICE, STATE, STATIC,
                      SYNTHESIS, YUV420, ZERO)

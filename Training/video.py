@@ -5,6 +5,8 @@ Frames are packed: [B, 96, H/8, W/8] of values in [0, 1] less the middle of thei
 """
 import ctypes
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -208,8 +210,6 @@ def arranged(frames, width, height):
 
 def decode_clip(path):
     """A Clip of a video file, cut to even sides, by ffmpeg or, without it, PyAV."""
-    import shutil
-    import subprocess
     if not shutil.which('ffmpeg'):
         import av
         with av.open(str(path)) as container:
