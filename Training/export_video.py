@@ -119,11 +119,9 @@ def integer_coder(model):
     return code
 
 
-def middles(clips, count, size=320):
-    """The middle of some clips."""
-    names = sorted(clips)
-    for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int):
-        clip = clips[names[i]]
+def middles(clips, size=320):
+    """The middle of each clip."""
+    for clip in clips:
         h, w = (min(n, size) for n in (clip.height, clip.width))
         y, x = (clip.height - h) // 4 * 2, (clip.width - w) // 4 * 2
         frames = [clip.crop(t, y, x, h, w) for t in range(len(clip))]
@@ -196,7 +194,7 @@ def main():
     a = a.parse_args()
     net, intra = load_inter(a.checkpoint, a.image), load_intra(a.image)
     tables = Path(a.tables).read_bytes() if a.tables else None
-    export(net, intra, list(middles(load_clips(a.data, least=MULTIPLE), a.clips)), a.out, a.headroom, a.frames, tables)
+    export(net, intra, list(middles(load_clips(a.data, least=MULTIPLE, count=a.clips).values())), a.out, a.headroom, a.frames, tables)
     if a.check:
         clips = {name: clip for name, clip in load_clips(a.check).items() if not a.only or name in a.only}
         check(integer.read_model(a.out), net, intra, clips, a.check_frames, a.points)

@@ -223,10 +223,15 @@ def decode_clip(path):
     return Clip(arranged(frames, width, height))
 
 
-def load_clips(folder, cache=None, least=0, extensions=('mp4', 'mkv', 'webm', 'y4m')):
-    """{name: Clip} of the video files of a folder with sides of at least `least`; decoded files are kept in the folder `cache` and mapped from there."""
-    clips = {}
-    for path in sorted(p for p in Path(folder).iterdir() if p.suffix[1:] in extensions):
+def load_clips(folder, cache=None, least=0, count=None, extensions=('mp4', 'mkv', 'webm')):
+    """{name: Clip} of the video files of a folder with sides of at least `least`; decoded files are kept in the folder `cache` and mapped from there.
+
+    With `count` only so many, spread over the folder.
+    """
+    paths, clips = sorted(p for p in Path(folder).iterdir() if p.suffix[1:] in extensions), {}
+    if count and paths:
+        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
+    for path in paths:
         kept = Path(cache) / f'{path.stem}.npy' if cache else None
         if kept and kept.exists():
             clip = Clip(np.load(kept, mmap_mode='r'))
