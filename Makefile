@@ -32,6 +32,8 @@ C_SOURCES = $(shell find Sources examples Tests -name '*.[ch]')
 # test-kernels, test-kernels-arm, test-simde, bench-kernels
 KERNEL_BUILD = $(OUT)/kernels
 include Tests/kernels/kernels.mk
+RESIDUAL_BUILD = $(OUT)/kernels
+include Tests/kernels/residual.mk
 
 .PHONY: help demo tool test test-release test-c test-arm test-asan test-tsan test-simde example embedded lint format \
   golden fixtures fuzz train export table2 clean
@@ -53,7 +55,7 @@ test-release:
 	$(SWIFTTEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 # The header alone, the kernels against the reference, golden pictures from the Embedded library.
-test-c: embedded test-kernels
+test-c: embedded test-kernels test-residual
 	scripts/check_header.sh $(INCLUDE)/swiftcodec.h
 	scripts/check_symbols.sh $(OUT)/libswiftcodec.a $(INCLUDE)/swiftcodec.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
@@ -63,7 +65,7 @@ test-arm: $(OUT)/arm-toolset.json test-kernels-arm
 	scripts/test_arm.sh "$(SWIFT)" $(JOBS) $(ARM) $(OUT)
 
 # Leaks are looked for in the C program: XCTest and Swift's spare bits confuse the search elsewhere.
-test-asan: embedded test-kernels-asan
+test-asan: embedded test-kernels-asan test-residual-asan
 	$(CC) -std=c11 -g -fsanitize=address,undefined -I $(INCLUDE) -o $(OUT)/golden-asan Tests/embedded/golden.c \
 	  $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden-asan Fixtures
