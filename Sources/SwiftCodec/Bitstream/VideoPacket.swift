@@ -88,7 +88,8 @@ struct VideoPacketWriter {
     seed = VideoPacketWriter.seed(self.header)
   }
 
-  static func seed(_ header: [UInt8]) -> UInt32 { crc32c(header, in: 0..<header.count) }
+  /// The checksum of a header's fields. (That of a header with its checksum is the same for all headers.)
+  static func seed(_ header: [UInt8]) -> UInt32 { crc32c(header, in: 0..<(header.count - 4)) }
 
   private mutating func packet(_ tag: BoxTag, _ payload: [UInt8]) -> [UInt8] {
     var out = ByteWriter()

@@ -130,7 +130,10 @@ import Testing
     func psnr(_ a: Picture, _ b: Picture, plane: Int = 0) -> Double {
       peakSignalToNoiseRatio(squaredError: a.squaredError(to: b, plane: plane), samples: a.planes[plane].range.count)
     }
-    let luma = try Picture(width: 96, height: 80, format: .grey, samples: Array(yuv.samples[..<(96 * 80)]))
+    // Grey pictures have the full range.
+    let luma = try Picture(
+      width: 96, height: 80, format: .grey,
+      samples: yuv.samples[..<(96 * 80)].map { UInt8(min(max((Int($0) - 16) * 255 / 219, 0), 255)) })
     let figures = [
       psnr(own, yuv), psnr(own, yuv, plane: 1), psnr(own, yuv, plane: 2), psnr(colour, rgb), psnr(grey, luma),
     ]

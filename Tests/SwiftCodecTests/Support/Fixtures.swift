@@ -87,7 +87,7 @@ enum Fixtures {
     stride(from: c, to: picture.samples.count, by: picture.channels).map { picture.samples[$0] }
   }
 
-  /// BT.709, full range, chroma the mean of four pixels.
+  /// BT.709 of limited range, chroma the mean of four pixels.
   static func yuv420(_ rgb: Picture) -> Picture {
     let (width, height) = (rgb.width, rgb.height)
     let (w, h) = ((width + 1) / 2, (height + 1) / 2)
@@ -108,7 +108,10 @@ enum Fixtures {
         counts[q] += 1
       }
     }
-    let samples = luma.map(clamp) + chroma.flatMap { plane in zip(plane, counts).map { clamp(128 + $0 / $1) } }
+    var samples = luma.map { (value: Double) -> UInt8 in clamp(16 + value * 219 / 255) }
+    for plane in chroma {
+      for (sum, count) in zip(plane, counts) { samples.append(clamp(128 + sum / count * 224 / 255)) }
+    }
     return Picture(unchecked: width, height, .yuv420, samples)
   }
 

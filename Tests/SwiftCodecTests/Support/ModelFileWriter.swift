@@ -310,7 +310,7 @@ struct ModelFileWriter {
     out.u8(UInt8(alphabets.count))
     for set in 0..<sets {
       for n in alphabets {
-        let weights = (0..<n).map { max(1, 1 << 12 >> (set * $0)) }
+        let weights = (0..<n).map { max(1, 4096 >> (set * $0)) }
         var frequencies = weights.map { 1 + (32768 - n) * $0 / weights.reduce(0, +) }
         frequencies[0] += 32768 - frequencies.reduce(0, +)
         out.u16(UInt16(n))
