@@ -24,7 +24,7 @@ SWIFTLIB = $(shell $(SWIFT)c -print-target-info | sed -n 's/.*"runtimeResourcePa
 HOST = $(shell uname -m)
 EMBEDDED = .build-embedded
 # The tests that take little time each; the others are in `make test`.
-FAST_TESTS ?= BitstreamTests|KernelTests|ModelTests|CInterfaceTests|PNMTests|BDRateTests|QualityTests|JSONTests|CSVTests|DeflateTests
+FAST_TESTS ?= KernelTests|ModelTests|PixelFormatTests/missing|VideoTests/(headers|wrong|joins|every)|PNMTests|BDRateTests|QualityTests|JSONTests|CSVTests
 FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-release test-c test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-release test-c test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
 
 include packaging/install.mk
@@ -58,6 +58,10 @@ tool:
 test:
 	$(SWIFTTEST)
 	$(MAKE) test-c example
+
+# Six times as many cases of the random tests.
+test-long:
+	SC_LONG=1 $(SWIFTTEST)
 
 test-fast:
 	$(SWIFTTEST) --filter '$(FAST_TESTS)'

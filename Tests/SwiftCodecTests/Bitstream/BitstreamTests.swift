@@ -33,7 +33,7 @@ import Testing
   }
 
   @Test(arguments: [1, 3]) func everySmallSize(_ channels: Int) throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 40]
     for height in sizes {
       for width in sizes {
@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func severalSegments() throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     for height in [31, 32, 33, 64, 65, 100] {
       let picture = Fixtures.randomPicture(21, height, 3, &random)
       for rows in [8, 16, 24, 2040] {
@@ -71,7 +71,7 @@ import Testing
   }
 
   @Test func extremeShapes() throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     for (width, height) in [(1, 2000), (2000, 1), (65535, 1), (1, 65535), (700, 2)] {
       let picture = Fixtures.randomPicture(width, height, 1, &random)
       _ = try Self.roundTrip(picture, Fixtures.tiny, ratePoint: 0, segmentRows: 2040, "\(width)×\(height)")
@@ -79,7 +79,7 @@ import Testing
   }
 
   @Test func headersKeepTheirFields() throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     for _ in 0..<200 {
       let header = BitstreamHeader(
         modelID: UInt32(truncatingIfNeeded: random.next()), position: RatePosition(index: random.below(2048)),
@@ -156,7 +156,7 @@ import Testing
   }
 
   @Test func segmentsCannotBeExchanged() throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     // Two pictures of the same size whose only segments have the same length.
     var seen: [Int: [UInt8]] = [:]
     var tried = 0

@@ -32,7 +32,7 @@ import Testing
 
   /// Halving the exponent five times, against powers.
   @Test func geometricInterpolation() {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     let squares = (0..<1000).map { _ in Int64(random.below(1 << 31)) }.map { $0 * $0 }
     for x in [0, 1, 2, 3, 4, 8, 9, 1 << 62, 1 << 62 - 1] + squares + squares.map({ $0 + 1 }) {
       let root = Interpolation.squareRoot(x)
@@ -61,7 +61,7 @@ import Testing
       name == "tiny"
       ? Fixtures.tiny
       : name == "hyper" ? Fixtures.tinyHyper : name == "base" ? Fixtures.base : Fixtures.embedded
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     let last = model.positions.upperBound.index
     let all =
       name == "embedded" || name == "base"
@@ -92,9 +92,9 @@ import Testing
   }
 
   /// Networks at positions against NaiveNetwork, which interpolates from the text of model.md.
-  @Test(arguments: 0..<30) func equalsTheNaiveNetwork(_ number: Int) throws {
+  @Test(arguments: cases(20, long: 120)) func equalsTheNaiveNetwork(_ number: Int) throws {
     // Of the graphs from this seed on, the first with positions between rate points.
-    var seed = NetworkTests.seed &* 3000 &+ 100 &* UInt64(number)
+    var seed = SplitMix.seed &* 3000 &+ 100 &* UInt64(number)
     while RandomGraph(seed: seed).file.ratePoints == 1 { seed &+= 1 }
     let graph = RandomGraph(seed: seed)
     let model = try NetworkTests.model(graph.file.file(), seed)
@@ -198,7 +198,7 @@ import Testing
 
   /// All positions of random modulated channels keep the limit that was checked at their ends.
   @Test func positionsKeepTheLimit() throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     var checked = 0
     for _ in 0..<300 {
       let weights = (0..<random.int(1...20)).map { _ in Int16(random.int(-32768...32767)) }
@@ -220,7 +220,7 @@ import Testing
         #expect(abs(Int(Interpolation.rounded(bias: bias))) + sum << bits + 1 << (Int(s) - 1) <= Int(bound))
       }
     }
-    #expect(checked > 30, "seed \(NetworkTests.seed)")
+    #expect(checked > 30, "seed \(SplitMix.seed)")
   }
 
   @Test func targetsAreReached() throws {

@@ -7,9 +7,6 @@ import Testing
 
 /// The executor against NaiveNetwork on random graphs, and against the integer simulator of Training/.
 @Suite struct NetworkTests {
-  /// Another seed: SC_SEED=… swift test.
-  static let seed = ProcessInfo.processInfo.environment["SC_SEED"].flatMap { UInt64($0) } ?? 1
-
   /// The first output of a graph on its first input, rows [height][width][channels] of int16.
   static func run(
     _ program: NetworkProgram, _ input: NaiveNetwork.Tensor, width: Int, height: Int, _ execution: Execution
@@ -75,8 +72,8 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<60) func equalsTheNaiveNetwork(_ number: Int) throws {
-    let seed = Self.seed &* 1000 &+ UInt64(number)
+  @Test(arguments: cases(40, long: 240)) func equalsTheNaiveNetwork(_ number: Int) throws {
+    let seed = SplitMix.seed &* 1000 &+ UInt64(number)
     let graph = RandomGraph(seed: seed)
     let model = try Self.model(graph.file.file(), seed)
     var random = SplitMix(seed ^ 0x5eed)
@@ -104,8 +101,8 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<8) func stripesAndThreadsChangeNothing(_ number: Int) throws {
-    let seed = Self.seed &* 7777 &+ UInt64(number)
+  @Test(arguments: cases(4, long: 16)) func stripesAndThreadsChangeNothing(_ number: Int) throws {
+    let seed = SplitMix.seed &* 7777 &+ UInt64(number)
     let graph = RandomGraph(seed: seed)
     let model = try Self.model(graph.file.file(), seed)
     var random = SplitMix(seed)
@@ -132,8 +129,8 @@ import Testing
   }
 
   /// Models for video: every graph with all its inputs and outputs, which have several resolutions, in any bands.
-  @Test(arguments: 0..<24) func severalInputsAndOutputs(_ number: Int) throws {
-    let seed = Self.seed &* 4000 &+ UInt64(number)
+  @Test(arguments: cases(20, long: 120)) func severalInputsAndOutputs(_ number: Int) throws {
+    let seed = SplitMix.seed &* 4000 &+ UInt64(number)
     let graph = RandomGraph(interSeed: seed)
     let model = try Self.model(graph.file.file(), seed)
     #expect(model.formats.count == 2)

@@ -62,8 +62,8 @@ import Testing
     return samples
   }
 
-  @Test(arguments: 0..<40) func equalsTheNaiveChain(_ number: Int) throws {
-    let seed = NetworkTests.seed &* 500 &+ UInt64(number)
+  @Test(arguments: cases(24, long: 160)) func equalsTheNaiveChain(_ number: Int) throws {
+    let seed = SplitMix.seed &* 500 &+ UInt64(number)
     let graph = RandomGraph(hyperpriorSeed: seed)
     let model = try NetworkTests.model(graph.file.file(), seed)
     var random = SplitMix(seed)
@@ -152,8 +152,8 @@ import Testing
     return hexadecimal32(crc32c(bytes.bytes, in: 0..<bytes.bytes.count))
   }
 
-  @Test(arguments: 0..<10) func severalSegments(_ number: Int) throws {
-    let seed = NetworkTests.seed &* 900 &+ UInt64(number)
+  @Test(arguments: cases(8, long: 40)) func severalSegments(_ number: Int) throws {
+    let seed = SplitMix.seed &* 900 &+ UInt64(number)
     let graph = RandomGraph(hyperpriorSeed: seed)
     let model = try NetworkTests.model(graph.file.file(), seed)
     var random = SplitMix(seed)

@@ -499,7 +499,7 @@ import Testing
 
   /// Mends all checksums behind a random change: what is then accepted can be run.
   @Test func changedFilesAreRefusedOrRun() throws {
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     let sections = Self.small().sections()
     var accepted = 0
     for round in 0..<3000 {
@@ -527,7 +527,7 @@ import Testing
 
   /// The same for a file with every operation.
   @Test func changedTinyFilesAreRefusedOrRun() throws {
-    var random = SplitMix(NetworkTests.seed &+ 99)
+    var random = SplitMix(SplitMix.seed &+ 99)
     let all = Fixtures.tinyBytes
     // Cut into sections again.
     var sections: [(tag: String, payload: [UInt8])] = []

@@ -88,7 +88,7 @@ import Testing
   }
 
   @Test(arguments: 0..<6) func equalsDifferences(_ number: Int) throws {
-    let seed = NetworkTests.seed &* 6000 &+ UInt64(number)
+    let seed = SplitMix.seed &* 6000 &+ UInt64(number)
     let made = Made(seed: seed)
     let model = try NetworkTests.model(made.file.file(), seed)
     let graph = try #require(model.graph(.synthesis, .yuv420))

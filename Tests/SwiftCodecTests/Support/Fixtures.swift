@@ -178,10 +178,17 @@ extension SplitMix {
   /// A generator of a test's own, the same in every run. SC_SEED=… gives others, and a run prints the one that it has.
   static func test(_ number: UInt64) -> SplitMix { SplitMix(number &+ (seed &- 1) &* 0x9E37_79B9_7F4A_7C15) }
 
-  private static let seed: UInt64 = {
-    print("SC_SEED=\(NetworkTests.seed)")
-    return NetworkTests.seed
+  /// Of all random tests: SC_SEED=7 swift test … takes another one.
+  static let seed: UInt64 = {
+    let seed = ProcessInfo.processInfo.environment["SC_SEED"].flatMap { UInt64($0) } ?? 1
+    print("SC_SEED=\(seed)")
+    return seed
   }()
+}
+
+/// How many cases a random test tries: `more` in `make test-long`.
+func cases(_ count: Int, long more: Int) -> Range<Int> {
+  0..<(ProcessInfo.processInfo.environment["SC_LONG"] == nil ? count : more)
 }
 
 func hexadecimal32(_ value: UInt32) -> String { String(hexadecimal(UInt64(value)).suffix(8)) }
