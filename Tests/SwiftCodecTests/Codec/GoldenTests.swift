@@ -262,38 +262,38 @@ import Testing
   static func writeVideo(to directory: URL) throws {
     let stream = try videoStream()
     try Data(stream.bytes).write(to: directory.appendingPathComponent("moving-tiny.scv"))
-    var text =
-      "# Stream, models of intra and of inter frames, width, height, CRC-32C of each frame's samples (4:2:0).\n"
-    text += "# Written by make golden.\n"
-    text += "moving-tiny.scv models/tiny-formats.scm models/tiny-inter.scm 61 43"
-    for frame in stream.frames { text += " \(hexadecimal32(Fixtures.hash(frame)))" }
-    try Data((text + "\n").utf8).write(to: directory.appendingPathComponent("video.txt"))
+    var text = "# Stream, models of intra and of inter frames, frame, CRC-32C of its samples (4:2:0). By make golden.\n"
+    for (t, frame) in stream.frames.enumerated() {
+      text +=
+        "moving-tiny.scv models/tiny-formats.scm models/tiny-inter.scm \(t) \(hexadecimal32(Fixtures.hash(frame)))\n"
+    }
+    try Data(text.utf8).write(to: directory.appendingPathComponent("golden-video.txt"))
   }
 
   @Test func streamsDecodeToTheirHashes() throws {
-    let lines = try Fixtures.lines("golden/video.txt")
-    #expect(!lines.isEmpty)
-    for line in lines {
-      let bytes = try Fixtures.bytes("golden/\(line[0])")
-      for cpu in CPU.available {
-        var execution = Execution()
-        execution.cpu = cpu
-        execution.threads = 2
-        var size = 0
-        let header = try VideoHeader(parsing: bytes, size: &size)
-        #expect([header.width, header.height].map(String.init) == Array(line[3...4]))
-        let decoder = try VideoDecoder(
-          header: Array(bytes[..<size]), intra: Self.model(line[1]), inter: Self.model(line[2]), execution: execution)
-        var hashes: [String] = []
-        while size < bytes.count {
-          let prefix = try VideoPacketPrefix(parsing: bytes, at: size)
-          if let frame = try decoder.decode(Array(bytes[size..<(size + prefix.size)])) {
-            hashes.append(hexadecimal32(Fixtures.hash(frame.picture)))
-          }
-          size += prefix.size
+    let lines = try Fixtures.lines("golden/golden-video.txt")
+    let name = "moving-tiny.scv"
+    #expect(lines.count == 12 && lines.allSatisfy { $0[0] == name })
+    let bytes = try Fixtures.bytes("golden/\(name)")
+    for cpu in CPU.available {
+      var execution = Execution()
+      execution.cpu = cpu
+      execution.threads = 2
+      var size = 0
+      _ = try VideoHeader(parsing: bytes, size: &size)
+      let decoder = try VideoDecoder(
+        header: Array(bytes[..<size]), intra: Self.model(lines[0][1]), inter: Self.model(lines[0][2]),
+        execution: execution)
+      var hashes: [String] = []
+      while size < bytes.count {
+        let prefix = try VideoPacketPrefix(parsing: bytes, at: size)
+        if let frame = try decoder.decode(Array(bytes[size..<(size + prefix.size)])) {
+          #expect(frame.number == hashes.count)
+          hashes.append(hexadecimal32(Fixtures.hash(frame.picture)))
         }
-        #expect(hashes == Array(line[5...]), "\(line[0]), \(cpu.name)")
+        size += prefix.size
       }
+      #expect(hashes == lines.map { $0[4] }, "\(name), \(cpu.name)")
     }
   }
 

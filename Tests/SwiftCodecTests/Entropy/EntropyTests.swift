@@ -249,7 +249,7 @@ import Testing
     let tables = rules.map { Self.randomTable($0, channels: 2, &random) }
     let coders = zip(tables, rules).map { EntropyCoder($0, $1) }
     // All heights in the long run, every second one else: all widths together see each of them.
-    for height in 1...20 where cases(0, long: 1).count == 1 || (height + width) % 2 == 0 {
+    for height in 1...20 where cases(0, long: 1).count == 1 || (height + width / 2) % 2 == 0 {
       for (i, rule) in rules.enumerated() {
         let values = Self.randomValues(tables[i], width * height, &random)
         let (payload, _) = Self.encoded(coders[i], values, width, height)
