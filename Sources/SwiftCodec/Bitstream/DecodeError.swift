@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why a bitstream is not decoded.
-public enum DecodeError: Error, Equatable {
+public enum DecodeError: Error, Equatable, CustomStringConvertible {
   /// The first bytes are not "SCI".
   case notABitstream
   /// The version known is 2.
@@ -42,6 +42,10 @@ public enum DecodeError: Error, Equatable {
   case modelKind
   /// The picture has more pixels than the caller allows.
   case tooLarge(width: Int, height: Int, limit: Int)
+  /// The region is not a part of a picture of this size, or in 4:2:0 not at even coordinates.
+  case region(PictureRegion, width: Int, height: Int)
+  /// The caller's `monitor` said so.
+  case cancelled
   /// Decoding would take more memory, in bytes, than the caller allows.
   case memory(needed: Int64, limit: Int64)
   /// Decoding would take more multiply-adds a pixel than the caller allows.
@@ -72,6 +76,10 @@ public enum DecodeError: Error, Equatable {
     case .missingReference(let frame): "frame \(frame) is predicted from a frame that was not decoded"
     case .modelKind: "a model of inter frames where one of pictures is needed, or the other way round"
     case .tooLarge(let width, let height, let limit): "\(width)×\(height) pixels are more than the limit of \(limit)"
+    case .region(let region, let width, let height):
+      "\(region.width)×\(region.height) pixels at \(region.x), \(region.y) where the picture has \(width)×\(height) "
+        + "(and regions of 4:2:0 pictures start at even coordinates)"
+    case .cancelled: "cancelled"
     case .memory(let needed, let limit): "decoding takes \(needed) bytes of memory, the limit is \(limit)"
     case .work(let work, let limit):
       "decoding takes \(Int64(work)) multiply-adds a pixel, the limit is \(Int64(limit))"

@@ -25,7 +25,7 @@ public struct VideoPacketPrefix: Sendable, Equatable {
     var reader = ByteReader<DecodeError>(bytes, in: min(offset, bytes.count)..<bytes.count) { .truncated(offset: $0) }
     let tagRange = try reader.range(count: 4)
     guard let tag = BoxTag(bytes[tagRange]) else { throw .unknownBox(BoxTag("????")) }
-    guard let payload = try reader.varint() else { throw .boxContent(tag, size: -1) }
+    guard let payload = try reader.varint(), payload <= Int.max - 16 else { throw .boxContent(tag, size: -1) }
     self.tag = tag
     headSize = reader.offset - offset
     payloadSize = payload

@@ -66,6 +66,18 @@ struct PictureArgument {
   }
 }
 
+extension PictureArgument {
+  /// Whether there is alpha that is not 255 everywhere.
+  var isTransparent: Bool {
+    guard let alpha else { return false }
+    for y in 0..<view.height {
+      let row = alpha.base + y * alpha.row_stride
+      for x in 0..<view.width where row[x * alpha.step] != 255 { return true }
+    }
+    return false
+  }
+}
+
 extension PixelFormat {
   /// How a decoder would write it.
   var cValue: sc_pixel_format {

@@ -9,12 +9,21 @@ public struct Decoded: Sendable {
   public let metadata: [Metadata]
 }
 
-/// Decodes bitstreams of one model. Keeps what it prepares for the next picture; one thread at a time may use it.
+/// Decodes bitstreams of one model. Keeps what it prepares for the next picture.
+///
+/// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
+/// lock. Threads of one's own each have a decoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Decoder {
   public var execution: Execution
   /// Pictures of more pixels are refused before anything is allocated for them.
   public var maximumPixels = 1 << 28
-  private var prepared: PreparedModel
+  /// Bitstreams whose decoding would take more bytes beside the model, the bitstream and the samples are refused before
+  /// that is allocated; see `workingMemory`.
+  public var maximumMemory = Int64.max
+  /// Called between parts of the work, on the thread that decodes, with the share that is done: 0…1, growing. Decoding ends
+  /// with `DecodeError.cancelled` when it says false. Parts are smaller and decoding a little slower with it.
+  public var monitor: ((Double) -> Bool)?
+  var prepared: PreparedModel
 
   public init(model: Model, execution: Execution = Execution()) {
     prepared = PreparedModel(model)
@@ -48,17 +57,17 @@ public final class Decoder {
     var picture = Picture(
       unchecked: width, height, format,
       [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
-    picture.withMutableView { synthesise(latent, parts.header, into: $0) }
+    try picture.withMutableView { view throws(DecodeError) in try synthesise(latent, parts.header, into: view) }
     return picture
   }
 
   /// Decodes a bitstream whose parts are known into memory of the caller, of the header's size and any format that the
-  /// model has networks for. Untouched on error.
+  /// model has networks for. Untouched on error, unless it is `cancelled`.
   func decode(
     _ bytes: [UInt8], _ parts: BitstreamParts, into picture: PictureView, alpha: sc_component?
   ) throws(DecodeError) {
     precondition(picture.width == parts.header.width && picture.height == parts.header.height)
-    synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
+    try synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
     if let alpha {
       for y in 0..<picture.height {
         let row = alpha.base + y * alpha.row_stride
@@ -67,11 +76,10 @@ public final class Decoder {
     }
   }
 
-  /// Everything that can go wrong goes wrong here.
-  private func decodeLatent(
-    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
-  ) throws(DecodeError) -> Latent {
-    let header = parts.header
+  /// Everything that can go wrong goes wrong here: what the model lacks, what the caller does not allow.
+  func check(_ header: BitstreamHeader, as format: PixelFormat, _ region: PictureRegion?) throws(DecodeError) -> (
+    layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>
+  ) {
     guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
     guard model.positions.contains(header.position) else {
       throw .position(header.position, count: model.ratePoints.count)
@@ -89,26 +97,63 @@ public final class Decoder {
     // A format of coarser networks has no whole number of their units in the padded picture.
     let unit = model.paddingUnit(model.networkFormat(format))
     guard layout.paddedWidth % unit == 0, layout.paddedHeight % unit == 0 else { throw .format(format) }
+    if let region, !region.isValid(width: header.width, height: header.height, format: format) {
+      throw .region(region, width: header.width, height: header.height)
+    }
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
     guard let codec = prepared.segmentCodec(header.entropy, at: header.position, cpu: execution.cpu) else {
       throw .entropyModel(header.entropy)
     }
+    let segments = segments(of: region, header, as: format, layout)
+    let needed = workingMemory(layout, codec, segments, header, as: format, region)
+    guard needed <= maximumMemory else { throw .memory(needed: needed, limit: maximumMemory) }
+    return (layout, codec, segments)
+  }
+
+  /// Decodes the segments that a region needs, or all. After it nothing can go wrong any more.
+  func decodeLatent(
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat, region: PictureRegion? = nil
+  ) throws(DecodeError) -> Latent {
+    let (layout, codec, segments) = try check(parts.header, as: format, region)
     let payloads = parts.payloads
-    let latent = Latent(layout: layout, channels: model.latentChannels(at: header.position))
+    let latent = Latent(
+      layout: layout, channels: model.latentChannels(at: parts.header.position), present: segments)
     let good = AlignedBuffer<UInt8>(count: payloads.count, zero: 0)
-    let inner = execution.inside(parallel: payloads.count)
-    parallel(threads: execution.threads, count: payloads.count) { i in
-      good.base[i] = codec.decode(bytes, in: payloads[i], segment: i, latent, inner) ? 1 : 0
+    let step = monitor == nil ? segments.count : min(segments.count, execution.threads)
+    for first in stride(from: segments.lowerBound, to: segments.upperBound, by: step) {
+      try report(0.5 * Double(first - segments.lowerBound) / Double(segments.count))
+      let part = first..<min(first + step, segments.upperBound)
+      let inner = execution.inside(parallel: part.count)
+      parallel(threads: execution.threads, count: part.count) { k in
+        let i = first + k
+        good.base[i] = codec.decode(bytes, in: payloads[i], segment: i, latent, inner) ? 1 : 0
+      }
+      for i in part where good.base[i] == 0 { throw .payload(segment: i) }
     }
-    for i in 0..<payloads.count where good.base[i] == 0 { throw .payload(segment: i) }
     return latent
   }
 
-  private func synthesise(_ latent: Latent, _ header: BitstreamHeader, into picture: PictureView) {
-    prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
-      .synthesise(latent, into: picture, execution)
+  private func report(_ share: Double) throws(DecodeError) {
+    if let monitor, !monitor(share) { throw .cancelled }
+  }
+
+  /// `picture` is the whole one, or the region.
+  func synthesise(
+    _ latent: Latent, _ header: BitstreamHeader, into picture: PictureView, region: PictureRegion? = nil
+  ) throws(DecodeError) {
+    let program = prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
+    let band = Self.band(program, latent.layout, region)
+    // Enough rows for every thread that what neighbouring parts both compute is little.
+    let step = monitor == nil ? band.count : min(band.count, max(1, 256 * execution.threads / program.unit))
+    for first in stride(from: band.lowerBound, to: band.upperBound, by: step) {
+      try report(0.5 + 0.5 * Double(first - band.lowerBound) / Double(band.count))
+      program.synthesise(
+        latent, into: picture, origin: region.map { ($0.x, $0.y) } ?? (0, 0),
+        band: first..<min(first + step, band.upperBound), execution)
+    }
+    try report(1)
   }
 }
 

@@ -28,8 +28,15 @@ extension Encoder {
   ) throws(EncodeError) -> Encoded {
     var settings = settings
     let wantsDistortion = settings.measuresDistortion
+    let monitor = settings.monitor
+    // One trial more than the bisection has, and perhaps one to measure.
+    let trials = Double(Int.bitWidth - (model.positions.upperBound.index + 1).leadingZeroBitCount + 2)
+    var done = 0.0
     func attempt(_ index: Int) throws(EncodeError) -> Encoded {
       settings.position = RatePosition(index: index)
+      let before = min(done, trials - 1)
+      if let monitor { settings.monitor = { monitor((before + $0) / trials) } }
+      done += 1
       return try encode(picture, settings)
     }
     let pixels = Double(picture.width * picture.height)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why a picture is not encoded.
-public enum EncodeError: Error, Equatable {
+public enum EncodeError: Error, Equatable, CustomStringConvertible {
   /// Rate points of this model are 0 ..< count, and positions lie between them.
   case position(RatePosition, count: Int)
   /// The model has no networks for pictures of this format.
@@ -14,6 +14,8 @@ public enum EncodeError: Error, Equatable {
   case entropyModel(EntropyKind?)
   /// The trade-off is a finite number > 0.
   case lambda(Double)
+  /// `EncoderSettings.monitor` said so.
+  case cancelled
   /// No position reaches the target: the nearest that the model comes to it, in the target's unit.
   case target(EncoderTarget, nearest: Double)
 
@@ -22,11 +24,13 @@ public enum EncodeError: Error, Equatable {
     case .position(let position, let count):
       "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .format(let format): "the model has no networks for \(format.name) pictures"
-    case .size(let width, let height): "a frame of \(width)×\(height) pixels, which is not that of the stream or too large"
+    case .size(let width, let height):
+      "a frame of \(width)×\(height) pixels, which is not that of the stream or too large"
     case .segmentRows(let rows): "segments of \(rows) rows: valid are multiples of 8 up to 2040"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
     case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
+    case .cancelled: "cancelled"
     case .target(.bytes(let bytes), let nearest): "no file of at most \(bytes) bytes: the smallest has \(Int(nearest))"
     case .target(.bitsPerPixel(let bits), let nearest):
       "no file of at most \(bits) bits per pixel: the smallest has \(nearest)"
@@ -51,11 +55,23 @@ public struct EncoderSettings: Sendable {
   public var metadata: [Metadata] = []
   /// Called after every pass of that search, on the thread that encodes.
   public var progress: (@Sendable (RDOQPass) -> Void)?
+  /// Called between parts of the work, on the thread that encodes, with an estimate of the share that is done: 0…1, never
+  /// falling. Encoding ends with `EncodeError.cancelled` when it says false.
+  public var monitor: (@Sendable (Double) -> Bool)?
 
   public init(position: RatePosition) { self.position = position }
 
   /// 0 is the lowest rate.
   public init(ratePoint: Int) { position = RatePosition(ratePoint: ratePoint) }
+}
+
+extension EncoderSettings {
+  /// The part of the work that the search takes, about.
+  fileprivate var searchShare: ClosedRange<Double> { rdoq == .off ? 0.5...0.5 : 0.03...0.93 }
+
+  fileprivate func report(_ share: Double) throws(EncodeError) {
+    if let monitor, !monitor(share) { throw .cancelled }
+  }
 }
 
 /// A picture's bitstream, and what the encoder knows of it.
@@ -82,7 +98,10 @@ private struct SearchKey: Equatable {
   let cpu: CPU
 }
 
-/// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
+/// Encodes pictures with one model. Keeps what it prepares for the next picture.
+///
+/// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
+/// lock. Threads of one's own each have an encoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Encoder {
   private var prepared: PreparedModel
   /// The last one used.
@@ -110,9 +129,13 @@ public final class Encoder {
     else { throw .entropyModel(settings.entropy) }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
+    try settings.report(0)
     let (latent, hyperLatent) = analyse(picture, at: position, execution)
     let layout = latent.layout
+    try settings.report(settings.searchShare.lowerBound)
     let (segments, report) = search(latent, hyperLatent, codec, kind, of: picture, settings)
+    if segments != nil, report == nil { throw .cancelled }
+    try settings.report(settings.searchShare.upperBound)
 
     let isSmall = layout.segmentCount == 1 && settings.metadata.isEmpty
     let header = BitstreamHeader(
@@ -121,6 +144,7 @@ public final class Encoder {
       segments: isSmall
         ? nil : .init(rows: layout.segmentCount == 1 ? 0 : segmentRows, count: layout.segmentCount))
     let (bytes, bits) = serialise(latent, hyperLatent, segments, header, settings.metadata, codec, execution)
+    try settings.report(settings.measuresDistortion ? 0.95 : 1)
     guard settings.measuresDistortion else {
       return Encoded(
         bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
@@ -163,7 +187,11 @@ public final class Encoder {
     }
     let segments = quantise(latent, hyperLatent, codec, execution)
     let report = search?.program.optimise(
-      latent, segments, of: picture, settings.rdoq, lambda: settings.lambda, execution, progress: settings.progress)
+      latent, segments, of: picture, settings.rdoq, lambda: settings.lambda, execution, progress: settings.progress,
+      monitor: settings.monitor.map { monitor in
+        let share = settings.searchShare
+        return { monitor(share.lowerBound + (share.upperBound - share.lowerBound) * $0) }
+      })
     return (segments, report)
   }
 

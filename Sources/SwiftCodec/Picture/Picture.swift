@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why samples are not a picture.
-public enum PictureError: Error, Equatable {
+public enum PictureError: Error, Equatable, CustomStringConvertible {
   /// Width and height are 1…65535.
   case size(width: Int, height: Int)
   /// There are as many samples as the format's planes have at that size.
