@@ -46,6 +46,7 @@ include Tests/kernels/residual.mk
   test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
 
 include packaging/install.mk
+include examples/examples.mk
 
 demo: tool
 	scripts/demo.sh $(TOOL) demo

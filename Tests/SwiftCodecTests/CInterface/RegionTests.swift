@@ -123,7 +123,7 @@ import Testing
       SC_METADATA_CHROMATICITIES, SC_METADATA_RENDERING_INTENT, SC_METADATA_RESOLUTION,
     ]
     for (i, kind) in kinds.enumerated() {
-      let data = (0..<(3 + 40 * i)).map { UInt8($0 + i) }
+      let data = (0..<(3 + 40 * i)).map { UInt8(($0 + i) % 256) }
       #expect(sc_encoder_set_metadata(encoder, kind, data, data.count) == SC_OK)
     }
     // Replaced, and taken away.
@@ -148,7 +148,7 @@ import Testing
       var count = 7
       #expect(sc_read_metadata(bytes, size, kind, &data, &count) == SC_OK)
       let found = Array(UnsafeBufferPointer(start: data, count: count))
-      #expect(found == (i == 0 ? [1, 2] : i == 2 ? [] : (0..<(3 + 40 * i)).map { UInt8($0 + i) }))
+      #expect(found == (i == 0 ? [1, 2] : i == 2 ? [] : (0..<(3 + 40 * i)).map { UInt8(($0 + i) % 256) }))
       #expect(sc_read_metadata(bytes, size - 1, kind, &data, &count) == SC_ERROR_TRUNCATED && data == nil && count == 0)
       #expect(sc_read_metadata(nil, size, kind, &data, &count) == SC_ERROR_ARGUMENT)
       #expect(sc_read_metadata(bytes, size, sc_metadata(99), &data, &count) == SC_ERROR_ARGUMENT)

@@ -27,8 +27,8 @@ import Testing
   ) rethrows -> T {
     let (w, h) = ((width + 1) / 2, (height + 1) / 2)
     return try CInterfaceTests.withPicture(&samples, width, height, format) { picture in
-      picture.planes.1 = picture.planes.0 + width * height
-      if format == SC_PIXEL_I420 { picture.planes.2 = picture.planes.1 + w * h }
+      picture.planes.1 = picture.planes.0.map { $0 + width * height }
+      if format == SC_PIXEL_I420 { picture.planes.2 = picture.planes.1.map { $0 + w * h } }
       return try body(&picture)
     }
   }
