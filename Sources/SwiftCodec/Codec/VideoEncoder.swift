@@ -42,6 +42,10 @@ public final class VideoEncoder {
   private var searches: [Bool: (program: LatentSearch, position: RatePosition)] = [:]
   private var frames = 0
   private var sinceIntra = 0
+  /// Whether `segments` are kept, for fitting of entropy models.
+  package var keepsSegments = false
+  /// What was coded of the last frame.
+  package private(set) var segments: [QuantisedSegment] = []
 
   /// The stream's first bytes.
   public var header: [UInt8] { writer.header }
@@ -170,16 +174,19 @@ public final class VideoEncoder {
     let count = layout.segmentCount
     let inner = execution.inside(parallel: count)
     var quantised: [QuantisedSegment] = []
-    if settings.rdoq != .off {
+    if settings.rdoq != .off || keepsSegments {
       quantised = (0..<count).map {
         codec.quantise(
           segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, reference: inputs, execution)
       }
+    }
+    if settings.rdoq != .off {
       _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
         latent, quantised, of: frame, reference: inputs, settings.rdoq, lambda: nil, execution, progress: nil)
     }
     var coded = [[UInt8]](repeating: [], count: count)
     let found = quantised
+    segments = keepsSegments ? quantised : []
     coded.withUnsafeMutableBufferPointer { coded in
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!

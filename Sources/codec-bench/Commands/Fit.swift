@@ -13,6 +13,7 @@ enum FitCommand: Command {
   static let options = [
     CodecOptions.model,
     OptionSpec("images", value: "DIR", "PNG and PNM files; never those that results are measured on"),
+    OptionSpec("clips", value: "DIR", "for a model of inter frames: Y4M files instead"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
@@ -29,7 +30,7 @@ enum FitCommand: Command {
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
-    guard let folder = arguments.string("images") else {
+    guard let folder = arguments.string("images") ?? arguments.string("clips") else {
       throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
     }
     let modelBytes = if let file = arguments.string("model") { try readFile(file) } else { Model.embeddedBytes() }
@@ -43,12 +44,15 @@ enum FitCommand: Command {
     let holdOut = try arguments.integer("hold-out", in: 2...1_000_000)
     var execution = Execution()
     execution.threads = try arguments.integer("threads", in: 1...1024) ?? 1
-    let files = try listFolder(folder).filter { file in
-      [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
-    }
+    let endings = model.isInter ? [".y4m"] : [".png", ".ppm", ".pgm", ".pnm", ".pbm"]
+    let files = try listFolder(folder).filter { file in endings.contains { file.lowercased().hasSuffix($0) } }
     guard files.count > (holdOut == nil ? 0 : 1) else {
-      throw .badData(file: folder, "no PNG or PNM files in this folder")
+      throw .badData(file: folder, model.isInter ? "no Y4M files in this folder" : "no PNG or PNM files in this folder")
     }
+    guard model.isInter == arguments.has("clips") else {
+      throw .usage("--clips for a model of inter frames, --images for others")
+    }
+    let intra = model.isInter ? try VideoFiles.intraModel() : nil
 
     let rdoq = try CodecOptions.rdoq(arguments)
     guard model.preferredEntropyKind != nil || (rdoq == .off && !model.roles().contains(.hyperSynthesis)) else {
@@ -66,6 +70,12 @@ enum FitCommand: Command {
         Progress.show("rate point \(ratePoint): \(files[first]) (\(first + 1) of \(files.count))")
         var (fitted, heldOut): ([Picture], [Picture]) = ([], [])
         for number in numbers {
+          if let intra {
+            try VideoFiles.append(
+              "\(folder)/\(files[number])", ratePoint, model, intra, execution,
+              to: &set, held: &held, isHeld: holdOut.map { number % $0 == 0 } ?? false)
+            continue
+          }
           let picture = try readPicture("\(folder)/\(files[number])")
           if let holdOut, number % holdOut == 0 { heldOut.append(picture) } else { fitted.append(picture) }
         }

@@ -3,6 +3,7 @@
 import PictureFiles
 import SwiftCodec
 import SwiftCodecDefaultModel
+import SwiftCodecFitting
 
 /// Video streams at the command line: Y4M in and out, `-` for pipes.
 enum VideoFiles {
@@ -23,6 +24,32 @@ enum VideoFiles {
     if arguments.has("intra-only") { return nil }
     if let file = arguments.string("inter-model") { return try parseModel(try readFile(file), file) }
     do { return try Model.embeddedInter() } catch { throw .badData(file: "the default inter model", error.description) }
+  }
+
+  static func intraModel() throws(ToolError) -> Model {
+    do { return try Model.embedded() } catch { throw .badData(file: "the default model", error.description) }
+  }
+
+  /// Adds a clip to one of two fitting sets.
+  static func append(
+    _ file: String, _ ratePoint: Int, _ model: Model, _ intra: Model, _ execution: Execution,
+    to set: inout FittingSet, held: inout FittingSet, isHeld: Bool
+  ) throws(ToolError) {
+    let stream = try InputStream(file)
+    var frames: [Picture] = []
+    do throws(Y4MError) {
+      var reader = try Y4MReader { count throws(Y4MError) in
+        do { return try stream.read(count) } catch { throw .truncated }
+      }
+      while let frame = try reader.next() { frames.append(frame.format == .grey ? frame.withNeutralChroma : frame) }
+    } catch { throw .badData(file: file, error.description) }
+    do throws(EncodeError) {
+      if isHeld {
+        try held.append(clip: frames, ratePoint: ratePoint, of: model, intra: intra, execution: execution)
+      } else {
+        try set.append(clip: frames, ratePoint: ratePoint, of: model, intra: intra, execution: execution)
+      }
+    } catch { throw .badData(file: file, error.description) }
   }
 
   private static func bitrate(_ arguments: Arguments) throws(ToolError) -> Double? {
