@@ -47,6 +47,7 @@ include Tests/kernels/residual.mk
 
 include packaging/install.mk
 include examples/examples.mk
+include python/python.mk
 
 demo: tool
 	scripts/demo.sh $(TOOL) demo

@@ -218,6 +218,9 @@ typedef enum sc_metadata {
 SC_API sc_status sc_read_metadata(const uint8_t *bytes, size_t size, sc_metadata kind, const uint8_t **data,
                                   size_t *data_size);
 
+/// Whether a bitstream has transparency: 1 or 0. 0, too, for one that is damaged or NULL.
+SC_API int sc_has_alpha(const uint8_t *bytes, size_t size);
+
 /// Reads the header alone; `header` is untouched on failure. The first 64 bytes of a file are enough. Its fields are
 /// in their ranges, but only sc_decode verifies the checksums: until then a damaged header may read as another one.
 SC_API sc_status sc_read_header(const uint8_t *bytes, size_t size, sc_header *header);

@@ -149,6 +149,17 @@ public func sc_read_metadata(
   }
 }
 
+@c @implementation
+public func sc_has_alpha(_ bytes: UnsafePointer<UInt8>!, _ size: Int) -> Int32 {
+  guard let bytes, size >= 0 else { return 0 }
+  do throws(DecodeError) {
+    let parts = try BitstreamParts(parsing: Array(UnsafeBufferPointer(start: bytes, count: size)))
+    return parts.alpha == nil ? 0 : 1
+  } catch {
+    return 0
+  }
+}
+
 extension MetadataKind {
   init?(_ kind: sc_metadata) {
     switch kind {

@@ -44,9 +44,12 @@ import Testing
     return settings
   }
 
+  /// The embedded ones.
   static func models() throws -> (OpaquePointer, OpaquePointer) {
-    let intra = try CInterfaceTests.makeModel(Fixtures.bytes("models/tiny-formats.scm"))
-    return (intra, try CInterfaceTests.makeModel(Fixtures.bytes("models/tiny-inter.scm")))
+    var (intra, inter): (OpaquePointer?, OpaquePointer?)
+    #expect(sc_model_create_embedded(&intra) == SC_OK)
+    #expect(sc_model_create_embedded_inter(&inter) == SC_OK)
+    return (try #require(intra), try #require(inter))
   }
 
   @Test func streams() throws {
