@@ -48,6 +48,7 @@ include Tests/kernels/residual.mk
 include packaging/install.mk
 include examples/examples.mk
 include python/python.mk
+include web/web.mk
 
 demo: tool
 	scripts/demo.sh $(TOOL) demo
