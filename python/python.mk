@@ -8,5 +8,6 @@ PYTHON_ENVIRONMENT = .build/python-venv
 test-python: shared
 	test -x $(PYTHON_ENVIRONMENT)/bin/python || $(PYTHON) -m venv $(PYTHON_ENVIRONMENT)
 	SWIFTCODEC_LIBRARY=$(CURDIR)/$(OUT)/$(SHARED) $(PYTHON_ENVIRONMENT)/bin/pip install --quiet --force-reinstall --no-deps ./python
-	$(PYTHON_ENVIRONMENT)/bin/pip install --quiet numpy pillow pytest
+	$(PYTHON_ENVIRONMENT)/bin/pip install --quiet numpy pillow pytest mypy
+	$(PYTHON_ENVIRONMENT)/bin/mypy --strict --cache-dir=$(OUT)/mypy python/src/swiftcodec
 	$(PYTHON_ENVIRONMENT)/bin/python -m pytest --quiet -p no:cacheprovider python/tests

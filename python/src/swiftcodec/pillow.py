@@ -7,7 +7,7 @@ ICC profile, Exif and XMP are kept both ways.
 
 from __future__ import annotations
 
-from typing import IO, Any, Dict, cast
+from typing import IO, Any, Dict, Optional, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -27,15 +27,16 @@ class SciImageFile(ImageFile.ImageFile):
     format_description = "SwiftCodec"
 
     def _open(self) -> None:
-        self._data = self.fp.read()
+        data = cast(IO[bytes], self.fp).read()
+        self._data: Optional[bytes] = data
         try:
-            header = read_header(self._data)
-            metadata = read_metadata(self._data)
+            header = read_header(data)
+            metadata = read_metadata(data)
         except Error as failure:
             raise SyntaxError(str(failure)) from failure
         self._size = header.width, header.height
         self._mode = "L" if header.format == "grey" else "RGB"
-        if has_alpha(self._data):
+        if has_alpha(data):
             self._mode = "RGBA"
         for name, key in _KEPT.items():
             if name in metadata:
@@ -69,7 +70,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: Any) -> None:
     given: Dict[str, Any] = dict(image.encoderinfo)
     metadata = {}
     for name, key in _KEPT.items():
-        value = given.pop(key, None) if key in given else image.info.get(key)
+        value: Any = given.pop(key, None) if key in given else image.info.get(key)
         if hasattr(value, "tobytes"):
             value = value.tobytes()
         if value:
