@@ -50,7 +50,7 @@ async function load(source, cacheName) {
   return new Uint8Array(await isOk(await fetch(source)).arrayBuffer());
 }
 
-/// What the C library asks of its system: the clock, and nothing to write to.
+/// What the C library asks of its system: the clock, seeds of hash tables, and nothing to write to.
 const system = (memory) => ({
   clock_time_get(_clock, _precision, out) {
     new DataView(memory().buffer).setBigUint64(out, BigInt(Math.round(performance.now() * 1e6)), true);
@@ -59,6 +59,10 @@ const system = (memory) => ({
   fd_close: () => 0,
   fd_seek: () => 70,
   fd_write: () => 8,
+  random_get(at, size) {
+    crypto.getRandomValues(new Uint8Array(memory().buffer, at, size));
+    return 0;
+  },
   proc_exit() { throw new Error('the codec has ended'); },
 });
 
