@@ -6,7 +6,8 @@ public enum EncoderTarget: Sendable, Equatable {
   case bytes(Int)
   /// The largest file of at most so many bits per pixel.
   case bitsPerPixel(Double)
-  /// The smallest file with at least this PSNR over all samples, in dB.
+  /// The smallest file with at least this PSNR over all samples, in dB: where the networks do not reach it, with a
+  /// residual layer.
   case psnr(Double)
 }
 
@@ -14,7 +15,7 @@ extension Encoder {
   /// Encodes at the position that reaches the target, found by bisection: one trial more than log2 of the
   /// number of positions, and another if the distortion is measured. `settings.position` does not matter.
   ///
-  /// Size and PSNR are taken to grow with the position. Where they do not, from one position to the next, the result still
+  /// `maximumError` and `minimumPSNR` of the settings do not matter. Size and PSNR are taken to grow with the position. Where they do not, from one position to the next, the result still
   /// reaches the target, but another position might come closer. It is the same on every machine.
   public func encode(
     _ picture: Picture, _ settings: EncoderSettings, target: EncoderTarget
@@ -27,7 +28,11 @@ extension Encoder {
     _ picture: PictureView, _ settings: EncoderSettings, target: EncoderTarget
   ) throws(EncodeError) -> Encoded {
     var settings = settings
+    settings.minimumPSNR = nil
     let wantsDistortion = settings.measuresDistortion
+    settings.maximumError = nil
+    try checkLayers(picture, settings)
+    settings.alphaLayer = alphaLayer(settings)
     func attempt(_ index: Int) throws(EncodeError) -> Encoded {
       settings.position = RatePosition(index: index)
       return try encode(picture, settings)
@@ -40,7 +45,15 @@ extension Encoder {
       settings.measuresDistortion = true
       var best = try attempt(high)
       // Not less than, so that no number is refused, too.
-      guard let reached = best.psnr, reached >= psnr else { throw .target(target, nearest: best.psnr ?? 0) }
+      guard let reached = best.psnr, reached >= psnr else {
+        // Of some pictures lower positions have a higher PSNR.
+        for ratePoint in 0..<model.positions.upperBound.ratePoint {
+          let trial = try attempt(RatePosition(ratePoint: ratePoint).index)
+          if let reached = trial.psnr, reached >= psnr { return trial }
+        }
+        settings.minimumPSNR = psnr
+        return try attempt(high)
+      }
       // `high` reaches the target, everything below `low` does not.
       while low < high {
         let middle = (low + high) / 2
