@@ -56,7 +56,8 @@ enum CodecBench {
     let wanted = isHelp ? words[1] : first
     guard let command = commands.first(where: { $0.name == wanted }) else {
       throw .usage(
-        "unknown \(wanted.hasPrefix("-") ? "option" : "command") \(printable(wanted)); \(name) --help lists the commands")
+        "unknown \(wanted.hasPrefix("-") ? "option" : "command") \(printable(wanted)); \(name) --help lists the commands"
+      )
     }
     let rest = words.dropFirst(isHelp ? 2 : 1)
     if isHelp || rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {

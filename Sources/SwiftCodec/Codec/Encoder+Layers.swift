@@ -46,10 +46,13 @@ extension Encoder {
     case .position: attempt(try codeLatent(view, base))
     case .smallest:
       attempt(nil)
-      // What takes less than a byte for four samples is no photograph, and no base helps it.
-      if model.codes(view.format), !model.isInter, let size = best?.size, 4 * size > picture.samples.count {
+      // A base hardly ever pays: on photographs the coarsest costs 1 to 2 %, finer ones more. What takes less than a byte
+      // for four samples is no photograph.
+      if settings.residualEffort > 1, model.codes(view.format), !model.isInter, let size = best?.size,
+        4 * size > picture.samples.count
+      {
         base.rdoq = .off
-        base.position = Self.basePosition(model)
+        base.position = model.positions.lowerBound
         attempt(try codeLatent(view, base))
       }
     }
@@ -82,9 +85,6 @@ extension Encoder {
     }
     return nil
   }
-
-  /// The position of bases: the coarsest helps a layer most for its bits.
-  static func basePosition(_ model: Model) -> RatePosition { model.positions.lowerBound }
 
   /// Encodes with at least a PSNR, in dB, that the networks do not reach: by a layer of the largest error that reaches it,
   /// on what they give or alone.

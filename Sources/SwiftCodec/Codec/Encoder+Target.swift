@@ -15,8 +15,9 @@ extension Encoder {
   /// Encodes at the position that reaches the target, found by bisection: one trial more than log2 of the
   /// number of positions, and another if the distortion is measured. `settings.position` does not matter.
   ///
-  /// `maximumError` and `minimumPSNR` of the settings do not matter. Size and PSNR are taken to grow with the position. Where they do not, from one position to the next, the result still
-  /// reaches the target, but another position might come closer. It is the same on every machine.
+  /// `maximumError` and `minimumPSNR` of the settings do not matter. Size and PSNR are taken to grow with the position. Where
+  /// they do not, from one position to the next, the result still reaches the target, but another position might come
+  /// closer. It is the same on every machine.
   public func encode(
     _ picture: Picture, _ settings: EncoderSettings, target: EncoderTarget
   ) throws(EncodeError) -> Encoded {
@@ -46,8 +47,9 @@ extension Encoder {
       var best = try attempt(high)
       // Not less than, so that no number is refused, too.
       guard let reached = best.psnr, reached >= psnr else {
-        // Of some pictures lower positions have a higher PSNR.
-        for ratePoint in 0..<model.positions.upperBound.ratePoint {
+        // Of unusual pictures lower positions may have a higher PSNR.
+        let isUnusual = !((best.psnr ?? 0) >= Self.unusualPSNR)
+        for ratePoint in 0..<(isUnusual ? model.positions.upperBound.ratePoint : 0) {
           let trial = try attempt(RatePosition(ratePoint: ratePoint).index)
           if let reached = trial.psnr, reached >= psnr { return trial }
         }

@@ -27,11 +27,13 @@ final class LatentSearch {
   }
 
   /// Lowers bits + λ · squared error / channels of the picture by other symbols: the latent and its quantised segments
-  /// change in place, and stay what a decoder gets. `share` is the part of the passes of `rdoq` that are done, `lambda` nil for the position's.
+  /// change in place, and stay what a decoder gets. `share` is the part of the passes of `rdoq` that are done, `lambda` nil
+  /// for the position's.
   ///
   /// The result depends on neither the machine nor the number of threads.
   func optimise(
-    _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil, _ rdoq: RDOQ,
+    _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
+    _ rdoq: RDOQ,
     share: Double = 1, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport {
     let lambda = lambda ?? self.lambda
@@ -46,7 +48,8 @@ final class LatentSearch {
     }
     let state = SearchState(
       DistortionMeter(
-        synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent, segments,
+        synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent,
+      segments,
       weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress)
     if hasPrior { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
     return state.summary(lambda: lambda)

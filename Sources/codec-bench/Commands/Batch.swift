@@ -39,7 +39,8 @@ enum Batch {
     } else {
       guard operands.count == 2 else {
         throw .usage(
-          "expected \(command.name) \(command.operands): a second file, --output or --output-dir says where to write to")
+          "expected \(command.name) \(command.operands): a second file, --output or --output-dir says where to write to"
+        )
       }
       jobs = [FileJob(input: operands[0], output: operands[1])]
     }

@@ -22,10 +22,12 @@ enum CodecOptions {
   static let strict = OptionSpec("strict", "an error where otherwise a warning says that something is not kept")
   static let maximumPixels = OptionSpec(
     "max-pixels", value: "N", "refuse larger pictures; \(PictureFile.defaultMaximumPixels) pixels by default")
-  static let outputFolder = OptionSpec("output-dir", value: "DIR", "any number of inputs, each to a file of its name there")
+  static let outputFolder = OptionSpec(
+    "output-dir", value: "DIR", "any number of inputs, each to a file of its name there")
   private static let entropyNames = EntropyKind.allCases.map { "\($0.name)" }.joined(separator: ", ")
   static let effort = OptionSpec(
-    "effort", value: "N", "0 (the default) to 9: how long to search for fewer bytes; 2 takes 10 times as long, 9 100 times")
+    "effort", value: "N",
+    "0 (the default) to 9: how long to search for fewer bytes; 2 takes ten times as long, 9 a hundred times")
   /// What changes the bitstream besides the rate point.
   static let encoderOptions = [
     OptionSpec("entropy", value: "E", "\(entropyNames); the default is the model's best"),

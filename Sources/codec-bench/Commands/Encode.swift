@@ -27,15 +27,19 @@ enum EncodeCommand: Command {
     8 bits. 4:2:0 of a JPEG file is coded as it is where the model has networks for it, and always with --lossless and
     --max-error; otherwise as RGB.
 
-    With --quality, text and diagrams are coded by a residual layer where that is better and smaller; from 80 on no picture
-    has less than 26 dB, rising to 38 dB at 100. --size, --bpp and --psnr encode about ten times to find the quality; a
+    --lossless and --max-error take a residual layer, alone or, at the highest efforts, on a coarse picture of the
+    networks; with --quality or --rate-point too, on their picture of that quality. With --quality alone, text and diagrams
+    are coded by a residual layer where that is better and smaller; from 80 on no picture has less than 26 dB, rising to
+    38 dB at 100. --size, --bpp and --psnr encode about ten times to find the quality; a
     PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error.
 
     One line about each result goes to standard output, or to standard error if the bitstream goes there. With --output-dir
     pictures are coded side by side; one that fails does not stop the others, and the exit code is that of the first.
     """
 
-  private static let ways = ["quality", "rate-point", "size", "bpp", "psnr", "lossless", "max-error"]
+  private static let ways = [
+    ["quality", "rate-point", "size", "bpp", "psnr"], ["lossless", "max-error", "size", "bpp", "psnr"],
+  ]
   private static let videoOptions = VideoFiles.options.map(\.name)
 
   /// What the options ask for.
@@ -55,7 +59,7 @@ enum EncodeCommand: Command {
       return try VideoFiles.encode(job.input, job.output, arguments)
     }
     try arguments.refuse(videoOptions, "on pictures")
-    try arguments.atMostOne(of: ways)
+    for names in ways { try arguments.atMostOne(of: names) }
     let model = try loadModel(arguments)
     let plan = try plan(arguments, model)
     if plan.isVerbose {
@@ -81,6 +85,8 @@ enum EncodeCommand: Command {
     }
     if arguments.has("lossless") { settings.maximumError = 0 }
     if let error = try arguments.integer("max-error", in: 1...15) { settings.maximumError = error }
+    // A bound of the error over a quality is a picture of that quality and what it lacks.
+    if isLayer, arguments.has("quality") || arguments.has("rate-point") { settings.base = .position }
     if let point = try arguments.integer("rate-point", in: 0...(model.ratePoints.count - 1)) {
       settings.position = RatePosition(ratePoint: point)
     } else {

@@ -55,7 +55,8 @@ enum EvalCommand: Command {
           done: (Double(number) + Double(i) / Double(positions.count)) / Double(files.count))
         settings.position = position
         // As encode does.
-        settings.minimumPSNR = hasQualities ? Model.minimumPSNR(quality: model.quality(of: position)) : nil
+        settings.minimumPSNR =
+          hasQualities ? Model.minimumPSNR(quality: model.quality(of: position)) : nil
         let (result, reported) = try measure(picture, "\(folder)/\(file)", file, encoder, decoder, settings)
         results.append(result)
         if let reported, reported != result.quality.psnrRGB {
@@ -83,7 +84,8 @@ enum EvalCommand: Command {
       try writeFile(file, Array(CSV.text(rows).utf8))
     }
     if jsonFile != "-" {
-      try printOutput("\(codec), \(results.count / positions.count) pictures\n" + table([Mean.header] + means.map(\.row)))
+      try printOutput(
+        "\(codec), \(results.count / positions.count) pictures\n" + table([Mean.header] + means.map(\.row)))
     }
     guard contradictions.isEmpty else {
       throw .inconsistent("decoded pictures differ from the encoder's: " + contradictions.joined(separator: "; "))

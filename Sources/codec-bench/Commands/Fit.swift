@@ -12,7 +12,7 @@ enum FitCommand: Command {
   static let operandCount = 0...0
   static let options = [
     CodecOptions.model,
-    OptionSpec("images", value: "DIR", "a folder of pictures, with subfolders; never those that results are measured on"),
+    OptionSpec("images", value: "DIR", "pictures, also in subfolders; never those that results are measured on"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),

@@ -74,8 +74,8 @@ enum InfoCommand: Command {
         add("\(name)_bytes", JSON(layer.bytes))
         add("\(name)_maximum_error", JSON(layer.maximumError))
       }
-      add(
-        "metadata", .object(parts.metadata.map { JSON.Member(name: $0.kind.tag.description, value: JSON($0.range.count)) }))
+      let metadata = parts.metadata.map { JSON.Member(name: $0.kind.tag.description, value: JSON($0.range.count)) }
+      add("metadata", .object(metadata))
       if let model {
         add("model", .string(model.name))
         add("quality", .number(model.quality(of: position)))
@@ -108,7 +108,8 @@ enum InfoCommand: Command {
     }
     for (name, layer) in layers {
       guard let layer else { continue }
-      rows.append([name, "\(layer.bytes) bytes, \(layer.maximumError == 0 ? "exact" : "largest error \(layer.maximumError)")"])
+      let error = layer.maximumError == 0 ? "exact" : "largest error \(layer.maximumError)"
+      rows.append([name, "\(layer.bytes) bytes, \(error)"])
     }
     var text = rows.map { "\($0[0].padded(to: 15))\($0[1])\n" }.joined()
     for item in parts.metadata { text += "\("\(item.kind)".padded(to: 15))\(item.range.count) bytes\n" }
