@@ -62,6 +62,9 @@ for (const quality of [0, 50, 100]) {
     assert.deepEqual(part.data.slice(200 * y, 200 * (y + 1)), decoded.data.slice(start, start + 200));
   }
 }
+const glass = { ...image, data: image.data.map((v, i) => (i % 4 === 3 ? i % 251 : v)) };
+const through = codec.decode(codec.encode(glass)).data;
+assert.ok(through.every((v, i) => i % 4 !== 3 || v === i % 251), 'alpha');
 assert.ok(codec.encode(image, { bytes: 700 }).length <= 700);
 assert.ok(codec.encode(image, { quality: 30, search: 'quick' }).length > 0);
 const bytes = codec.encode(image);

@@ -12,9 +12,9 @@ import swiftcodec.pillow  # noqa: E402,F401
 from test_swiftcodec import drawn, psnr  # noqa: E402
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_open_and_save(tmp_path, mode):
-    image = Image.fromarray(drawn(50, 70, *([] if mode == "L" else [3])))
+    image = Image.fromarray(drawn(50, 70, *([] if mode == "L" else [len(mode)])))
     path = tmp_path / "a.sci"
     image.save(path, quality=80)
     assert path.read_bytes() == swiftcodec.encode(np.asarray(image), quality=80)
@@ -23,6 +23,8 @@ def test_open_and_save(tmp_path, mode):
         array = np.asarray(opened)
     assert (array == swiftcodec.decode(path.read_bytes())).all()
     assert psnr(array, np.asarray(image)) > 30
+    if mode == "RGBA":
+        assert (array[:, :, 3] == np.asarray(image)[:, :, 3]).all()
     assert opened.convert("L").resize((9, 9)).size == (9, 9)
 
 

@@ -74,6 +74,19 @@ def test_region_and_formats():
             swiftcodec.decode(data, region=region)
 
 
+def test_alpha():
+    image = drawn(40, 52, 4)
+    data = swiftcodec.encode(image)
+    assert swiftcodec.has_alpha(data)
+    decoded = swiftcodec.decode(data)
+    assert decoded.shape == (40, 52, 4) and (decoded[:, :, 3] == image[:, :, 3]).all()
+    assert (swiftcodec.decode(data, format="rgb") == decoded[:, :, :3]).all()
+    assert (swiftcodec.decode(data, region=(3, 5, 20, 11)) == decoded[5:16, 3:23]).all()
+    image[:, :, 3] = 255
+    assert not swiftcodec.has_alpha(swiftcodec.encode(image))
+    assert swiftcodec.encode(image) == swiftcodec.encode(image[:, :, :3])
+
+
 def test_settings():
     image = drawn(64, 96, 3)
     model = swiftcodec.default_model()

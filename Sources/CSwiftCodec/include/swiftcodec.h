@@ -75,7 +75,7 @@ typedef enum sc_status {
   SC_ERROR_LAYOUT =
       11, ///< sides outside of 1...65535, a format unknown or without networks in the model, a row
           ///< stride too small, not the width and height that the bitstream's header says, a region
-          ///< that is not in the picture, or transparency where it cannot be coded
+          ///< that is not in the picture
   SC_ERROR_RATE_POINT = 12,   ///< the model has fewer rate points, or the fraction is not one
   SC_ERROR_ENTROPY = 13,      ///< the model has no such entropy model
   SC_ERROR_BUFFER = 14,       ///< the buffer is too small; the size that it needs is stored
@@ -319,7 +319,7 @@ SC_API sc_status sc_encoder_configure(sc_encoder *encoder, const sc_encoder_sett
 SC_API sc_status sc_encoder_set_metadata(sc_encoder *encoder, sc_metadata kind, const uint8_t *data,
                                          size_t data_size);
 
-/// Encodes a picture as RGB, grey or YUV 4:2:0, as its format is. Alpha that is not 255 everywhere is SC_ERROR_LAYOUT.
+/// Encodes a picture as RGB, grey or YUV 4:2:0, as its format is. Alpha that is not 255 everywhere is coded without loss.
 /// *bytes is memory of the library: free it with sc_free. The bitstream does not depend on the number of threads or the
 /// machine.
 SC_API sc_status sc_encode(sc_encoder *encoder, const sc_picture *picture, uint8_t **bytes, size_t *size);

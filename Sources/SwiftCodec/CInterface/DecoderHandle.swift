@@ -6,6 +6,7 @@ public import CSwiftCodec
 final class DecoderHandle {
   let decoder: Decoder
   let message = CText()
+  private let callback: ProgressCallback?
 
   init(_ model: Model, _ settings: sc_decoder_settings) {
     var execution = Execution()
@@ -13,7 +14,8 @@ final class DecoderHandle {
     decoder = Decoder(model: model, execution: execution)
     if settings.max_pixels != 0 { decoder.maximumPixels = Int(clamping: settings.max_pixels) }
     if settings.max_memory != 0 { decoder.maximumMemory = Int64(clamping: settings.max_memory) }
-    if let callback = ProgressCallback(settings.progress, settings.progress_context) {
+    callback = ProgressCallback(settings.progress, settings.progress_context)
+    if let callback {
       decoder.monitor = { callback.report($0) }
     }
   }
@@ -27,6 +29,7 @@ final class DecoderHandle {
   ) throws(CallFailure) {
     guard let bytes, size >= 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
     let picture = try PictureArgument(picture)
+    callback?.begin()
     let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
     let parts = try described { () throws(DecodeError) in try BitstreamParts(parsing: stream) }
     let (width, height) = (region?.width ?? parts.header.width, region?.height ?? parts.header.height)

@@ -9,6 +9,7 @@ final class EncoderHandle {
   private var settings = EncoderSettings(ratePoint: 0)
   private var target: EncoderTarget?
   private var maximumPixels = 1 << 28
+  private var callback: ProgressCallback?
 
   init(_ model: Model) { encoder = Encoder(model: model) }
 
@@ -52,7 +53,8 @@ final class EncoderHandle {
     settings.measuresDistortion = false
     settings.execution.threads = threadCount(new.threads)
     settings.monitor = nil
-    if let callback = ProgressCallback(new.progress, new.progress_context) {
+    callback = ProgressCallback(new.progress, new.progress_context)
+    if let callback {
       settings.monitor = { callback.report($0) }
     }
     maximumPixels = new.max_pixels == 0 ? 1 << 28 : Int(clamping: new.max_pixels)
@@ -79,10 +81,9 @@ final class EncoderHandle {
         width: picture.view.width, height: picture.view.height, limit: maximumPixels)
       throw CallFailure(error.status, error.description)
     }
-    if picture.isTransparent {
-      throw CallFailure(
-        SC_ERROR_LAYOUT, "alpha that is not 255 everywhere cannot be coded yet: give RGB, or set it to 255")
-    }
+    settings.alpha = picture.transparency
+    defer { settings.alpha = nil }
+    callback?.begin()
     do throws(EncodeError) {
       guard let target else { return try encoder.encode(picture.view, settings).bytes }
       return try encoder.encode(picture.view, settings, target: target).bytes

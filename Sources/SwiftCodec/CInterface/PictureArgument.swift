@@ -67,14 +67,12 @@ struct PictureArgument {
 }
 
 extension PictureArgument {
-  /// Whether there is alpha that is not 255 everywhere.
-  var isTransparent: Bool {
-    guard let alpha else { return false }
-    for y in 0..<view.height {
-      let row = alpha.base + y * alpha.row_stride
-      for x in 0..<view.width where row[x * alpha.step] != 255 { return true }
-    }
-    return false
+  /// The alpha; nil if it is 255 everywhere.
+  var transparency: Picture? {
+    guard let alpha else { return nil }
+    let grey = Picture(
+      copying: PictureView(width: view.width, height: view.height, format: .grey, components: [alpha]))
+    return grey.samples.allSatisfy { $0 == 255 } ? nil : grey
   }
 }
 

@@ -12,15 +12,15 @@ extension DecodeError {
     case .model: SC_ERROR_OTHER_MODEL
     case .position: SC_ERROR_RATE_POINT
     case .entropyModel: SC_ERROR_ENTROPY
-    case .format: SC_ERROR_LAYOUT
-    case .region: SC_ERROR_LAYOUT
+    case .format, .conversion, .region: SC_ERROR_LAYOUT
     case .cancelled: SC_ERROR_CANCELLED
     case .tooLarge, .work: SC_ERROR_TOO_LARGE
     case .memory: SC_ERROR_MEMORY
     case .modelKind: SC_ERROR_MODEL_KIND
     case .missingReference: SC_ERROR_REFERENCE
     case .frameNumber: SC_ERROR_FRAME
-    case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize:
+    case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize,
+      .residual:
       SC_ERROR_INVALID
     }
   }
@@ -30,10 +30,10 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .position: SC_ERROR_RATE_POINT
-    case .format, .size: SC_ERROR_LAYOUT
+    case .format, .size, .alpha: SC_ERROR_LAYOUT
     case .segmentRows: SC_ERROR_SEGMENT_ROWS
     case .entropyModel: SC_ERROR_ENTROPY
-    case .lambda: SC_ERROR_ARGUMENT
+    case .lambda, .maximumError: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
     case .cancelled: SC_ERROR_CANCELLED
     }
@@ -141,10 +141,11 @@ func copy<T: BitwiseCopyable>(
   return value
 }
 
-/// A callback of the caller, who answers for what it does with its context.
-struct ProgressCallback: @unchecked Sendable {
+/// A callback of the caller, who answers for what it does with its context. One thread at a time uses it.
+final class ProgressCallback: @unchecked Sendable {
   private let function: @convention(c) (UnsafeMutableRawPointer?, Double) -> Int32
   private let context: UnsafeMutableRawPointer?
+  private var last = 0.0
 
   /// nil without a function.
   init?(_ function: sc_progress?, _ context: UnsafeMutableRawPointer?) {
@@ -153,8 +154,14 @@ struct ProgressCallback: @unchecked Sendable {
     self.context = context
   }
 
-  /// Whether to go on.
-  func report(_ share: Double) -> Bool { function(context, min(max(share, 0), 1)) == 0 }
+  /// To be called before each call of the library.
+  func begin() { last = 0 }
+
+  /// Whether to go on. Where the encoder makes several attempts its shares may fall; the caller's never do.
+  func report(_ share: Double) -> Bool {
+    last = min(max(share, last), 1)
+    return function(context, last) == 0
+  }
 }
 
 /// The number of threads that a setting asks for.

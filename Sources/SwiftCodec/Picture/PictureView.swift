@@ -67,7 +67,10 @@ extension PictureView {
     return sum
   }
 
-  /// Copies the samples to memory of the same size and format.
+  /// Of all components together.
+  var sampleCount: Int { format.sampleCount(width: width, height: height) }
+
+  /// Writes all samples to a picture of the same size and format.
   func copy(to other: PictureView) {
     precondition(width == other.width && height == other.height && format == other.format)
     for (c, (from, to)) in zip(components, other.components).enumerated() {

@@ -112,6 +112,51 @@ import Testing
     }
   }
 
+  /// Alpha comes back as it was, of the whole picture and of a region; 255 everywhere takes no bytes.
+  @Test(arguments: [SC_PIXEL_RGBA, SC_PIXEL_BGRA]) func transparency(_ format: sc_pixel_format) throws {
+    let model = try CInterfaceTests.makeModel()
+    defer { sc_model_destroy(model) }
+    var (encoder, decoder): (OpaquePointer?, OpaquePointer?)
+    #expect(sc_encoder_create(model, nil, &encoder) == SC_OK)
+    #expect(sc_decoder_create(model, nil, &decoder) == SC_OK)
+    defer {
+      sc_encoder_destroy(encoder)
+      sc_decoder_destroy(decoder)
+    }
+    let (width, height) = (31, 26)
+    let count = 4 * width * height
+    var samples: [UInt8] = (0..<count).map { (i: Int) -> UInt8 in UInt8((i * 7 + i / 124) % 256) }
+    func encode() -> [UInt8] {
+      var bytes: UnsafeMutablePointer<UInt8>?
+      var size = 0
+      CInterfaceTests.withPicture(&samples, width, height, format) {
+        #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
+      }
+      defer { sc_free(bytes) }
+      return Array(UnsafeBufferPointer(start: bytes, count: size))
+    }
+    let stream = encode()
+    #expect(sc_has_alpha(stream, stream.count) == 1 && sc_has_alpha(stream, stream.count - 1) == 0)
+    #expect(sc_has_alpha(nil, 9) == 0)
+    var out = [UInt8](repeating: 0, count: samples.count)
+    CInterfaceTests.withPicture(&out, width, height, format) {
+      #expect(sc_decode(decoder, stream, stream.count, &$0) == SC_OK)
+    }
+    #expect(stride(from: 3, to: samples.count, by: 4).allSatisfy { out[$0] == samples[$0] })
+    var region = sc_region(x: 5, y: 9, width: 11, height: 7)
+    var part = [UInt8](repeating: 0, count: 4 * 11 * 7)
+    CInterfaceTests.withPicture(&part, 11, 7, format) {
+      #expect(sc_decode_region(decoder, stream, stream.count, &region, &$0) == SC_OK)
+    }
+    for y in 0..<7 {
+      let start = 4 * ((y + 9) * width + 5)
+      #expect(part[(44 * y)..<(44 * (y + 1))] == out[start..<(start + 44)])
+    }
+    for i in stride(from: 3, to: samples.count, by: 4) { samples[i] = 255 }
+    let opaque = encode()
+    #expect(sc_has_alpha(opaque, opaque.count) == 0 && opaque.count < stream.count)
+  }
+
   @Test func metadata() throws {
     let model = try CInterfaceTests.makeModel()
     defer { sc_model_destroy(model) }
