@@ -13,11 +13,11 @@ public struct VideoSettings: Sendable {
 
   public var rate = Rate.quality(50)
   /// Added to the quality of intra frames: every later frame is predicted from them.
-  public var intraOffset = 0.0
+  public var intraOffset = 24.0
   /// Added to the quality of the inter frames after an intra frame, over and over in this order.
-  public var pattern: [Double] = []
+  public var pattern: [Double] = [8, -4, 0, -4]
   /// What a bit of vectors is worth, over what the models' λ says.
-  public var motionWeight = 1.0
+  public var motionWeight = 0.45
   /// Frames from one intra frame to the next at most; 0 for no limit.
   public var intraPeriod = 0
   /// Whether a frame that the one before does not predict becomes an intra frame.

@@ -12,9 +12,9 @@ enum VideoFiles {
     OptionSpec("intra-only", "video: every frame an intra frame"),
     OptionSpec("bitrate", value: "BITS", "video: bits a second on average, with a k or M behind if wanted"),
     OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; only where a scene begins by default"),
-    OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames"),
-    OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn, such as 0,4"),
-    OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 1 by default"),
+    OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames; 24 by default"),
+    OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
+    OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
 
