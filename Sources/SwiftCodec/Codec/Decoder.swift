@@ -81,7 +81,7 @@ public final class Decoder {
     }
     guard model.codes(header.format), !model.isInter else { throw .format(header.format) }
     guard model.codes(format) else { throw .format(format) }
-    guard header.width * header.height <= maximumPixels else {
+    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
       throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
     let layout = LatentLayout(

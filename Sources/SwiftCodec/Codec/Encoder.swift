@@ -22,7 +22,8 @@ public enum EncodeError: Error, Equatable {
     case .position(let position, let count):
       "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .format(let format): "the model has no networks for \(format.name) pictures"
-    case .size(let width, let height): "a frame of \(width)×\(height) pixels, which is not that of the stream or too large"
+    case .size(let width, let height):
+      "a frame of \(width)×\(height) pixels, which is not that of the stream or too large"
     case .segmentRows(let rows): "segments of \(rows) rows: valid are multiples of 8 up to 2040"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"

@@ -75,9 +75,9 @@ public final class VideoEncoder {
     guard settings.segmentRows % 8 == 0, 0...2040 ~= settings.segmentRows else {
       throw .segmentRows(settings.segmentRows)
     }
-    guard 1...65535 ~= width, 1...65535 ~= height, width * height <= VideoDecoder.maximumPixels else {
-      throw .size(width: width, height: height)
-    }
+    guard 1...65535 ~= width, 1...65535 ~= height,
+      Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
+    else { throw .size(width: width, height: height) }
     let header = VideoHeader(
       intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
       height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)

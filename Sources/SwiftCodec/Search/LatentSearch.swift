@@ -31,8 +31,8 @@ final class LatentSearch {
   ///
   /// The result depends on neither the machine nor the number of threads.
   func optimise(
-    _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil, _ rdoq: RDOQ, lambda: Double?,
-    _ execution: Execution, progress: ((RDOQPass) -> Void)?
+    _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
+    _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport {
     let lambda = lambda ?? self.lambda
     let hasPrior = segments[0].prior != nil
@@ -42,7 +42,8 @@ final class LatentSearch {
       : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
     let state = SearchState(
       DistortionMeter(
-        synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent, segments,
+        synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent,
+      segments,
       weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress)
     if hasPrior { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
     return state.summary(lambda: lambda)

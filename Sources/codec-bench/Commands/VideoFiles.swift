@@ -11,7 +11,7 @@ enum VideoFiles {
     OptionSpec("inter-model", value: "FILE", "video: the model of inter frames; the default is that in the library"),
     OptionSpec("intra-only", "video: every frame an intra frame"),
     OptionSpec("bitrate", value: "BITS", "video: bits a second on average, with a k or M behind if wanted"),
-    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; only where a scene begins by default"),
+    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; by default only at new scenes"),
     OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames; 24 by default"),
     OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
     OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
