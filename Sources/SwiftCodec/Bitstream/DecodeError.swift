@@ -30,6 +30,10 @@ public enum DecodeError: Error, Equatable {
   case entropyModel(EntropyKind)
   /// The model has no networks for pictures of this format.
   case format(PixelFormat)
+  /// The samples of a residual layer are of one format, and another one is asked for that has no exact relation to it.
+  case conversion(from: PixelFormat, to: PixelFormat)
+  /// A residual layer, of the picture or of its transparency, does not decode.
+  case residual(ResidualError)
   /// A segment's payload does not decode, though its checksum is right.
   case payload(segment: Int)
   /// A segment's payload is too small for the picture that the header claims: the fewest bytes that it can have.
@@ -66,6 +70,9 @@ public enum DecodeError: Error, Equatable {
       "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .entropyModel(let kind): "the model has no entropy model \"\(kind.name)\""
     case .format(let format): "the model has no networks for \(format.name) pictures"
+    case .conversion(let from, let to):
+      "the picture's samples are exact in \(from.name) and are not converted to \(to.name)"
+    case .residual(let error): error.description
     case .payload(let i): "segment \(i) does not decode: the file is damaged"
     case .payloadSize(let i, let size, let least): "segment \(i) of \(size) bytes: such a segment has at least \(least)"
     case .frameNumber(let number, let expected): "frame \(number) where frame \(expected) should follow"

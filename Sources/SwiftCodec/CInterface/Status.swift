@@ -12,10 +12,10 @@ extension DecodeError {
     case .model: SC_ERROR_OTHER_MODEL
     case .position: SC_ERROR_RATE_POINT
     case .entropyModel: SC_ERROR_ENTROPY
-    case .format: SC_ERROR_LAYOUT
+    case .format, .conversion: SC_ERROR_LAYOUT
     case .tooLarge, .memory, .work: SC_ERROR_TOO_LARGE
     case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize,
-      .frameNumber, .missingReference, .modelKind:
+      .residual, .frameNumber, .missingReference, .modelKind:
       SC_ERROR_INVALID
     }
   }
@@ -25,10 +25,10 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .position: SC_ERROR_RATE_POINT
-    case .format, .size: SC_ERROR_LAYOUT
+    case .format, .size, .alpha: SC_ERROR_LAYOUT
     case .segmentRows: SC_ERROR_SEGMENT_ROWS
     case .entropyModel: SC_ERROR_ENTROPY
-    case .lambda: SC_ERROR_ARGUMENT
+    case .lambda, .maximumError: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
     }
   }

@@ -34,20 +34,31 @@ public final class Decoder {
   /// Decodes a bitstream with its transparency and metadata.
   public func decodeAll(_ bytes: [UInt8], as format: PixelFormat? = nil) throws(DecodeError) -> Decoded {
     let parts = try BitstreamParts(parsing: bytes)
+    let alpha = try decodeAlpha(bytes, parts)
     let picture = try decode(bytes, parts, as: format)
     return Decoded(
-      picture: picture, alpha: nil, metadata: parts.metadata.map { Metadata($0.kind, Array(bytes[$0.range])) })
+      picture: picture, alpha: alpha, metadata: parts.metadata.map { Metadata($0.kind, Array(bytes[$0.range])) })
   }
 
   private func decode(
     _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat?
   ) throws(DecodeError) -> Picture {
-    let (width, height) = (parts.header.width, parts.header.height)
-    let format = format ?? parts.header.format
+    let header = parts.header
+    guard let residual = parts.residual else {
+      return try decodeNetworks(bytes, parts, as: format ?? header.format)
+    }
+    try checkSize(header)
+    let base = header.segmentCount == 0 ? nil : try decodeNetworks(bytes, parts, as: header.format)
+    let picture = try layer(bytes, residual, base, header, header.format)
+    return try picture.converted(to: format ?? header.format)
+  }
+
+  /// The picture that the networks give, without a residual layer.
+  private func decodeNetworks(
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
+  ) throws(DecodeError) -> Picture {
     let latent = try decodeLatent(bytes, parts, as: format)
-    var picture = Picture(
-      unchecked: width, height, format,
-      [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
+    var picture = Picture(blank: parts.header.width, parts.header.height, format)
     picture.withMutableView { synthesise(latent, parts.header, into: $0) }
     return picture
   }
@@ -58,12 +69,48 @@ public final class Decoder {
     _ bytes: [UInt8], _ parts: BitstreamParts, into picture: PictureView, alpha: sc_component?
   ) throws(DecodeError) {
     precondition(picture.width == parts.header.width && picture.height == parts.header.height)
-    synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
-    if let alpha {
-      for y in 0..<picture.height {
-        let row = alpha.base + y * alpha.row_stride
-        for x in 0..<picture.width { row[x * alpha.step] = 255 }
+    let opacity = alpha == nil ? nil : try decodeAlpha(bytes, parts)
+    if parts.residual == nil {
+      synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
+    } else {
+      let decoded = try decode(bytes, parts, as: picture.format)
+      decoded.withView { $0.copy(to: picture) }
+    }
+    guard let alpha else { return }
+    for y in 0..<picture.height {
+      let row = alpha.base + y * alpha.row_stride
+      for x in 0..<picture.width { row[x * alpha.step] = opacity?.samples[y * picture.width + x] ?? 255 }
+    }
+  }
+
+  /// The transparency: nil if the picture is opaque.
+  private func decodeAlpha(_ bytes: [UInt8], _ parts: BitstreamParts) throws(DecodeError) -> Picture? {
+    guard let range = parts.alpha else { return nil }
+    try checkSize(parts.header)
+    var alpha = try layer(bytes, range, nil, parts.header, .grey)
+    // Bits 0…3 of the layer are its largest error, by which 0 and 255 may be off.
+    let error = bytes[range.lowerBound] & 15
+    if error > 0 {
+      for i in alpha.samples.indices {
+        let a = alpha.samples[i]
+        if a <= error { alpha.samples[i] = 0 } else if a >= 255 - error { alpha.samples[i] = 255 }
       }
+    }
+    return alpha
+  }
+
+  private func layer(
+    _ bytes: [UInt8], _ range: Range<Int>, _ base: Picture?, _ header: BitstreamHeader, _ format: PixelFormat
+  ) throws(DecodeError) -> Picture {
+    do throws(ResidualError) {
+      return try ResidualCodec.decode(
+        bytes, in: range, base: base, width: header.width, height: header.height, format: format, execution: execution)
+    } catch { throw .residual(error) }
+  }
+
+  private func checkSize(_ header: BitstreamHeader) throws(DecodeError) {
+    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
+      throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
   }
 
@@ -81,9 +128,7 @@ public final class Decoder {
     }
     guard model.codes(header.format), !model.isInter else { throw .format(header.format) }
     guard model.codes(format) else { throw .format(format) }
-    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
-      throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
-    }
+    try checkSize(header)
     let layout = LatentLayout(
       model, width: header.width, height: header.height, format: header.format, segmentRows: header.segmentRows)
     // A format of coarser networks has no whole number of their units in the padded picture.
@@ -109,6 +154,28 @@ public final class Decoder {
   private func synthesise(_ latent: Latent, _ header: BitstreamHeader, into picture: PictureView) {
     prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
       .synthesise(latent, into: picture, execution)
+  }
+}
+
+extension Picture {
+  /// The samples of a residual layer are exact in their own format; grey and RGB become each other as where a model lacks
+  /// networks for grey.
+  func converted(to wanted: PixelFormat) throws(DecodeError) -> Picture {
+    switch (format, wanted) {
+    case (.rgb, .rgb), (.grey, .grey), (.yuv420, .yuv420): return self
+    case (.grey, .rgb):
+      var result = Picture(blank: width, height, .rgb)
+      for (i, sample) in samples.enumerated() { for k in 0..<3 { result.samples[3 * i + k] = sample } }
+      return result
+    case (.rgb, .grey):
+      var result = Picture(blank: width, height, .grey)
+      for i in result.samples.indices {
+        let (r, g, b) = (Int(samples[3 * i]), Int(samples[3 * i + 1]), Int(samples[3 * i + 2]))
+        result.samples[i] = UInt8((77 * r + 150 * g + 29 * b + 128) >> 8)
+      }
+      return result
+    default: throw .conversion(from: format, to: wanted)
+    }
   }
 }
 

@@ -122,6 +122,18 @@ extension Picture {
     self.samples = samples
   }
 
+  /// All samples 0.
+  init(blank width: Int, _ height: Int, _ format: PixelFormat) {
+    let count = format.sampleCount(width: width, height: height)
+    self.init(unchecked: width, height, format, [UInt8](repeating: 0, count: count))
+  }
+
+  /// A copy of a picture in memory of the caller.
+  init(copying view: PictureView) {
+    self.init(blank: view.width, view.height, view.format)
+    withMutableView { view.copy(to: $0) }
+  }
+
   /// A grey or RGB picture.
   init(unchecked width: Int, _ height: Int, _ channels: Int, _ samples: [UInt8]) {
     self.init(unchecked: width, height, channels == 1 ? .grey : .rgb, samples)

@@ -66,6 +66,21 @@ extension PictureView {
     return sum
   }
 
+  /// Of all components together.
+  var sampleCount: Int { format.sampleCount(width: width, height: height) }
+
+  /// Writes all samples to a picture of the same size and format.
+  func copy(to other: PictureView) {
+    precondition(width == other.width && height == other.height && format == other.format)
+    for (c, (a, b)) in zip(components, other.components).enumerated() {
+      let (width, height) = size(component: c)
+      for y in 0..<height {
+        let (from, to) = (a.base + y * a.row_stride, b.base + y * b.row_stride)
+        for x in 0..<width { to[x * b.step] = from[x * a.step] }
+      }
+    }
+  }
+
   /// The samples of a `Picture` that start at `base`.
   init(_ base: UnsafeMutablePointer<UInt8>, width: Int, height: Int, format: PixelFormat) {
     self.width = width

@@ -27,19 +27,24 @@ final class LatentSearch {
   }
 
   /// Lowers bits + λ · squared error / channels of the picture by other symbols: the latent and its quantised segments
-  /// change in place, and stay what a decoder gets. `lambda` is nil for the position's.
+  /// change in place, and stay what a decoder gets. `share` is the part of the passes of `rdoq` that are done, `lambda` nil
+  /// for the position's.
   ///
   /// The result depends on neither the machine nor the number of threads.
   func optimise(
     _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
-    _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
+    _ rdoq: RDOQ, share: Double = 1, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport {
     let lambda = lambda ?? self.lambda
     let hasPrior = segments[0].prior != nil
-    let effort =
+    var effort =
       hasPrior
       ? rdoq.priorEffort(macPerPixel: macPerPixel)
       : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
+    if share < 1 {
+      effort.gradientPasses = max(1, Int(Double(effort.gradientPasses) * share))
+      effort.exactPasses = Int(Double(effort.exactPasses) * share)
+    }
     let state = SearchState(
       DistortionMeter(
         synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent,
