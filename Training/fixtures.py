@@ -3,6 +3,7 @@
 
 python fixtures.py
 """
+import struct
 from pathlib import Path
 
 import crc32c
@@ -375,6 +376,19 @@ def make_tiny_formats(path):
     write_model(path, 'tiny-formats', 'Random weights, three pixel formats, strides of 3 and 4; for tests.', LAMBDAS, graphs, [(STATIC, points)])
 
 
+def motion_tables(sets):
+    """The section MOTN: even distributions in the first set, steep ones in the others."""
+    alphabets = [8] * 42 + [7] * 24 + [32] * 14
+    body = struct.pack('<BB', sets, len(alphabets))
+    for s in range(sets):
+        for n in alphabets:
+            weights = [max(1, (1 << 12) >> (s * i)) for i in range(n)]
+            frequencies = [1 + (32768 - n) * w // sum(weights) for w in weights]
+            frequencies[0] += 32768 - sum(frequencies)
+            body += struct.pack(f'<{n + 1}H', n, *frequencies)
+    return body
+
+
 def make_tiny_inter(path):
     rng = np.random.default_rng(5)
     graphs = tiny_inter_graphs(Draw(rng))
@@ -389,7 +403,7 @@ def make_tiny_inter(path):
         synthesis.run(t | {DECODED: export.observe_entropy([ha, hs, *slices], t, k)}, k)
     export.calibrate(graphs, headroom=1.5)
     text = 'Random weights, predicts from a reference frame, its latent and a state; for tests.'
-    write_model(path, 'tiny-inter', text, LAMBDAS, graphs, [(STATIC, hyper_points(rng, latents))])
+    write_model(path, 'tiny-inter', text, LAMBDAS, graphs, [(STATIC, hyper_points(rng, latents))], motion_tables(2))
 
 
 def main():
