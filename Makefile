@@ -46,6 +46,9 @@ include Tests/kernels/residual.mk
   test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
 
 include packaging/install.mk
+include examples/examples.mk
+include python/python.mk
+include web/web.mk
 
 demo: tool
 	scripts/demo.sh $(TOOL) demo

@@ -13,5 +13,5 @@ library() { # name, header, functions that are left out
   scripts/check_symbols.sh "$out/$1" "$2" "$prefix" "$3"
 }
 library libswiftcodec.a $header ""
-library libswiftcodec-core.a $header sc_model_create_embedded
+library libswiftcodec-core.a $header sc_model_create_embedded,sc_model_create_embedded_inter
 library libswiftcodec_model.a $model ""

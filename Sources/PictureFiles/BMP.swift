@@ -3,7 +3,7 @@
 import SwiftCodec
 
 /// What can be wrong with a BMP file.
-public enum BMPError: Error, Equatable {
+public enum BMPError: Error, Equatable, CustomStringConvertible {
   case signature
   case truncated
   /// A header of unknown size, or with impossible fields.

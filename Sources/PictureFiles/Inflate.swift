@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// What can be wrong with a zlib stream (RFC 1950, RFC 1951).
-public enum InflateError: Error, Equatable {
+public enum InflateError: Error, Equatable, CustomStringConvertible {
   /// The stream ends before its last block or its checksum does.
   case truncated
   /// The two bytes in front: method 8, a window of at most 32 KiB, no dictionary, a multiple of 31.

@@ -3,7 +3,7 @@
 import SwiftCodec
 
 /// What can be wrong with a JPEG file (ITU-T T.81).
-public enum JPEGError: Error, Equatable {
+public enum JPEGError: Error, Equatable, CustomStringConvertible {
   /// The file does not start with SOI.
   case signature
   /// The file ends, or a marker comes, before the data of a scan or segment are complete.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// What can be wrong with a PNG file (third edition of the specification).
-public enum PNGError: Error {
+public enum PNGError: Error, CustomStringConvertible {
   /// The file does not start with the eight bytes of a PNG file.
   case signature
   /// The file ends within a chunk or before IEND.

@@ -3,7 +3,7 @@
 import SwiftCodec
 
 /// What can be wrong with a PNM file (PBM, PGM, PPM or PAM).
-public enum PNMError: Error, Equatable {
+public enum PNMError: Error, Equatable, CustomStringConvertible {
   /// The file does not start with P1…P7.
   case signature
   /// A number is missing, too large, or followed by something else than white space.

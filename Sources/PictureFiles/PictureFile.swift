@@ -176,7 +176,7 @@ public enum PictureWarning: Sendable, Equatable {
 }
 
 /// Why a file is not read as a picture.
-public enum PictureFileError: Error {
+public enum PictureFileError: Error, CustomStringConvertible {
   /// Nothing in it.
   case empty
   /// A known format that is not read, in words.

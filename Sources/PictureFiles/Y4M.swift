@@ -3,7 +3,7 @@
 import SwiftCodec
 
 /// What can be wrong with a YUV4MPEG2 stream.
-public enum Y4MError: Error, Equatable {
+public enum Y4MError: Error, Equatable, CustomStringConvertible {
   /// The stream does not start with "YUV4MPEG2 ".
   case signature
   /// The header line is longer than 1024 bytes, or a field of it is malformed.

@@ -8,7 +8,7 @@ public import SwiftCodec
 /// thread is timed in that thread's processor time, so that other work on the machine matters little.
 public enum Benchmark {
   /// Why nothing is measured.
-  public enum Failure: Error {
+  public enum Failure: Error, CustomStringConvertible {
     /// A variant of the kernels gives other results than the plain C reference.
     case mismatch(StaticString)
     case encode(EncodeError)

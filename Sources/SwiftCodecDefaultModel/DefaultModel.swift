@@ -23,3 +23,9 @@ extension Model {
 public func sc_model_create_embedded(_ out: UnsafeMutablePointer<OpaquePointer?>!) -> sc_status {
   createModel(out) { () throws(ModelError) in try Model.embedded() }
 }
+
+/// As swiftcodec.h says.
+@c @implementation
+public func sc_model_create_embedded_inter(_ out: UnsafeMutablePointer<OpaquePointer?>!) -> sc_status {
+  createModel(out) { () throws(ModelError) in try Model.embeddedInter() }
+}

@@ -21,7 +21,7 @@ struct Arguments {
   private(set) var operands: [String] = []
   private var values: [String: String] = [:]
 
-  /// Accepts `--name value`, `--name=value`, `-n value`, operands anywhere, and `--` before operands that start with `-`.
+  /// Accepts `--name value`, `--name=value`, `-n value`, `-nvalue`, flags in one word, operands anywhere, and `--` before operands that start with `-`.
   init(_ words: some Sequence<String>, of command: any Command.Type) throws(ToolError) {
     let help = "\(CodecBench.name) \(command.name) --help"
     var rest = Array(words)[...]
@@ -34,38 +34,57 @@ struct Arguments {
         operands.append(word)
         continue
       }
-      let key = word.prefix { $0 != "=" }
-      let attached = key.count < word.count ? String(word.dropFirst(key.count + 1)) : nil
-      let option = command.options.first { option in
-        key == "--" + option.name || option.short.map { key == "-" + String($0) } ?? false
-      }
-      guard let option else { throw .usage("unknown option \(key); see \(help)") }
-      guard values[option.name] == nil else { throw .usage("--\(option.name) is given twice") }
-      if option.value == nil {
-        guard attached == nil else { throw .usage("--\(option.name) takes no value") }
-        values[option.name] = ""
-      } else {
-        guard let value = attached ?? rest.popFirst() else {
-          throw .usage("--\(option.name) needs a value; see \(help)")
+      // -q50, -q=50, -q 50 and, of flags, -vj4.
+      var letters = word.hasPrefix("--") ? nil : word.dropFirst()
+      repeat {
+        let key: String
+        var attached: String?
+        if let rest = letters {
+          key = "-\(rest.prefix(1))"
+          let value = rest.dropFirst()
+          attached = value.isEmpty ? nil : String(value.first == "=" ? value.dropFirst() : value)
+        } else {
+          key = String(word.prefix { $0 != "=" })
+          attached = key.count < word.count ? String(word.dropFirst(key.count + 1)) : nil
         }
-        values[option.name] = value
-      }
+        let option = command.options.first { option in
+          key == "--" + option.name || option.short.map { key == "-" + String($0) } ?? false
+        }
+        guard let option else { throw .usage("unknown option \(printable(key)); see \(help)") }
+        guard values[option.name] == nil else { throw .usage("--\(option.name) is given twice") }
+        if option.value != nil {
+          guard let value = attached ?? rest.popFirst() else {
+            throw .usage("--\(option.name) needs a value; see \(help)")
+          }
+          values[option.name] = value
+          letters = nil
+        } else if let rest = letters, !rest.dropFirst().isEmpty, rest.dropFirst().first != "=" {
+          values[option.name] = ""
+          letters = rest.dropFirst()
+        } else {
+          guard attached == nil else { throw .usage("--\(option.name) takes no value") }
+          values[option.name] = ""
+          letters = nil
+        }
+      } while letters != nil
     }
     guard command.operandCount.contains(operands.count) else {
       throw .usage("expected \(command.name) \(command.operands); see \(help)")
     }
   }
 
-  /// The two files of a command whose second one may be given as --output.
-  func inputAndOutput() throws(ToolError) -> (String, String) {
-    guard let output = string("output") ?? (operands.count == 2 ? operands[1] : nil) else {
-      throw .usage("where to write to? Give a second file, or --output")
-    }
-    guard string("output") == nil || operands.count == 1 else {
-      throw .usage("one input with --output, not two files")
-    }
-    guard !isSameFile(operands[0], output) else { throw .usage("\(output): the output would replace the input") }
-    return (operands[0], output)
+  /// Options of a list that are given.
+  func given(_ names: [String]) -> [String] { names.filter { has($0) } }
+
+  /// An error if more than one of a list of options is given.
+  func atMostOne(of names: [String]) throws(ToolError) {
+    let given = given(names)
+    guard given.count < 2 else { throw .usage("either --\(given[0]) or --\(given[1]), not both") }
+  }
+
+  /// An error for options that would change nothing.
+  func refuse(_ names: [String], _ reason: String) throws(ToolError) {
+    if let name = given(names).first { throw .usage("--\(name) has no effect \(reason)") }
   }
 
   func has(_ name: String) -> Bool { values[name] != nil }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import SwiftCodec
+
 /// One subcommand. To add one, write a type like this in a file of its own and name it in `CodecBench.commands`.
 protocol Command {
   static var name: String { get }
@@ -39,13 +41,13 @@ enum CodecBench {
     do throws(ToolError) {
       try run(Array(CommandLine.arguments.dropFirst()))
     } catch {
-      Progress.clear()
       printError("\(name): \(error.message)")
       exitProcess(error.exitCode)
     }
   }
 
   private static func run(_ words: [String]) throws(ToolError) {
+    if words.first == "--version" { return try printOutput("\(name) \(libraryVersion)\n") }
     guard let first = words.first else { throw .usage("no command given; \(name) --help lists them") }
     if first == "--help" || first == "-h" || first == "help" && words.count == 1 {
       return try printOutput(help)
@@ -54,13 +56,15 @@ enum CodecBench {
     let wanted = isHelp ? words[1] : first
     guard let command = commands.first(where: { $0.name == wanted }) else {
       throw .usage(
-        "unknown \(wanted.hasPrefix("-") ? "option" : "command") \(wanted); \(name) --help lists the commands")
+        "unknown \(wanted.hasPrefix("-") ? "option" : "command") \(printable(wanted)); \(name) --help lists the commands"
+      )
     }
     let rest = words.dropFirst(isHelp ? 2 : 1)
     if isHelp || rest.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
       return try printOutput(helpText(of: command))
     }
     let arguments = try Arguments(rest, of: command)
+    Progress.begin(quiet: arguments.has("quiet"))
     try command.run(arguments)
   }
 
@@ -76,7 +80,8 @@ enum CodecBench {
     for command in commands {
       text += "  \(command.name.padded(to: width))  \(command.summary)\n"
     }
-    return text + "\n\(name) COMMAND --help tells more. A file name of - is standard input or output.\n" + exitCodes
+    return text + "\n\(name) COMMAND --help tells more. A file name of - is standard input or output.\n"
+      + "--version prints the version.\n" + exitCodes
   }
 
   private static func helpText(of command: any Command.Type) -> String {

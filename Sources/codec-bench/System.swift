@@ -80,20 +80,65 @@ final class InputStream {
   }
 }
 
-/// The temporary files that a signal must not leave behind: their names as C strings, for a handler that may do little.
-private enum TemporaryFiles {
-  nonisolated(unsafe) static var current: UnsafeMutablePointer<CChar>?
-  nonisolated(unsafe) static var handles = false
+/// A lock for what several threads write: standard streams, lists of results.
+final class Lock: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
 
-  static func set(_ name: String?) {
-    let old = current
-    current = name.map { strdup($0) }
-    free(old)
-    if handles { return }
-    handles = true
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+  init() { pthread_mutex_init(mutex, nil) }
+
+  deinit {
+    pthread_mutex_destroy(mutex)
+    mutex.deallocate()
+  }
+
+  func with<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return try body()
+  }
+}
+
+/// The temporary files that a signal must not leave behind: names as C strings that are never freed, for a handler that may
+/// do little and comes at any time.
+private enum TemporaryFiles {
+  /// As many files as threads can have open.
+  private static let count = 1024
+  private static let nameSize = 4096
+  private static let lock = Lock()
+  nonisolated(unsafe) private static let names: UnsafeMutablePointer<CChar> = {
+    let names = UnsafeMutablePointer<CChar>.allocate(capacity: count * nameSize)
+    names.initialize(repeating: 0, count: count * nameSize)
+    return names
+  }()
+  nonisolated(unsafe) private static var isHandling = false
+
+  /// The slot that the name got; nil if there is none for it.
+  static func add(_ name: String) -> Int? {
+    lock.with {
+      handleSignals()
+      let bytes = Array(name.utf8CString)
+      guard bytes.count <= nameSize, let slot = (0..<count).first(where: { names[$0 * nameSize] == 0 }) else {
+        return nil
+      }
+      let place = names + slot * nameSize
+      // The first byte last: until then the slot is empty.
+      for i in stride(from: bytes.count - 1, through: 0, by: -1) { place[i] = bytes[i] }
+      return slot
+    }
+  }
+
+  static func remove(_ slot: Int?) {
+    if let slot { lock.with { names[slot * nameSize] = 0 } }
+  }
+
+  private static func handleSignals() {
+    if isHandling { return }
+    isHandling = true
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXCPU, SIGXFSZ] {
       signal(number) { number in
-        if let name = TemporaryFiles.current { unlink(name) }
+        for slot in 0..<TemporaryFiles.count where TemporaryFiles.names[slot * TemporaryFiles.nameSize] != 0 {
+          unlink(TemporaryFiles.names + slot * TemporaryFiles.nameSize)
+        }
         signal(number, SIG_DFL)
         raise(number)
       }
@@ -107,6 +152,7 @@ private enum TemporaryFiles {
 final class OutputFile {
   private let name: String
   private let temporary: String?
+  private var slot: Int?
   private var descriptor: Int32
 
   init(_ name: String) throws(ToolError) {
@@ -124,18 +170,21 @@ final class OutputFile {
       }
       let path = "\(target ?? name).\(getpid()).part"
       temporary = path
+      slot = TemporaryFiles.add(path)
       descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? information.st_mode & 0o777 : 0o666)
     }
-    guard descriptor >= 0 else { throw .inputOutput(file: name, lastError()) }
-    if let temporary { TemporaryFiles.set(temporary) }
+    guard descriptor >= 0 else {
+      let reason = lastError()
+      TemporaryFiles.remove(slot)
+      slot = nil
+      throw .inputOutput(file: name, reason)
+    }
   }
 
   deinit {
     if descriptor >= 0, name != "-" { close(descriptor) }
-    if let temporary, descriptor >= 0 {
-      unlink(temporary)
-      TemporaryFiles.set(nil)
-    }
+    if let temporary, descriptor >= 0 { unlink(temporary) }
+    TemporaryFiles.remove(slot)
   }
 
   func write(_ bytes: [UInt8]) throws(ToolError) {
@@ -161,21 +210,52 @@ final class OutputFile {
   /// Makes the file what was written.
   func finish() throws(ToolError) {
     guard name != "-" else { return }
-    guard close(descriptor) == 0 else { throw .inputOutput(file: name, lastError()) }
+    let isClosed = close(descriptor) == 0
     descriptor = -1
     guard let temporary else { return }
     let target = realpath(name, nil).map { path in
       defer { free(path) }
       return String(cString: path)
     }
-    guard rename(temporary, target ?? name) == 0 else {
+    guard isClosed, rename(temporary, target ?? name) == 0 else {
       let reason = lastError()
       unlink(temporary)
       throw .inputOutput(file: name, reason)
     }
-    TemporaryFiles.set(nil)
   }
 }
+
+/// Whether bytes written there come out where standard output does.
+func isStandardOutput(_ name: String) -> Bool {
+  var (file, output) = (stat(), stat())
+  guard name != "-" else { return true }
+  guard stat(name, &file) == 0, fstat(1, &output) == 0 else { return false }
+  return file.st_dev == output.st_dev && file.st_ino == output.st_ino
+}
+
+/// An error now if a file of that name could not be written later: no folder, or a folder that may not be written to.
+func checkTarget(_ name: String) throws(ToolError) {
+  if name == "-" { return }
+  if isFolder(name) { throw .inputOutput(file: name, "is a folder") }
+  var information = stat()
+  if stat(name, &information) == 0 {
+    if access(name, W_OK) != 0 { throw .inputOutput(file: name, lastError()) }
+    // Devices and pipes are written to as they are.
+    if information.st_mode & S_IFMT != S_IFREG { return }
+  }
+  let target = realpath(name, nil).map { path in
+    defer { free(path) }
+    return String(cString: path)
+  }
+  let path = target ?? name
+  let slash = path.lastIndex(of: "/")
+  let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+  if access(folder, W_OK | X_OK) != 0 { throw .inputOutput(file: name, lastError()) }
+  guard isFolder(folder) else { throw .inputOutput(file: name, "\(folder) is no folder") }
+}
+
+/// Processors of this machine.
+var processorCount: Int { min(max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))), 1024) }
 
 /// Replaces the file as a whole, or appends to standard output for `-`.
 func writeFile(_ name: String, _ bytes: [UInt8]) throws(ToolError) {
@@ -205,6 +285,31 @@ func listFolder(_ name: String) throws(ToolError) -> [String] {
   return names.sorted()
 }
 
+/// Picture files of a folder and its subfolders by their endings, sorted, as paths within it.
+func listPictures(_ folder: String) throws(ToolError) -> [String] {
+  var files: [String] = []
+  func visit(_ prefix: String, depth: Int) throws(ToolError) {
+    for name in try listFolder(folder + "/" + prefix) {
+      let path = prefix + name
+      if isFolder("\(folder)/\(path)") {
+        // Deeper is a link that leads back.
+        if depth < 32 { try visit(path + "/", depth: depth + 1) }
+      } else if let dot = name.lastIndex(of: "."), pictureEndings.contains(name[dot...].lowercased()) {
+        files.append(path)
+      }
+    }
+  }
+  try visit("", depth: 0)
+  guard !files.isEmpty else {
+    throw .badData(file: folder, "no PNG, JPEG, PNM, PAM, BMP or Y4M files in this folder")
+  }
+  return files.sorted()
+}
+
+private let pictureEndings = [
+  ".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".pnm", ".pbm", ".pam", ".bmp", ".y4m",
+]
+
 func isFolder(_ name: String) -> Bool {
   var information = stat()
   return stat(name, &information) == 0 && information.st_mode & S_IFMT == S_IFDIR
@@ -212,13 +317,16 @@ func isFolder(_ name: String) -> Bool {
 
 func fileExists(_ name: String) -> Bool { access(name, F_OK) == 0 }
 
+private let outputLock = Lock()
+
 func printOutput(_ text: String) throws(ToolError) {
-  try writeFile("-", Array(text.utf8))
+  try outputLock.with { () throws(ToolError) in try writeFile("-", Array(text.utf8)) }
 }
 
 /// A line on standard error. Nobody can be told if that fails.
 func printError(_ text: String) {
-  writeError(text + "\n")
+  Progress.clear()
+  outputLock.with { writeError(text + "\n") }
 }
 
 private func writeError(_ text: String) {
@@ -233,16 +341,49 @@ private func writeError(_ text: String) {
 
 func exitProcess(_ code: Int32) -> Never { exit(code) }
 
-/// A line on standard error that replaces itself, and only on a terminal.
+/// A line on standard error that replaces itself: only on a terminal, and only when a second has passed.
 enum Progress {
   private static let isTerminal = isatty(2) != 0
+  private static let lock = Lock()
+  nonisolated(unsafe) private static var isQuiet = false
+  nonisolated(unsafe) private static var isShown = false
+  private static let start = ContinuousClock.now
 
-  static func show(_ text: String) {
-    if isTerminal { writeError("\r\u{1B}[K\(text)") }
+  /// Begins the count of time, and says whether anything is to be shown.
+  static func begin(quiet: Bool) {
+    lock.with { isQuiet = quiet }
+    _ = start
+  }
+
+  /// `done` is the part of the work that is behind, 0…1, from which the time left follows.
+  static func show(_ text: String, done: Double? = nil) {
+    let seconds = start.duration(to: .now).seconds
+    guard isTerminal, seconds > 1 else { return }
+    var line = text
+    if let done, done > 0 {
+      line += ", \(duration(seconds * (1 / min(done, 1) - 1))) left"
+    } else {
+      line += ", \(duration(seconds))"
+    }
+    lock.with {
+      if isQuiet { return }
+      isShown = true
+      outputLock.with { writeError("\r\u{1B}[K\(line)") }
+    }
   }
 
   static func clear() {
-    if isTerminal { writeError("\r\u{1B}[K") }
+    lock.with {
+      if isShown { outputLock.with { writeError("\r\u{1B}[K") } }
+      isShown = false
+    }
+  }
+
+  private static func duration(_ seconds: Double) -> String {
+    let whole = Int(min(seconds, 1e9).rounded(.up))
+    if whole < 60 { return "\(whole) s" }
+    if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+    return "\(whole / 3600) h \(whole % 3600 / 60) min"
   }
 }
 

@@ -8,6 +8,8 @@ enum ToolError: Error {
   case badData(file: String, String)
   /// Two measurements that must agree do not.
   case inconsistent(String)
+  /// Of several files some failed, as has been said; the exit code is that of the first.
+  case several(failed: Int, of: Int, code: Int32)
   /// The system refused to read or write.
   case inputOutput(file: String, String)
 
@@ -16,6 +18,7 @@ enum ToolError: Error {
     case .usage: 64
     case .badData: 65
     case .inconsistent: 70
+    case .several(_, _, let code): code
     case .inputOutput: 74
     }
   }
@@ -23,6 +26,7 @@ enum ToolError: Error {
   var message: String {
     switch self {
     case .usage(let text), .inconsistent(let text): text
+    case .several(let failed, let count, _): "\(failed) of \(count) files failed"
     case .badData(let file, let text), .inputOutput(let file, let text): "\(displayName(file)): \(text)"
     }
   }
@@ -30,5 +34,5 @@ enum ToolError: Error {
 
 /// `-` as people know it.
 private func displayName(_ file: String) -> String {
-  file == "-" ? "standard input or output" : file
+  file == "-" ? "standard input or output" : printable(file)
 }

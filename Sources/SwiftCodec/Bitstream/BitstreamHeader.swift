@@ -7,7 +7,7 @@ public struct BitstreamHeader: Sendable, Equatable {
   /// No header is longer.
   static let maximumSize = 32
 
-  /// The first half of the model's id.
+  /// The first half of the model's id. Without segments it says nothing, as position and entropy.
   public var modelID: UInt32
   public var position: RatePosition
   public var entropy: EntropyKind
@@ -20,7 +20,7 @@ public struct BitstreamHeader: Sendable, Equatable {
   public struct Segments: Sendable, Equatable {
     /// Height of a segment in rows of the latent: a multiple of 8, or 0 for one segment of any height.
     public var rows: Int
-    /// 1…8192.
+    /// 1…8192; 0 for a picture that a residual layer has alone.
     public var count: Int
   }
 
@@ -67,7 +67,7 @@ public struct BitstreamHeader: Sendable, Equatable {
     if flags & 0x80 != 0 {
       let rows = 8 * Int(try reader.u8())
       let count = try reader.varint() ?? 0
-      guard rows == 0 ? count == 1 : 1...8192 ~= count else { throw .segmentCount(count, expected: 1) }
+      guard rows == 0 ? 0...1 ~= count : 1...8192 ~= count else { throw .segmentCount(count, expected: 1) }
       segments = Segments(rows: rows, count: count)
     }
     self.init(

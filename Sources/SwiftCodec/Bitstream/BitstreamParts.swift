@@ -46,8 +46,8 @@ public struct BitstreamParts: Sendable {
       case .end:
         guard size == 0 else { throw .boxContent(tag, size: size) }
         guard reader.isAtEnd else { throw .misplacedBox(tag) }
-        guard payloads.count == segments.count else {
-          throw .segmentCount(payloads.count, expected: segments.count)
+        guard payloads.count == segments.count, payloads.count > 0 || residual != nil else {
+          throw .segmentCount(payloads.count, expected: max(1, segments.count))
         }
         (self.payloads, self.alpha, self.residual, self.metadata) = (payloads, alpha, residual, metadata)
         return

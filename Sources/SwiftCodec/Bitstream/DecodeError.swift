@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why a bitstream is not decoded.
-public enum DecodeError: Error, Equatable {
+public enum DecodeError: Error, Equatable, CustomStringConvertible {
   /// The first bytes are not "SCI".
   case notABitstream
   /// The version known is 2.
@@ -30,6 +30,10 @@ public enum DecodeError: Error, Equatable {
   case entropyModel(EntropyKind)
   /// The model has no networks for pictures of this format.
   case format(PixelFormat)
+  /// The samples of a residual layer are of one format, and another one is asked for that has no exact relation to it.
+  case conversion(from: PixelFormat, to: PixelFormat)
+  /// A residual layer, of the picture or of its transparency, does not decode.
+  case residual(ResidualError)
   /// A segment's payload does not decode, though its checksum is right.
   case payload(segment: Int)
   /// A segment's payload is too small for the picture that the header claims: the fewest bytes that it can have.
@@ -42,6 +46,10 @@ public enum DecodeError: Error, Equatable {
   case modelKind
   /// The picture has more pixels than the caller allows.
   case tooLarge(width: Int, height: Int, limit: Int)
+  /// The region is not a part of a picture of this size, or in 4:2:0 not at even coordinates.
+  case region(PictureRegion, width: Int, height: Int)
+  /// The caller's `monitor` said so.
+  case cancelled
   /// Decoding would take more memory, in bytes, than the caller allows.
   case memory(needed: Int64, limit: Int64)
   /// Decoding would take more multiply-adds a pixel than the caller allows.
@@ -66,12 +74,19 @@ public enum DecodeError: Error, Equatable {
       "rate position \(position.description) where the model has 0 to \(count - 1)"
     case .entropyModel(let kind): "the model has no entropy model \"\(kind.name)\""
     case .format(let format): "the model has no networks for \(format.name) pictures"
+    case .conversion(let from, let to):
+      "the picture's samples are exact in \(from.name) and are not converted to \(to.name)"
+    case .residual(let error): error.description
     case .payload(let i): "segment \(i) does not decode: the file is damaged"
     case .payloadSize(let i, let size, let least): "segment \(i) of \(size) bytes: such a segment has at least \(least)"
     case .frameNumber(let number, let expected): "frame \(number) where frame \(expected) should follow"
     case .missingReference(let frame): "frame \(frame) is predicted from a frame that was not decoded"
     case .modelKind: "a model of inter frames where one of pictures is needed, or the other way round"
     case .tooLarge(let width, let height, let limit): "\(width)×\(height) pixels are more than the limit of \(limit)"
+    case .region(let region, let width, let height):
+      "\(region.width)×\(region.height) pixels at \(region.x), \(region.y) where the picture has \(width)×\(height) "
+        + "(and regions of 4:2:0 pictures start at even coordinates)"
+    case .cancelled: "cancelled"
     case .memory(let needed, let limit): "decoding takes \(needed) bytes of memory, the limit is \(limit)"
     case .work(let work, let limit):
       "decoding takes \(Int64(work)) multiply-adds a pixel, the limit is \(Int64(limit))"

@@ -6,12 +6,18 @@ public import CSwiftCodec
 final class DecoderHandle {
   let decoder: Decoder
   let message = CText()
+  private let callback: ProgressCallback?
 
   init(_ model: Model, _ settings: sc_decoder_settings) {
     var execution = Execution()
     execution.threads = threadCount(settings.threads)
     decoder = Decoder(model: model, execution: execution)
     if settings.max_pixels != 0 { decoder.maximumPixels = Int(clamping: settings.max_pixels) }
+    if settings.max_memory != 0 { decoder.maximumMemory = Int64(clamping: settings.max_memory) }
+    callback = ProgressCallback(settings.progress, settings.progress_context)
+    if let callback {
+      decoder.monitor = { callback.report($0) }
+    }
   }
 
   static func of(_ handle: OpaquePointer) -> DecoderHandle {
@@ -19,26 +25,32 @@ final class DecoderHandle {
   }
 
   func decode(
-    _ bytes: UnsafePointer<UInt8>?, _ size: Int, _ picture: UnsafePointer<sc_picture>?
+    _ bytes: UnsafePointer<UInt8>?, _ size: Int, region: PictureRegion? = nil, _ picture: UnsafePointer<sc_picture>?
   ) throws(CallFailure) {
     guard let bytes, size >= 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
     let picture = try PictureArgument(picture)
+    callback?.begin()
     let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
     let parts = try described { () throws(DecodeError) in try BitstreamParts(parsing: stream) }
-    let header = parts.header
-    guard picture.view.width == header.width, picture.view.height == header.height else {
+    let (width, height) = (region?.width ?? parts.header.width, region?.height ?? parts.header.height)
+    guard picture.view.width == width, picture.view.height == height else {
       throw CallFailure(
         SC_ERROR_LAYOUT,
-        "the memory is for \(picture.view.width)×\(picture.view.height) pixels, but the picture has "
-          + "\(header.width)×\(header.height)")
+        "the memory is for \(picture.view.width)×\(picture.view.height) pixels, but the \(region == nil ? "picture" : "region") "
+          + "has \(width)×\(height)")
     }
     try described { () throws(DecodeError) in
-      try decoder.decode(stream, parts, into: picture.view, alpha: picture.alpha)
+      if let region {
+        try decoder.decode(stream, parts, region: region, into: picture.view, alpha: picture.alpha)
+      } else {
+        try decoder.decode(stream, parts, into: picture.view, alpha: picture.alpha)
+      }
     }
   }
 }
 
-private func described<T>(_ body: () throws(DecodeError) -> T) throws(CallFailure) -> T {
+/// A failure of decoding as a call reports it.
+func described<T>(_ body: () throws(DecodeError) -> T) throws(CallFailure) -> T {
   do throws(DecodeError) { return try body() } catch { throw CallFailure(error.status, error.description) }
 }
 
@@ -96,13 +108,74 @@ public func sc_decode(
 ) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
   let decoder = DecoderHandle.of(handle)
-  decoder.message.set("")
-  do throws(CallFailure) {
-    try decoder.decode(bytes, size, picture)
+  return status(decoder.message) { () throws(CallFailure) in try decoder.decode(bytes, size, picture) }
+}
+
+@c @implementation
+public func sc_decode_region(
+  _ handle: OpaquePointer!, _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ region: UnsafePointer<sc_region>!,
+  _ picture: UnsafePointer<sc_picture>!
+) -> sc_status {
+  guard let handle else { return SC_ERROR_ARGUMENT }
+  let decoder = DecoderHandle.of(handle)
+  return status(decoder.message) { () throws(CallFailure) in
+    guard let region else { throw CallFailure(SC_ERROR_ARGUMENT, "the region is NULL") }
+    let part = region.pointee
+    // Sides are 65535 at most, which no region goes beyond.
+    let most: UInt32 = 65535
+    guard part.x <= most, part.y <= most, part.width <= most, part.height <= most else {
+      throw CallFailure(SC_ERROR_LAYOUT, "a region of \(part.width)×\(part.height) at \(part.x), \(part.y)")
+    }
+    try decoder.decode(
+      bytes, size,
+      region: PictureRegion(x: Int(part.x), y: Int(part.y), width: Int(part.width), height: Int(part.height)), picture)
+  }
+}
+
+@c @implementation
+public func sc_read_metadata(
+  _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ kind: sc_metadata,
+  _ data: UnsafeMutablePointer<UnsafePointer<UInt8>?>!, _ dataSize: UnsafeMutablePointer<Int>!
+) -> sc_status {
+  data?.pointee = nil
+  dataSize?.pointee = 0
+  guard let bytes, let data, let dataSize, size >= 0, let kind = MetadataKind(kind) else { return SC_ERROR_ARGUMENT }
+  do throws(DecodeError) {
+    let parts = try BitstreamParts(parsing: Array(UnsafeBufferPointer(start: bytes, count: size)))
+    if let found = parts.metadata.first(where: { $0.kind == kind }) {
+      data.pointee = bytes + found.range.lowerBound
+      dataSize.pointee = found.range.count
+    }
     return SC_OK
   } catch {
-    decoder.message.set(error.message)
     return error.status
+  }
+}
+
+@c @implementation
+public func sc_has_alpha(_ bytes: UnsafePointer<UInt8>!, _ size: Int) -> Int32 {
+  guard let bytes, size >= 0 else { return 0 }
+  do throws(DecodeError) {
+    let parts = try BitstreamParts(parsing: Array(UnsafeBufferPointer(start: bytes, count: size)))
+    return parts.alpha == nil ? 0 : 1
+  } catch {
+    return 0
+  }
+}
+
+extension MetadataKind {
+  init?(_ kind: sc_metadata) {
+    switch kind {
+    case SC_METADATA_ICC: self = .icc
+    case SC_METADATA_EXIF: self = .exif
+    case SC_METADATA_XMP: self = .xmp
+    case SC_METADATA_CICP: self = .cicp
+    case SC_METADATA_GAMMA: self = .gamma
+    case SC_METADATA_CHROMATICITIES: self = .chromaticities
+    case SC_METADATA_RENDERING_INTENT: self = .renderingIntent
+    case SC_METADATA_RESOLUTION: self = .resolution
+    default: return nil
+    }
   }
 }
 

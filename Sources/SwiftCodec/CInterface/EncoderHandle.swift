@@ -8,6 +8,8 @@ final class EncoderHandle {
   let message = CText()
   private var settings = EncoderSettings(ratePoint: 0)
   private var target: EncoderTarget?
+  private var maximumPixels = 1 << 28
+  private var callback: ProgressCallback?
 
   init(_ model: Model) { encoder = Encoder(model: model) }
 
@@ -36,9 +38,7 @@ final class EncoderHandle {
       throw CallFailure(
         SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
     }
-    guard let rdoq = RDOQ(new.rdoq) else {
-      throw CallFailure(SC_ERROR_ARGUMENT, "rdoq \(new.rdoq.rawValue) is unknown")
-    }
+    let rdoq = try RDOQ.requested(new.rdoq)
     guard new.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
     guard new.lambda >= 0, new.lambda.isFinite else {
       let error = EncodeError.lambda(new.lambda)
@@ -52,11 +52,38 @@ final class EncoderHandle {
     settings.entropy = kind
     settings.measuresDistortion = false
     settings.execution.threads = threadCount(new.threads)
+    settings.monitor = nil
+    callback = ProgressCallback(new.progress, new.progress_context)
+    if let callback {
+      settings.monitor = { callback.report($0) }
+    }
+    maximumPixels = new.max_pixels == 0 ? 1 << 28 : Int(clamping: new.max_pixels)
     encoder.segmentRows = new.segment_rows == 0 ? 64 : Int(new.segment_rows)
+  }
+
+  func setMetadata(_ kind: sc_metadata, _ data: UnsafePointer<UInt8>?, _ size: Int) throws(CallFailure) {
+    guard let kind = MetadataKind(kind) else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "metadata kind \(kind.rawValue) is unknown")
+    }
+    guard size >= 0, size < 1 << 30, data != nil || size == 0 else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "metadata of \(size) bytes")
+    }
+    settings.metadata.removeAll { $0.kind == kind }
+    if let data, size > 0 {
+      settings.metadata.append(Metadata(kind, Array(UnsafeBufferPointer(start: data, count: size))))
+    }
   }
 
   func encode(_ picture: UnsafePointer<sc_picture>?) throws(CallFailure) -> [UInt8] {
     let picture = try PictureArgument(picture)
+    guard picture.view.width * picture.view.height <= maximumPixels else {
+      let error = DecodeError.tooLarge(
+        width: picture.view.width, height: picture.view.height, limit: maximumPixels)
+      throw CallFailure(error.status, error.description)
+    }
+    settings.alpha = picture.transparency
+    defer { settings.alpha = nil }
+    callback?.begin()
     do throws(EncodeError) {
       guard let target else { return try encoder.encode(picture.view, settings).bytes }
       return try encoder.encode(picture.view, settings, target: target).bytes
@@ -81,13 +108,13 @@ extension EncoderTarget {
 }
 
 extension RDOQ {
-  fileprivate init?(_ value: sc_rdoq) {
+  static func requested(_ value: sc_rdoq) throws(CallFailure) -> RDOQ {
     switch value {
-    case SC_RDOQ_OFF: self = .off
-    case SC_RDOQ_FAST: self = .fast
-    case SC_RDOQ_FULL: self = .full
-    case SC_RDOQ_QUICK: self = .quick
-    default: return nil
+    case SC_RDOQ_OFF: return .off
+    case SC_RDOQ_FAST: return .fast
+    case SC_RDOQ_FULL: return .full
+    case SC_RDOQ_QUICK: return .quick
+    default: throw CallFailure(SC_ERROR_ARGUMENT, "rdoq \(value.rawValue) is unknown")
     }
   }
 }
@@ -121,14 +148,16 @@ public func sc_encoder_configure(
 ) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
   let encoder = EncoderHandle.of(handle)
-  encoder.message.set("")
-  do throws(CallFailure) {
-    try encoder.configure(settings)
-    return SC_OK
-  } catch {
-    encoder.message.set(error.message)
-    return error.status
-  }
+  return status(encoder.message) { () throws(CallFailure) in try encoder.configure(settings) }
+}
+
+@c @implementation
+public func sc_encoder_set_metadata(
+  _ handle: OpaquePointer!, _ kind: sc_metadata, _ data: UnsafePointer<UInt8>!, _ size: Int
+) -> sc_status {
+  guard let handle else { return SC_ERROR_ARGUMENT }
+  let encoder = EncoderHandle.of(handle)
+  return status(encoder.message) { () throws(CallFailure) in try encoder.setMetadata(kind, data, size) }
 }
 
 /// Encodes, and hands the bitstream to `take`.
@@ -138,14 +167,7 @@ private func encode(
 ) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
   let encoder = EncoderHandle.of(handle)
-  encoder.message.set("")
-  do throws(CallFailure) {
-    try take(try encoder.encode(picture))
-    return SC_OK
-  } catch {
-    encoder.message.set(error.message)
-    return error.status
-  }
+  return status(encoder.message) { () throws(CallFailure) in try take(try encoder.encode(picture)) }
 }
 
 @c @implementation

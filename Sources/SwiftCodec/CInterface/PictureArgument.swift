@@ -66,6 +66,16 @@ struct PictureArgument {
   }
 }
 
+extension PictureArgument {
+  /// The alpha; nil if it is 255 everywhere.
+  var transparency: Picture? {
+    guard let alpha else { return nil }
+    let grey = Picture(
+      copying: PictureView(width: view.width, height: view.height, format: .grey, components: [alpha]))
+    return grey.samples.allSatisfy { $0 == 255 } ? nil : grey
+  }
+}
+
 extension PixelFormat {
   /// How a decoder would write it.
   var cValue: sc_pixel_format {

@@ -12,10 +12,15 @@ extension DecodeError {
     case .model: SC_ERROR_OTHER_MODEL
     case .position: SC_ERROR_RATE_POINT
     case .entropyModel: SC_ERROR_ENTROPY
-    case .format: SC_ERROR_LAYOUT
-    case .tooLarge, .memory, .work: SC_ERROR_TOO_LARGE
+    case .format, .conversion, .region: SC_ERROR_LAYOUT
+    case .cancelled: SC_ERROR_CANCELLED
+    case .tooLarge, .work: SC_ERROR_TOO_LARGE
+    case .memory: SC_ERROR_MEMORY
+    case .modelKind: SC_ERROR_MODEL_KIND
+    case .missingReference: SC_ERROR_REFERENCE
+    case .frameNumber: SC_ERROR_FRAME
     case .unknownFlags, .sides, .segmentCount, .unknownBox, .misplacedBox, .boxContent, .payload, .payloadSize,
-      .frameNumber, .missingReference, .modelKind:
+      .residual:
       SC_ERROR_INVALID
     }
   }
@@ -25,11 +30,12 @@ extension EncodeError {
   var status: sc_status {
     switch self {
     case .position: SC_ERROR_RATE_POINT
-    case .format, .size: SC_ERROR_LAYOUT
+    case .format, .size, .alpha: SC_ERROR_LAYOUT
     case .segmentRows: SC_ERROR_SEGMENT_ROWS
     case .entropyModel: SC_ERROR_ENTROPY
-    case .lambda: SC_ERROR_ARGUMENT
+    case .lambda, .maximumError: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
+    case .cancelled: SC_ERROR_CANCELLED
     }
   }
 }
@@ -82,6 +88,18 @@ final class CText {
   }
 }
 
+/// The status of a call, whose message is set.
+func status(_ message: CText, _ body: () throws(CallFailure) -> Void) -> sc_status {
+  message.set("")
+  do throws(CallFailure) {
+    try body()
+    return SC_OK
+  } catch {
+    message.set(error.message)
+    return error.status
+  }
+}
+
 extension EntropyKind {
   /// nil for "the best".
   static func requested(_ kind: sc_entropy_kind) throws(CallFailure) -> EntropyKind? {
@@ -123,11 +141,37 @@ func copy<T: BitwiseCopyable>(
   return value
 }
 
+/// A callback of the caller, who answers for what it does with its context. One thread at a time uses it.
+final class ProgressCallback: @unchecked Sendable {
+  private let function: @convention(c) (UnsafeMutableRawPointer?, Double) -> Int32
+  private let context: UnsafeMutableRawPointer?
+  private var last = 0.0
+
+  /// nil without a function.
+  init?(_ function: sc_progress?, _ context: UnsafeMutableRawPointer?) {
+    guard let function else { return nil }
+    self.function = function
+    self.context = context
+  }
+
+  /// To be called before each call of the library.
+  func begin() { last = 0 }
+
+  /// Whether to go on. Where the encoder makes several attempts its shares may fall; the caller's never do.
+  func report(_ share: Double) -> Bool {
+    last = min(max(share, last), 1)
+    return function(context, last) == 0
+  }
+}
+
 /// The number of threads that a setting asks for.
 func threadCount(_ setting: UInt32) -> Int { setting == 0 ? Int(sc_cpu_count()) : Int(min(setting, 64)) }
 
 @c @implementation
 public func sc_version() -> UInt32 { UInt32(SC_VERSION_MAJOR << 16 | SC_VERSION_MINOR << 8 | SC_VERSION_PATCH) }
+
+@c @implementation
+public func sc_abi_version() -> UInt32 { UInt32(SC_ABI_VERSION) }
 
 @c @implementation
 public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
@@ -141,6 +185,7 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
     case SC_ERROR_BUFFER: "the buffer is too small"
     case SC_ERROR_SEGMENT_ROWS: "segments have a multiple of 8 rows, up to 2040"
     case SC_ERROR_TARGET: "no file of the model reaches the target"
+    case SC_ERROR_CANCELLED: "cancelled"
     case SC_ERROR_NOT_A_MODEL: "not a model file of a known version"
     case SC_ERROR_MODEL_TRUNCATED: "the model file ends too early"
     case SC_ERROR_MODEL_CHECKSUM: "the model file is damaged"
@@ -153,6 +198,10 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
     case SC_ERROR_INVALID: "the bitstream is not valid"
     case SC_ERROR_OTHER_MODEL: "the bitstream was made with another model"
     case SC_ERROR_TOO_LARGE: "the picture is larger than the limit"
+    case SC_ERROR_MEMORY: "decoding takes more memory than the limit"
+    case SC_ERROR_MODEL_KIND: "a model of inter frames where one of pictures is needed, or the other way round"
+    case SC_ERROR_REFERENCE: "the frame is predicted from one that was not decoded"
+    case SC_ERROR_FRAME: "the frame does not follow on the one before"
     default: "unknown status"
     }
   return UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)

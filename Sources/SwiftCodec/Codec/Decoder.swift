@@ -9,12 +9,21 @@ public struct Decoded: Sendable {
   public let metadata: [Metadata]
 }
 
-/// Decodes bitstreams of one model. Keeps what it prepares for the next picture; one thread at a time may use it.
+/// Decodes bitstreams of one model. Keeps what it prepares for the next picture.
+///
+/// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
+/// lock. Threads of one's own each have a decoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Decoder {
   public var execution: Execution
   /// Pictures of more pixels are refused before anything is allocated for them.
   public var maximumPixels = 1 << 28
-  private var prepared: PreparedModel
+  /// Bitstreams whose decoding would take more bytes beside the model, the bitstream and the samples are refused before
+  /// that is allocated; see `workingMemory`.
+  public var maximumMemory = Int64.max
+  /// Called between parts of the work, on the thread that decodes, with the share that is done: 0…1, growing. Decoding ends
+  /// with `DecodeError.cancelled` when it says false. Parts are smaller and decoding a little slower with it.
+  public var monitor: ((Double) -> Bool)?
+  var prepared: PreparedModel
 
   public init(model: Model, execution: Execution = Execution()) {
     prepared = PreparedModel(model)
@@ -34,44 +43,86 @@ public final class Decoder {
   /// Decodes a bitstream with its transparency and metadata.
   public func decodeAll(_ bytes: [UInt8], as format: PixelFormat? = nil) throws(DecodeError) -> Decoded {
     let parts = try BitstreamParts(parsing: bytes)
+    let alpha = try decodeAlpha(bytes, parts)
     let picture = try decode(bytes, parts, as: format)
     return Decoded(
-      picture: picture, alpha: nil, metadata: parts.metadata.map { Metadata($0.kind, Array(bytes[$0.range])) })
+      picture: picture, alpha: alpha, metadata: parts.metadata.map { Metadata($0.kind, Array(bytes[$0.range])) })
   }
 
   private func decode(
     _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat?
   ) throws(DecodeError) -> Picture {
-    let (width, height) = (parts.header.width, parts.header.height)
-    let format = format ?? parts.header.format
+    let header = parts.header
+    guard let residual = parts.residual else {
+      return try decodeNetworks(bytes, parts, as: format ?? header.format)
+    }
+    try checkSize(header)
+    let base = header.segmentCount == 0 ? nil : try decodeNetworks(bytes, parts, as: header.format)
+    let picture = try layer(bytes, residual, base, header, header.format)
+    return try picture.converted(to: format ?? header.format)
+  }
+
+  /// The picture that the networks give, without a residual layer.
+  private func decodeNetworks(
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
+  ) throws(DecodeError) -> Picture {
     let latent = try decodeLatent(bytes, parts, as: format)
-    var picture = Picture(
-      unchecked: width, height, format,
-      [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
-    picture.withMutableView { synthesise(latent, parts.header, into: $0) }
+    var picture = Picture(blank: parts.header.width, parts.header.height, format)
+    try picture.withMutableView { view throws(DecodeError) in try synthesise(latent, parts.header, into: view) }
     return picture
   }
 
   /// Decodes a bitstream whose parts are known into memory of the caller, of the header's size and any format that the
-  /// model has networks for. Untouched on error.
+  /// model has networks for. Untouched on error, unless it is `cancelled`.
   func decode(
     _ bytes: [UInt8], _ parts: BitstreamParts, into picture: PictureView, alpha: sc_component?
   ) throws(DecodeError) {
     precondition(picture.width == parts.header.width && picture.height == parts.header.height)
-    synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
-    if let alpha {
-      for y in 0..<picture.height {
-        let row = alpha.base + y * alpha.row_stride
-        for x in 0..<picture.width { row[x * alpha.step] = 255 }
+    let opacity = alpha == nil ? nil : try decodeAlpha(bytes, parts)
+    if parts.residual == nil {
+      try synthesise(try decodeLatent(bytes, parts, as: picture.format), parts.header, into: picture)
+    } else {
+      let decoded = try decode(bytes, parts, as: picture.format)
+      decoded.withView { $0.copy(to: picture) }
+    }
+    if let alpha { opacity.fill(alpha, picture.width, picture.height) }
+  }
+
+  /// The transparency: nil if the picture is opaque.
+  private func decodeAlpha(_ bytes: [UInt8], _ parts: BitstreamParts) throws(DecodeError) -> Picture? {
+    guard let range = parts.alpha else { return nil }
+    try checkSize(parts.header)
+    var alpha = try layer(bytes, range, nil, parts.header, .grey)
+    // Bits 0…3 of the layer are its largest error, by which 0 and 255 may be off.
+    let error = bytes[range.lowerBound] & 15
+    if error > 0 {
+      for i in alpha.samples.indices {
+        let a = alpha.samples[i]
+        if a <= error { alpha.samples[i] = 0 } else if a >= 255 - error { alpha.samples[i] = 255 }
       }
+    }
+    return alpha
+  }
+
+  private func layer(
+    _ bytes: [UInt8], _ range: Range<Int>, _ base: Picture?, _ header: BitstreamHeader, _ format: PixelFormat
+  ) throws(DecodeError) -> Picture {
+    do throws(ResidualError) {
+      return try ResidualCodec.decode(
+        bytes, in: range, base: base, width: header.width, height: header.height, format: format, execution: execution)
+    } catch { throw .residual(error) }
+  }
+
+  private func checkSize(_ header: BitstreamHeader) throws(DecodeError) {
+    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
+      throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
   }
 
-  /// Everything that can go wrong goes wrong here.
-  private func decodeLatent(
-    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
-  ) throws(DecodeError) -> Latent {
-    let header = parts.header
+  /// Everything that can go wrong goes wrong here: what the model lacks, what the caller does not allow.
+  func check(_ header: BitstreamHeader, as format: PixelFormat, _ region: PictureRegion?) throws(DecodeError) -> (
+    layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>
+  ) {
     guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
     guard model.positions.contains(header.position) else {
       throw .position(header.position, count: model.ratePoints.count)
@@ -81,34 +132,91 @@ public final class Decoder {
     }
     guard model.codes(header.format), !model.isInter else { throw .format(header.format) }
     guard model.codes(format) else { throw .format(format) }
-    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
-      throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
-    }
+    try checkSize(header)
     let layout = LatentLayout(
       model, width: header.width, height: header.height, format: header.format, segmentRows: header.segmentRows)
     // A format of coarser networks has no whole number of their units in the padded picture.
     let unit = model.paddingUnit(model.networkFormat(format))
     guard layout.paddedWidth % unit == 0, layout.paddedHeight % unit == 0 else { throw .format(format) }
+    if let region, !region.isValid(width: header.width, height: header.height, format: format) {
+      throw .region(region, width: header.width, height: header.height)
+    }
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
     guard let codec = prepared.segmentCodec(header.entropy, at: header.position, cpu: execution.cpu) else {
       throw .entropyModel(header.entropy)
     }
+    let segments = segments(of: region, header, as: format, layout)
+    let needed = workingMemory(layout, codec, segments, header, as: format, region)
+    guard needed <= maximumMemory else { throw .memory(needed: needed, limit: maximumMemory) }
+    return (layout, codec, segments)
+  }
+
+  /// Decodes the segments that a region needs, or all. After it nothing can go wrong any more.
+  func decodeLatent(
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat, region: PictureRegion? = nil
+  ) throws(DecodeError) -> Latent {
+    let (layout, codec, segments) = try check(parts.header, as: format, region)
     let payloads = parts.payloads
-    let latent = Latent(layout: layout, channels: model.latentChannels(at: header.position))
+    let latent = Latent(
+      layout: layout, channels: model.latentChannels(at: parts.header.position), present: segments)
     let good = AlignedBuffer<UInt8>(count: payloads.count, zero: 0)
-    let inner = execution.inside(parallel: payloads.count)
-    parallel(threads: execution.threads, count: payloads.count) { i in
-      good.base[i] = codec.decode(bytes, in: payloads[i], segment: i, latent, inner) ? 1 : 0
+    let step = monitor == nil ? segments.count : min(segments.count, execution.threads)
+    for first in stride(from: segments.lowerBound, to: segments.upperBound, by: step) {
+      try report(0.5 * Double(first - segments.lowerBound) / Double(segments.count))
+      let part = first..<min(first + step, segments.upperBound)
+      let inner = execution.inside(parallel: part.count)
+      parallel(threads: execution.threads, count: part.count) { k in
+        let i = first + k
+        good.base[i] = codec.decode(bytes, in: payloads[i], segment: i, latent, inner) ? 1 : 0
+      }
+      for i in part where good.base[i] == 0 { throw .payload(segment: i) }
     }
-    for i in 0..<payloads.count where good.base[i] == 0 { throw .payload(segment: i) }
     return latent
   }
 
-  private func synthesise(_ latent: Latent, _ header: BitstreamHeader, into picture: PictureView) {
-    prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
-      .synthesise(latent, into: picture, execution)
+  private func report(_ share: Double) throws(DecodeError) {
+    if let monitor, !monitor(share) { throw .cancelled }
+  }
+
+  /// `picture` is the whole one, or the region.
+  func synthesise(
+    _ latent: Latent, _ header: BitstreamHeader, into picture: PictureView, region: PictureRegion? = nil
+  ) throws(DecodeError) {
+    let program = prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
+    let band = Self.band(program, latent.layout, region)
+    // Enough rows for every thread that what neighbouring parts both compute is little.
+    let step = monitor == nil ? band.count : min(band.count, max(1, 256 * execution.threads / program.unit))
+    for first in stride(from: band.lowerBound, to: band.upperBound, by: step) {
+      try report(0.5 + 0.5 * Double(first - band.lowerBound) / Double(band.count))
+      program.synthesise(
+        latent, into: picture, origin: region.map { ($0.x, $0.y) } ?? (0, 0),
+        band: first..<min(first + step, band.upperBound), execution)
+    }
+    try report(1)
+  }
+}
+
+extension Picture {
+  /// The samples of a residual layer are exact in their own format; grey and RGB become each other as where a model lacks
+  /// networks for grey.
+  func converted(to wanted: PixelFormat) throws(DecodeError) -> Picture {
+    switch (format, wanted) {
+    case (.rgb, .rgb), (.grey, .grey), (.yuv420, .yuv420): return self
+    case (.grey, .rgb):
+      var result = Picture(blank: width, height, .rgb)
+      for (i, sample) in samples.enumerated() { for k in 0..<3 { result.samples[3 * i + k] = sample } }
+      return result
+    case (.rgb, .grey):
+      var result = Picture(blank: width, height, .grey)
+      for i in result.samples.indices {
+        let (r, g, b) = (Int(samples[3 * i]), Int(samples[3 * i + 1]), Int(samples[3 * i + 2]))
+        result.samples[i] = UInt8((77 * r + 150 * g + 29 * b + 128) >> 8)
+      }
+      return result
+    default: throw .conversion(from: format, to: wanted)
+    }
   }
 }
 

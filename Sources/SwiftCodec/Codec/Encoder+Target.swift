@@ -6,7 +6,8 @@ public enum EncoderTarget: Sendable, Equatable {
   case bytes(Int)
   /// The largest file of at most so many bits per pixel.
   case bitsPerPixel(Double)
-  /// The smallest file with at least this PSNR over all samples, in dB.
+  /// The smallest file with at least this PSNR over all samples, in dB: where the networks do not reach it, with a
+  /// residual layer.
   case psnr(Double)
 }
 
@@ -14,8 +15,9 @@ extension Encoder {
   /// Encodes at the position that reaches the target, found by bisection: one trial more than log2 of the
   /// number of positions, and another if the distortion is measured. `settings.position` does not matter.
   ///
-  /// Size and PSNR are taken to grow with the position. Where they do not, from one position to the next, the result still
-  /// reaches the target, but another position might come closer. It is the same on every machine.
+  /// `maximumError` and `minimumPSNR` of the settings do not matter. Size and PSNR are taken to grow with the position. Where
+  /// they do not, from one position to the next, the result still reaches the target, but another position might come
+  /// closer. It is the same on every machine.
   public func encode(
     _ picture: Picture, _ settings: EncoderSettings, target: EncoderTarget
   ) throws(EncodeError) -> Encoded {
@@ -27,9 +29,20 @@ extension Encoder {
     _ picture: PictureView, _ settings: EncoderSettings, target: EncoderTarget
   ) throws(EncodeError) -> Encoded {
     var settings = settings
+    settings.minimumPSNR = nil
     let wantsDistortion = settings.measuresDistortion
+    settings.maximumError = nil
+    try checkLayers(picture, settings)
+    settings.alphaLayer = alphaLayer(settings)
+    let monitor = settings.monitor
+    // One trial more than the bisection has, and perhaps one to measure.
+    let trials = Double(Int.bitWidth - (model.positions.upperBound.index + 1).leadingZeroBitCount + 2)
+    var done = 0.0
     func attempt(_ index: Int) throws(EncodeError) -> Encoded {
       settings.position = RatePosition(index: index)
+      let before = min(done, trials - 1)
+      if let monitor { settings.monitor = { monitor((before + $0) / trials) } }
+      done += 1
       return try encode(picture, settings)
     }
     let pixels = Double(picture.width * picture.height)
@@ -40,7 +53,16 @@ extension Encoder {
       settings.measuresDistortion = true
       var best = try attempt(high)
       // Not less than, so that no number is refused, too.
-      guard let reached = best.psnr, reached >= psnr else { throw .target(target, nearest: best.psnr ?? 0) }
+      guard let reached = best.psnr, reached >= psnr else {
+        // Of unusual pictures lower positions may have a higher PSNR.
+        let isUnusual = !((best.psnr ?? 0) >= Self.unusualPSNR)
+        for ratePoint in 0..<(isUnusual ? model.positions.upperBound.ratePoint : 0) {
+          let trial = try attempt(RatePosition(ratePoint: ratePoint).index)
+          if let reached = trial.psnr, reached >= psnr { return trial }
+        }
+        settings.minimumPSNR = psnr
+        return try attempt(high)
+      }
       // `high` reaches the target, everything below `low` does not.
       while low < high {
         let middle = (low + high) / 2

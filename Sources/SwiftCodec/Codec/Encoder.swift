@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why a picture is not encoded.
-public enum EncodeError: Error, Equatable {
+public enum EncodeError: Error, Equatable, CustomStringConvertible {
   /// Rate points of this model are 0 ..< count, and positions lie between them.
   case position(RatePosition, count: Int)
   /// The model has no networks for pictures of this format.
@@ -14,8 +14,14 @@ public enum EncodeError: Error, Equatable {
   case entropyModel(EntropyKind?)
   /// The trade-off is a finite number > 0.
   case lambda(Double)
+  /// `EncoderSettings.monitor` said so.
+  case cancelled
   /// No position reaches the target: the nearest that the model comes to it, in the target's unit.
   case target(EncoderTarget, nearest: Double)
+  /// The largest error of a sample, of the picture or of its transparency, is 0…15.
+  case maximumError(Int)
+  /// The transparency is a grey picture of the picture's size.
+  case alpha(width: Int, height: Int, PixelFormat)
 
   public var description: String {
     switch self {
@@ -28,10 +34,14 @@ public enum EncodeError: Error, Equatable {
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
     case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
+    case .cancelled: "cancelled"
     case .target(.bytes(let bytes), let nearest): "no file of at most \(bytes) bytes: the smallest has \(Int(nearest))"
     case .target(.bitsPerPixel(let bits), let nearest):
       "no file of at most \(bits) bits per pixel: the smallest has \(nearest)"
     case .target(.psnr(let psnr), let nearest): "no PSNR of \(psnr) dB: the highest is \(nearest)"
+    case .maximumError(let error): "a largest error of \(error) where 0 to 15 are valid"
+    case .alpha(let width, let height, let format):
+      "a transparency of \(width)×\(height) \(format.name) samples: it must be grey and of the picture's size"
     }
   }
 }
@@ -46,12 +56,34 @@ public struct EncoderSettings: Sendable {
   public var execution = Execution()
   /// The search for a cheaper latent; it does not change how the bitstream is decoded.
   public var rdoq = RDOQ.off
+  /// The part of that search's passes that are done, above 0, at most 1.
+  public var rdoqShare = 1.0
   /// The trade-off of that search, as RatePoint.lambda; nil for the position's.
   public var lambda: Double?
   /// What the bitstream is to carry beside the picture.
   public var metadata: [Metadata] = []
+  /// The transparency, a grey picture of the picture's size: 255 is opaque.
+  public var alpha: Picture?
+  /// What `alpha` becomes, if it is known already.
+  var alphaLayer: [UInt8]?
+  /// No sample of the transparency changes by more, 0…15; but those up to twice as far from 0 or 255 may become 0 or 255,
+  /// and 0 and 255 always stay what they are.
+  public var alphaError = 0
+  /// No sample of the picture changes by more, 0 (lossless) … 15: by a residual layer. nil for what the networks give.
+  public var maximumError: Int?
+  /// What that layer stands on.
+  public var base = ResidualBase.smallest
+  /// In dB: where the networks do not reach it at the position, a residual layer does. With any value, 0 too, a layer
+  /// alone is taken where it has a higher PSNR in fewer bytes, as it often has of text and diagrams. nil for the networks
+  /// alone.
+  public var minimumPSNR: Double?
+  /// Effort of the residual layers of picture and transparency, 0…2.
+  public var residualEffort = 1
   /// Called after every pass of that search, on the thread that encodes.
   public var progress: (@Sendable (RDOQPass) -> Void)?
+  /// Called between parts of the work, on the thread that encodes, with an estimate of the share that is done, 0…1; where a
+  /// residual layer takes several attempts it starts again with each. Encoding ends with `EncodeError.cancelled` when it says false.
+  public var monitor: (@Sendable (Double) -> Bool)?
 
   public init(position: RatePosition) { self.position = position }
 
@@ -59,11 +91,30 @@ public struct EncoderSettings: Sendable {
   public init(ratePoint: Int) { position = RatePosition(ratePoint: ratePoint) }
 }
 
+extension EncoderSettings {
+  /// The part of the work that the search takes, about.
+  fileprivate var searchShare: ClosedRange<Double> { rdoq == .off ? 0.5...0.5 : 0.03...0.93 }
+
+  fileprivate func report(_ share: Double) throws(EncodeError) {
+    if let monitor, !monitor(share) { throw .cancelled }
+  }
+}
+
+/// The picture that a residual layer adds to.
+public enum ResidualBase: Sendable {
+  /// None, or at effort 2 a coarse one by the networks if that takes fewer bytes.
+  case smallest
+  /// The networks' at the position of the settings.
+  case position
+  /// None: the layer has the whole picture, and needs no model.
+  case none
+}
+
 /// A picture's bitstream, and what the encoder knows of it.
 public struct Encoded: Sendable {
   public let bytes: [UInt8]
   public let position: RatePosition
-  /// The sum of −log2 of the probabilities of all symbols.
+  /// The sum of −log2 of the probabilities of all symbols of the latent, and the bits of residual layers.
   public let idealBits: Double
   /// The picture that a decoder gives, if it was asked for.
   public let reconstruction: Picture?
@@ -73,6 +124,22 @@ public struct Encoded: Sendable {
   public let psnr: Double?
   /// What rate-distortion optimised quantisation did, if it was asked for.
   public let rdoq: RDOQReport?
+  /// The largest error of a sample, if a residual layer bounds it.
+  public let maximumError: Int?
+  /// Whether the networks coded something: false if a residual layer has it all.
+  public let hasLatent: Bool
+}
+
+/// What the networks make of a picture.
+struct CodedLatent {
+  let position: RatePosition
+  let entropy: EntropyKind
+  let segments: BitstreamHeader.Segments
+  let payloads: [[UInt8]]
+  let idealBits: Double
+  /// What a decoder makes of it, if it was asked for.
+  let reconstruction: Picture?
+  let rdoq: RDOQReport?
 }
 
 /// What a search is prepared for.
@@ -83,7 +150,10 @@ private struct SearchKey: Equatable {
   let cpu: CPU
 }
 
-/// Encodes pictures with one model. Keeps what it prepares for the next picture; one thread at a time may use it.
+/// Encodes pictures with one model. Keeps what it prepares for the next picture.
+///
+/// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
+/// lock. Threads of one's own each have an encoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Encoder {
   private var prepared: PreparedModel
   /// The last one used.
@@ -102,6 +172,26 @@ public final class Encoder {
 
   /// The same of a picture in memory of the caller.
   func encode(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
+    try checkLayers(picture, settings)
+    if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
+    var measures = settings
+    if settings.minimumPSNR != nil { measures.measuresDistortion = true }
+    let coded = try codeLatent(picture, measures)
+    let error = coded.reconstruction.map { $0.withView { $0.squaredError(to: picture) } }
+    if let minimum = settings.minimumPSNR, let error {
+      let psnr = peakSignalToNoiseRatio(squaredError: error, samples: picture.sampleCount)
+      if psnr < Self.unusualPSNR || picture.isDrawn,
+        let better = betterLayer(picture, settings, than: coded, max(psnr, minimum))
+      {
+        return better
+      }
+      if !(psnr >= minimum) { return try encode(picture, settings, reaching: minimum, on: coded) }
+    }
+    return encoded(picture, settings, coded, layer: nil, reconstruction: coded.reconstruction, squaredError: error)
+  }
+
+  /// Codes a picture by the networks alone, at the position of the settings.
+  func codeLatent(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> CodedLatent {
     let position = settings.position
     guard model.positions.contains(position) else { throw .position(position, count: model.ratePoints.count) }
     guard model.codes(picture.format), !model.isInter else { throw .format(picture.format) }
@@ -111,32 +201,25 @@ public final class Encoder {
     else { throw .entropyModel(settings.entropy) }
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
+    try settings.report(0)
     let (latent, hyperLatent) = analyse(picture, at: position, execution)
-    let layout = latent.layout
+    let count = latent.layout.segmentCount
+    try settings.report(settings.searchShare.lowerBound)
     let (segments, report) = search(latent, hyperLatent, codec, kind, of: picture, settings)
-
-    let isSmall = layout.segmentCount == 1 && settings.metadata.isEmpty
-    let header = BitstreamHeader(
-      modelID: model.shortID, position: position, entropy: kind, format: picture.format, width: picture.width,
-      height: picture.height,
-      segments: isSmall
-        ? nil : .init(rows: layout.segmentCount == 1 ? 0 : segmentRows, count: layout.segmentCount))
-    let (bytes, bits) = serialise(latent, hyperLatent, segments, header, settings.metadata, codec, execution)
-    guard settings.measuresDistortion else {
-      return Encoded(
-        bytes: bytes, position: position, idealBits: bits, reconstruction: nil, squaredError: nil, psnr: nil,
-        rdoq: report)
+    if segments != nil, report == nil { throw .cancelled }
+    try settings.report(settings.searchShare.upperBound)
+    let (payloads, bits) = code(latent, hyperLatent, segments, codec, execution)
+    try settings.report(settings.measuresDistortion ? 0.95 : 1)
+    var decoded: Picture?
+    if settings.measuresDistortion {
+      var picture = Picture(blank: picture.width, picture.height, picture.format)
+      prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
+        .synthesise(latent, into: &picture, execution)
+      decoded = picture
     }
-    let (width, height, format) = (picture.width, picture.height, picture.format)
-    var decoded = Picture(
-      unchecked: width, height, format,
-      [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
-    prepared.program(.synthesis, format, at: position, cpu: execution.cpu)
-      .synthesise(latent, into: &decoded, execution)
-    let error = decoded.withView { $0.squaredError(to: picture) }
-    return Encoded(
-      bytes: bytes, position: position, idealBits: bits, reconstruction: decoded, squaredError: error,
-      psnr: peakSignalToNoiseRatio(squaredError: error, samples: decoded.samples.count), rdoq: report)
+    return CodedLatent(
+      position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : segmentRows, count: count),
+      payloads: payloads, idealBits: bits, reconstruction: decoded, rdoq: report)
   }
 
   /// The latent that the analysis network gives, and the quantised hyper-latent.
@@ -164,7 +247,12 @@ public final class Encoder {
     }
     let segments = quantise(latent, hyperLatent, codec, execution)
     let report = search?.program.optimise(
-      latent, segments, of: picture, settings.rdoq, lambda: settings.lambda, execution, progress: settings.progress)
+      latent, segments, of: picture, settings.rdoq, share: settings.rdoqShare, lambda: settings.lambda, execution,
+      progress: settings.progress,
+      monitor: settings.monitor.map { monitor in
+        let share = settings.searchShare
+        return { monitor(share.lowerBound + (share.upperBound - share.lowerBound) * $0) }
+      })
     return (segments, report)
   }
 
@@ -199,11 +287,11 @@ public final class Encoder {
   }
 
   /// Codes all segments: those given, or else the nearest symbols, where with a hyperprior the latent becomes what the
-  /// decoder gets.
-  private func serialise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ segments: [QuantisedSegment]?, _ header: BitstreamHeader,
-    _ metadata: [Metadata], _ codec: SegmentCodec, _ execution: Execution
-  ) -> ([UInt8], Double) {
+  /// decoder gets. Gives payloads and the ideal code length in bits.
+  private func code(
+    _ latent: Latent, _ hyperLatent: Latent?, _ segments: [QuantisedSegment]?, _ codec: SegmentCodec,
+    _ execution: Execution
+  ) -> ([[UInt8]], Double) {
     let count = latent.segments.count
     var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
     let inner = execution.inside(parallel: count)
@@ -216,12 +304,7 @@ public final class Encoder {
             ?? codec.quantise(segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, inner))
       }
     }
-    let bits = coded.reduce(0) { $0 + $1.bits }
-    var writer = BitstreamWriter(header)
-    if header.segments == nil { return (writer.finish(segment: coded[0].payload), bits) }
-    for item in metadata { writer.box(item.kind.tag, item.bytes) }
-    for segment in coded { writer.box(.segment, segment.payload) }
-    return (writer.finish(), bits)
+    return (coded.map { $0.payload }, coded.reduce(0) { $0 + $1.bits })
   }
 }
 

@@ -108,7 +108,7 @@ public final class VideoDecoder {
     var inputs: ReferenceInputs?
     if !isIntra {
       if let tables = model.motion {
-        guard state.field.decode(&first, tables) else { throw .payload(segment: 0) }
+        guard state.field.decode(&first, tables), state.skips.decode(&first) else { throw .payload(segment: 0) }
       }
       inputs = state.predict(at: frame.position, execution)
     }

@@ -116,6 +116,16 @@ final class EntropyCoder {
 
   private var hasMagnitudes: Bool { if case .none = magnitude { false } else { true } }
 
+  /// Bytes that coding a segment of this size takes beside its values.
+  func contextBytes(width: Int, height: Int) -> Int64 {
+    let size = Int64(paddedSize(width, height))
+    let places = 8 * Int64(sc_wavefront_of(Int32(width), Int32(height)).line)
+    var bytes = Int64(sc_plane_scratch(Int32(width), Int32(height))) + 2 * places
+    if hasMagnitudes { bytes += Int64(table.channelCount) * size }
+    if samplePlanes > 0 { bytes += 2 * Int64(samplePlanes) * size + 4 * places }
+    return bytes
+  }
+
   private func paddedSize(_ width: Int, _ height: Int) -> Int {
     (height + 2 * Int(SC_MAGNITUDE_MARGIN)) * (width + 2 * Int(SC_MAGNITUDE_MARGIN))
   }

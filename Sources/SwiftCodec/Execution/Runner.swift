@@ -33,6 +33,14 @@ final class NetworkRunner {
     let heights = program.tensors.map { height / $0.divisor }
     self.heights = heights
 
+    let first = NetworkRunner.firstRows(program, heights, band)
+    firstRows = first
+    let capacities = NetworkRunner.capacities(program, heights, first, band, stripeUnits)
+    rows = RowStore(program.tensors, width: width, height: height, capacities: capacities, program.kernels)
+  }
+
+  /// The first row of each tensor that a band needs; Int.max for a tensor that no output is made of.
+  private static func firstRows(_ program: NetworkProgram, _ heights: [Int], _ band: Range<Int>) -> [Int] {
     var first = [Int](repeating: Int.max, count: program.tensors.count)
     for (i, output) in program.outputs.enumerated() {
       first[output.tensor] = min(first[output.tensor], band.lowerBound * program.rowsPerUnit(output: i))
@@ -42,11 +50,30 @@ final class NetworkRunner {
       let row = max(0, step.layer.inputRows(first[step.output]).lowerBound)
       for input in step.inputs { first[input] = min(first[input], row, heights[input] - 1) }
     }
-    firstRows = first
+    return first
+  }
 
-    // The schedule is played through once without computing: how many rows of each tensor live at the same time.
+  /// Rows of an input that a band of the outputs is made of; `height` is the padded picture's.
+  static func rows(ofInput input: Int, _ program: NetworkProgram, height: Int, band: Range<Int>) -> Range<Int> {
+    let heights = program.tensors.map { height / $0.divisor }
+    let first = firstRows(program, heights, band)[input]
+    var last = [Int](repeating: -1, count: program.tensors.count)
+    for (i, output) in program.outputs.enumerated() {
+      last[output.tensor] = max(last[output.tensor], band.upperBound * program.rowsPerUnit(output: i) - 1)
+    }
+    for step in program.layers.reversed() where last[step.output] >= 0 {
+      let row = step.layer.inputRows(last[step.output]).upperBound
+      for input in step.inputs { last[input] = max(last[input], max(0, min(row, heights[input] - 1))) }
+    }
+    return first <= last[input] ? first..<(last[input] + 1) : 0..<0
+  }
+
+  /// Rows of each tensor that live at the same time: the schedule is played through once without computing.
+  private static func capacities(
+    _ program: NetworkProgram, _ heights: [Int], _ first: [Int], _ band: Range<Int>, _ stripeUnits: Int
+  ) -> [Int] {
     var capacities = [Int](repeating: 1, count: program.tensors.count)
-    NetworkRunner.forEachStripe(program, heights, first, band, stripeUnits) { units, produced, needed in
+    forEachStripe(program, heights, first, band, stripeUnits) { units, produced, needed in
       var oldest = produced
       for (i, output) in program.outputs.enumerated() {
         oldest[output.tensor] = min(oldest[output.tensor], units.lowerBound * program.rowsPerUnit(output: i))
@@ -57,7 +84,22 @@ final class NetworkRunner {
       }
       for t in capacities.indices { capacities[t] = max(capacities[t], needed[t] - oldest[t] + 1) }
     }
-    rows = RowStore(program.tensors, width: width, height: height, capacities: capacities, program.kernels)
+    return capacities
+  }
+
+  /// Bytes of the rows that a runner of a band in the middle of a picture keeps.
+  static func byteCount(_ program: NetworkProgram, width: Int, height: Int, stripeRows: Int) -> Int64 {
+    let finest = program.outputs.indices.reduce(1) { max($0, program.rowsPerUnit(output: $1)) }
+    let stripe = stripeRows > 0 ? (stripeRows + finest - 1) / finest : defaultStripeUnits(program)
+    // Beyond some stripes the rings grow no more.
+    let band = 0..<min(height / program.unit, 8 * stripe)
+    let heights = program.tensors.map { height / $0.divisor }
+    let rows = capacities(program, heights, firstRows(program, heights, band), band, stripe)
+    var bytes: Int64 = 0
+    for (tensor, rows) in zip(program.tensors, rows) {
+      bytes += 2 * Int64((tensor.left + width / tensor.divisor + tensor.right) * tensor.channels) * Int64(rows)
+    }
+    return bytes
   }
 
   /// Two rows of the coarsest tensor: few enough for the second-level cache, enough to use a weight several times.
@@ -120,20 +162,22 @@ final class NetworkRunner {
 }
 
 extension NetworkProgram {
-  /// Runs the network on a whole padded picture, whose sides are whole multiples of all divisors; every thread takes one
-  /// band of the outputs.
+  /// Runs the network on a padded picture, whose sides are whole multiples of all divisors: for a band of the outputs' rows
+  /// in units, or all of them. Every thread takes a part of the band.
   ///
   /// `source` and `sink` are called from all threads, for a row by one or, near a band's edge, two of them (`source`).
   /// A profile and a tap are for one thread.
   func run(
-    width: Int, height: Int, _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil,
+    width: Int, height: Int, band: Range<Int>? = nil, _ execution: Execution,
+    profile: UnsafeMutablePointer<UInt64>? = nil,
     source: NetworkRunner.Source, sink: NetworkRunner.Sink, tap: NetworkRunner.Tap? = nil
   ) {
-    let units = height / unit
+    let whole = band ?? 0..<(height / unit)
+    let (first, units) = (whole.lowerBound, whole.count)
     let bands = max(1, min(execution.threads, units))
     parallel(threads: bands, count: bands) { i in
-      let band = (i * units / bands)..<((i + 1) * units / bands)
-      NetworkRunner(self, width: width, height: height, band: band, stripeRows: execution.stripeRows)
+      let part = (first + i * units / bands)..<(first + (i + 1) * units / bands)
+      NetworkRunner(self, width: width, height: height, band: part, stripeRows: execution.stripeRows)
         .run(source: source, sink: sink, tap: tap, profile: profile)
     }
   }

@@ -9,12 +9,14 @@ package final class Latent {
   /// Of each segment [channels][rows][width].
   package let segments: [AlignedBuffer<Int16>]
 
-  /// All zeros.
-  package init(layout: LatentLayout, channels: Int) {
+  /// All zeros. Without the segments that are not `present`, of which nothing may be read.
+  package init(layout: LatentLayout, channels: Int, present: Range<Int>? = nil) {
     self.layout = layout
     self.channels = channels
     segments = (0..<layout.segmentCount).map {
-      AlignedBuffer(count: channels * layout.rows(segment: $0).count * layout.width, zero: 0)
+      let isPresent = present?.contains($0) ?? true
+      return AlignedBuffer(
+        count: isPresent ? channels * layout.rows(segment: $0).count * layout.width : 0, zero: 0)
     }
   }
 

@@ -44,24 +44,31 @@ extension NetworkProgram {
 
   /// Runs a synthesis network on a decoded latent, and writes the samples of the picture proper, without its padding.
   /// States go to `states`, by index.
+  ///
+  /// `picture` is the part of the whole one that starts at `origin`, of even coordinates in 4:2:0; `band` are the rows, in
+  /// the program's units, that are computed: nil for all.
   func synthesise(
-    _ latent: Latent, into picture: PictureView, reference: ReferenceInputs? = nil, states: [TensorPlane] = [],
-    _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil
+    _ latent: Latent, into picture: PictureView, origin: (x: Int, y: Int) = (0, 0), band: Range<Int>? = nil,
+    reference: ReferenceInputs? = nil, states: [TensorPlane] = [], _ execution: Execution,
+    profile: UnsafeMutablePointer<UInt64>? = nil
   ) {
     let layout = latent.layout
     run(
-      width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
+      width: layout.paddedWidth, height: layout.paddedHeight, band: band, execution, profile: profile,
       source: { input, y, row in loadSynthesisInput(input, y, row, latent, reference) },
       sink: { output, y, row in
         let port = outputs[output]
         let q = tensors[port.tensor].q
         switch port.name {
         case .rgb where picture.format == .grey:
-          guard y < picture.height else { return }
+          guard 0..<picture.height ~= y - origin.y else { return }
           let grey = picture.components[0]
-          sc_row_to_samples(row, Int32(q), grey.base + y * grey.row_stride, 1, picture.width)
-        case .rgb, .luma: picture.store(picture.first, row: y, row, q: q)
-        case .chroma: picture.store(picture.chroma, row: y, row, q: q)
+          sc_row_to_samples(
+            row + 3 * origin.x, Int32(q), grey.base + (y - origin.y) * grey.row_stride, 1, picture.width)
+        case .rgb: picture.store(picture.first, row: y - origin.y, row + 3 * origin.x, q: q)
+        case .luma: picture.store(picture.first, row: y - origin.y, row + origin.x, q: q)
+        // Two components at half the width.
+        case .chroma: picture.store(picture.chroma, row: y - origin.y / 2, row + origin.x, q: q)
         default: if port.index < states.count { states[port.index].write(row: y, row) }
         }
       })

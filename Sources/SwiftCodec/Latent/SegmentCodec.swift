@@ -64,6 +64,27 @@ package final class SegmentCodec {
     return true
   }
 
+  /// Bytes that decoding a segment takes beside the latent and the payload, on one thread.
+  func decodingBytes(_ layout: LatentLayout, segment: Int) -> Int64 {
+    let (width, height) = (layout.width, layout.rows(segment: segment).count)
+    var bytes = coder.contextBytes(width: width, height: height)
+    guard let hyper else { return bytes }
+    let factor = hyper.hyperDivisor / hyper.latentDivisor
+    let (hyperWidth, hyperHeight) = (width / factor, height / factor)
+    let places = Int64(width) * Int64(height)
+    let channels = Int64(hyper.sliceChannels.reduce(0) { $0 + $1 })
+    // Symbols and means of 16 bits, scales of 8.
+    bytes += 5 * channels * places
+    bytes += 2 * places * Int64(hyper.synthesis.tensors[hyper.synthesis.output].channels)
+    bytes += 2 * Int64(hyper.coder.table.channelCount) * Int64(hyperWidth * hyperHeight)
+    bytes += hyper.coder.contextBytes(width: hyperWidth, height: hyperHeight)
+    let networks = ([hyper.synthesis] + hyper.slices).map {
+      NetworkRunner.byteCount(
+        $0, width: width * hyper.latentDivisor, height: height * hyper.latentDivisor, stripeRows: 0)
+    }
+    return bytes + (networks.max() ?? 0)
+  }
+
   /// Codes a segment: the payload and its ideal code length.
   package func encode(_ segment: QuantisedSegment) -> (payload: [UInt8], bits: Double) {
     let encoder = PayloadEncoder()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why samples are not a picture.
-public enum PictureError: Error, Equatable {
+public enum PictureError: Error, Equatable, CustomStringConvertible {
   /// Width and height are 1…65535.
   case size(width: Int, height: Int)
   /// There are as many samples as the format's planes have at that size.
@@ -120,6 +120,18 @@ extension Picture {
     self.height = height
     self.format = format
     self.samples = samples
+  }
+
+  /// All samples 0.
+  init(blank width: Int, _ height: Int, _ format: PixelFormat) {
+    let count = format.sampleCount(width: width, height: height)
+    self.init(unchecked: width, height, format, [UInt8](repeating: 0, count: count))
+  }
+
+  /// A copy of a picture in memory of the caller.
+  init(copying view: PictureView) {
+    self.init(blank: view.width, view.height, view.format)
+    withMutableView { view.copy(to: $0) }
   }
 
   /// A grey or RGB picture.

@@ -32,9 +32,10 @@ struct PictureView {
     }
   }
 
-  /// Takes row `y` of a group from [width][components] of a network's output with exponent q; rows below it are dropped.
+  /// Takes row `y` of a group from [width][components] of a network's output with exponent q; rows above and below it are
+  /// dropped.
   func store(_ group: Group, row y: Int, _ samples: UnsafePointer<Int16>, q: Int) {
-    guard y < group.height else { return }
+    guard 0..<group.height ~= y else { return }
     components.withUnsafeBufferPointer {
       sc_store_row(
         samples, Int32(q), $0.baseAddress! + group.components.lowerBound, Int32(group.components.count), y,
@@ -64,6 +65,25 @@ extension PictureView {
       }
     }
     return sum
+  }
+
+  /// Of all components together.
+  var sampleCount: Int { format.sampleCount(width: width, height: height) }
+
+  /// Writes all samples to a picture of the same size and format.
+  func copy(to other: PictureView) {
+    precondition(width == other.width && height == other.height && format == other.format)
+    for (c, (from, to)) in zip(components, other.components).enumerated() {
+      let (width, height) = size(component: c)
+      for y in 0..<height {
+        let (a, b) = (from.base + y * from.row_stride, to.base + y * to.row_stride)
+        if from.step == 1, to.step == 1 {
+          b.update(from: a, count: width)
+        } else {
+          for x in 0..<width { b[x * to.step] = a[x * from.step] }
+        }
+      }
+    }
   }
 
   /// The samples of a `Picture` that start at `base`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Why the bytes of a residual layer are refused.
-public enum ResidualError: Error, Equatable {
+public enum ResidualError: Error, Equatable, CustomStringConvertible {
   /// The sizes of the payloads do not end where the bytes do.
   case truncated
   /// A number is outside of its range.

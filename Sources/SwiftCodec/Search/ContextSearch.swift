@@ -28,6 +28,7 @@ struct ContextSearch {
     var worse = 0
     for i in 0..<effort.gradientPasses {
       if steps.isEmpty { break }
+      guard state.begins(.gradient) else { return }
       let last = i + 1 == effort.gradientPasses
       if last { meter.measure(state.latent) } else { meter.differentiate(state.latent) }
       worse = state.report(.gradient, changes: steps.count) ? 0 : worse + 1

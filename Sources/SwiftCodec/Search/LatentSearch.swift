@@ -27,25 +27,34 @@ final class LatentSearch {
   }
 
   /// Lowers bits + λ · squared error / channels of the picture by other symbols: the latent and its quantised segments
-  /// change in place, and stay what a decoder gets. `lambda` is nil for the position's.
+  /// change in place, and stay what a decoder gets. `share` is the part of the passes of `rdoq` that are done, `lambda` nil
+  /// for the position's.
   ///
-  /// The result depends on neither the machine nor the number of threads.
+  /// The result depends on neither the machine nor the number of threads. `monitor` is told the share of the work that is
+  /// done, at most, and ends it by saying false: then there is no result, and the latent is of no use.
   func optimise(
     _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
-    _ rdoq: RDOQ, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
-  ) -> RDOQReport {
+    _ rdoq: RDOQ,
+    share: Double = 1, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?,
+    monitor: ((Double) -> Bool)? = nil
+  ) -> RDOQReport? {
     let lambda = lambda ?? self.lambda
     let hasPrior = segments[0].prior != nil
-    let effort =
+    var effort =
       hasPrior
       ? rdoq.priorEffort(macPerPixel: macPerPixel)
       : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
+    if share < 1 {
+      effort.gradientPasses = max(1, Int(Double(effort.gradientPasses) * share))
+      effort.exactPasses = Int(Double(effort.exactPasses) * share)
+    }
     let state = SearchState(
       DistortionMeter(
         synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent,
       segments,
-      weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress)
+      weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress,
+      monitor: monitor)
     if hasPrior { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
-    return state.summary(lambda: lambda)
+    return state.isStopped ? nil : state.summary(lambda: lambda)
   }
 }

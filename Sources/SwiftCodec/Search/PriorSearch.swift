@@ -54,6 +54,7 @@ struct PriorSearch {
     var budget = effort.changesPerPlace
     var worse = 0
     for _ in 0..<effort.gradientPasses {
+      guard state.begins(.gradient) else { return }
       let changes = sweep(thresholds(budget))
       if changes == 0 { break }
       state.meter.differentiate(state.latent)

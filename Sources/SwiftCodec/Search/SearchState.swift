@@ -70,6 +70,11 @@ final class SearchState {
   private(set) var bestCost = Double.infinity
   private var passes: [RDOQPass] = []
   private let progress: ((RDOQPass) -> Void)?
+  private let monitor: ((Double) -> Bool)?
+  /// Passes of both kinds so far, for the monitor.
+  private var passesDone = 0
+  /// Whether the monitor has ended the search, which then returns as soon as it can, in any state.
+  private(set) var isStopped = false
 
   var channels: Int { latent.channels }
   var width: Int { latent.layout.width }
@@ -81,7 +86,8 @@ final class SearchState {
   /// `quantised` are the segments of `latent`, which is what their symbols decode to.
   init(
     _ meter: DistortionMeter, _ tables: RateTables, _ latent: Latent, _ quantised: [QuantisedSegment],
-    weight: Double, _ effort: SearchEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?
+    weight: Double, _ effort: SearchEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?,
+    monitor: ((Double) -> Bool)? = nil
   ) {
     self.meter = meter
     self.latent = latent
@@ -89,6 +95,7 @@ final class SearchState {
     self.effort = effort
     self.execution = execution
     self.progress = progress
+    self.monitor = monitor
     let width = latent.layout.width
     var geometry = RateGeometry(width: width, height: latent.layout.rows(segment: 0).count)
     segments = quantised.enumerated().map { i, segment in
@@ -126,6 +133,16 @@ final class SearchState {
   func forEachSegment(_ body: (Int, Execution) -> Void) {
     let inner = execution.inside(parallel: segments.count)
     parallel(threads: execution.threads, count: segments.count) { i in body(i, inner) }
+  }
+
+  /// Tells the monitor that another pass begins: whether to go on.
+  func begins(_ kind: RDOQPass.Kind) -> Bool {
+    if isStopped { return false }
+    guard let monitor else { return true }
+    if kind == .exact { passesDone = max(passesDone, effort.gradientPasses) }
+    isStopped = !monitor(Double(passesDone) / Double(max(1, effort.gradientPasses + effort.exactPasses)))
+    passesDone += 1
+    return !isStopped
   }
 
   // MARK: The best state
@@ -228,6 +245,7 @@ final class SearchState {
       var bits = placeBits()
       accepted = 0
       for turn in 0..<min(effort.refresh, left) {
+        guard begins(.exact) else { return }
         left -= 1
         accepted += exactPass(turn / effort.spacing % effort.spacing, turn % effort.spacing, &queue, &bits)
       }

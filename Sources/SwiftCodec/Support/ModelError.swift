@@ -19,7 +19,7 @@ public struct ModelLocation: Sendable, Equatable {
 }
 
 /// Why a model file is refused.
-public enum ModelError: Error {
+public enum ModelError: Error, CustomStringConvertible {
   /// The first 8 bytes are not "SCMODEL" and a known version.
   case notAModel
   /// A field goes past the end of the file or of its section.

@@ -13,7 +13,7 @@ enum BenchCommand: Command {
     OptionSpec("rate-points", value: "LIST", "such as 0,3,5-6; the lowest and the highest by default"),
     OptionSpec("size", value: "WxH", "of the generated picture; 768x512 by default"),
     OptionSpec("repeats", value: "N", "timed runs of each; 9 by default"),
-    OptionSpec("threads", value: "N", "of the whole codec and networks; 1 by default"),
+    OptionSpec("threads", short: "j", value: "N", "of the whole codec and networks; 1 by default"),
     OptionSpec("cpu", value: "NAME", "one variant of the kernels: \(CPU.names.joined(separator: ", "))"),
     OptionSpec("stripe", value: "ROWS", "output rows that pass through a network at a time"),
     OptionSpec("entropy", "time entropy coding only"),

@@ -1,27 +1,46 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import PictureFiles
 import SwiftCodec
 import SwiftCodecDefaultModel
 
 /// Options that several subcommands share.
 enum CodecOptions {
   static let model = OptionSpec("model", value: "FILE", "a model file; the default is the model in the library")
-  static let executionOptions = [
-    OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
+  static let threads = OptionSpec(
+    "threads", short: "j", value: "N", "threads, as many as processors by default; the result does not depend on it")
+  /// Of commands that measure times.
+  static let oneThread = OptionSpec(
+    "threads", short: "j", value: "N", "threads, 1 by default; the result does not depend on it")
+  static let kernelOptions = [
     OptionSpec("stripe", value: "R", "rows that pass through the network at a time; nor on this"),
     OptionSpec("cpu", value: "NAME", "kernels to use: \(CPU.names.joined(separator: ", ")); nor on this"),
   ]
+  static let executionOptions = [threads] + kernelOptions
+  static let quiet = OptionSpec("quiet", "errors and warnings alone")
+  static let verbose = OptionSpec("verbose", short: "v", "say more, on standard error")
+  static let strict = OptionSpec("strict", "an error where otherwise a warning says that something is not kept")
+  static let maximumPixels = OptionSpec(
+    "max-pixels", value: "N", "refuse larger pictures; \(PictureFile.defaultMaximumPixels) pixels by default")
+  static let outputFolder = OptionSpec(
+    "output-dir", value: "DIR", "any number of inputs, each to a file of its name there")
   private static let entropyNames = EntropyKind.allCases.map { "\($0.name)" }.joined(separator: ", ")
+  static let effort = OptionSpec(
+    "effort", value: "N",
+    "0 (the default) to 9: how long to search for fewer bytes; 2 takes ten times as long, 9 a hundred times")
   /// What changes the bitstream besides the rate point.
   static let encoderOptions = [
     OptionSpec("entropy", value: "E", "\(entropyNames); the default is the model's best"),
-    OptionSpec("rdoq", value: "EFFORT", "search for a cheaper latent: off (the default), quick, fast or full"),
+    effort,
+    OptionSpec("rdoq", value: "EFFORT", "the same in words: off, quick (2), fast (5) or full (9)"),
     OptionSpec("lambda", value: "L", "the trade-off of that search; the rate point's by default"),
   ]
 
-  static func execution(_ arguments: Arguments) throws(ToolError) -> Execution {
+  static func execution(
+    _ arguments: Arguments, threads: Int = processorCount
+  ) throws(ToolError) -> Execution {
     var execution = Execution()
-    execution.threads = try arguments.integer("threads", in: 1...1024) ?? 1
+    execution.threads = try arguments.integer("threads", in: 1...1024) ?? threads
     execution.stripeRows = try arguments.integer("stripe", in: 1...65536) ?? 0
     if let name = arguments.string("cpu") {
       guard let cpu = CPU(name: name) else {
@@ -33,17 +52,34 @@ enum CodecOptions {
   }
 
   /// The settings that the options ask for, at rate point 0.
-  static func encoderSettings(_ arguments: Arguments, of model: Model) throws(ToolError) -> EncoderSettings {
+  static func encoderSettings(
+    _ arguments: Arguments, of model: Model, threads: Int = processorCount
+  ) throws(ToolError) -> EncoderSettings {
     var settings = EncoderSettings(ratePoint: 0)
     settings.entropy = try entropyKind(arguments, of: model)
-    settings.execution = try execution(arguments)
-    settings.rdoq = try rdoq(arguments)
+    settings.execution = try execution(arguments, threads: threads)
+    (settings.rdoq, settings.rdoqShare) = try search(arguments)
     settings.lambda = try arguments.number("lambda", above: 0)
+    if settings.rdoq == .off { try arguments.refuse(["lambda"], "without a search; say --effort") }
     return settings
   }
 
+  /// What is searched at an effort of 0…9, and the part of its passes.
+  private static let efforts: [(RDOQ, Double)] = [
+    (.off, 1), (.quick, 0.5), (.quick, 1), (.fast, 0.5), (.fast, 0.75), (.fast, 1), (.full, 0.15), (.full, 0.3),
+    (.full, 0.6), (.full, 1),
+  ]
+
+  /// What --effort or --rdoq asks for.
+  static func search(_ arguments: Arguments) throws(ToolError) -> (RDOQ, share: Double) {
+    try arguments.atMostOne(of: ["effort", "rdoq"])
+    if let effort = try arguments.integer("effort", in: 0...9) { return efforts[effort] }
+    return (try rdoq(arguments), 1)
+  }
+
   static func rdoq(_ arguments: Arguments) throws(ToolError) -> RDOQ {
-    try arguments.choice("rdoq", ["off": .off, "quick": .quick, "fast": .fast, "full": .full]) ?? .off
+    if let effort = try arguments.integer("effort", in: 0...9) { return efforts[effort].0 }
+    return try arguments.choice("rdoq", ["off": .off, "quick": .quick, "fast": .fast, "full": .full]) ?? .off
   }
 
   private static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {

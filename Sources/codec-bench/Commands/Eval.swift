@@ -15,10 +15,11 @@ enum EvalCommand: Command {
       OptionSpec("rate-points", short: "k", value: "LIST", "such as 0,3,6 or 0-6; all by default"),
       OptionSpec("qualities", short: "q", value: "LIST", "such as 0,12.5,100, instead of rate points"),
       OptionSpec("name", value: "TEXT", "the codec's name in the results"),
-      CodecOptions.model,
-    ] + CodecOptions.encoderOptions + CodecOptions.executionOptions
+      CodecOptions.model, CodecOptions.quiet, CodecOptions.oneThread,
+    ] + CodecOptions.encoderOptions + CodecOptions.kernelOptions
   static let notes = """
-    Measured are real bitstreams and the pictures decoded from them. PSNR of RGB is over all samples; of luma and YUV
+    PNG, JPEG, PNM, PAM, BMP and Y4M files, also those in subfolders; those that cannot be read are named at the end. Measured
+    are real bitstreams and the pictures decoded from them. PSNR of RGB is over all samples; of luma and YUV
     4:2:0 (weighted 6:1:1) in BT.709, full range, unrounded, chroma as means of 2x2; MS-SSIM is the mean over the
     channels, with fewer scales where a side is 160 or less. Means over pictures are of bit/pixel and of dB.
     Exit code 70 if a decoded picture has another PSNR than its encoder reported, or if a pass of RDOQ made the cost rise.
@@ -29,27 +30,33 @@ enum EvalCommand: Command {
       throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
     }
     let folder = arguments.operands[0]
-    let files = try listFolder(folder).filter { file in
-      [".png", ".ppm", ".pgm", ".pnm", ".pbm"].contains { file.lowercased().hasSuffix($0) }
-    }
-    guard !files.isEmpty else { throw .badData(file: folder, "no PNG or PNM files in this folder") }
+    let files = try listPictures(folder)
+    try checkTarget(jsonFile)
+    if let file = arguments.string("csv") { try checkTarget(file) }
 
     let model = try loadModel(arguments)
     let positions = try positions(arguments, of: model)
-    var settings = try CodecOptions.encoderSettings(arguments, of: model)
+    var settings = try CodecOptions.encoderSettings(arguments, of: model, threads: 1)
+    let hasQualities = arguments.has("qualities")
     let entropy = settings.entropy
     let search = settings.rdoq == .off ? "" : ", RDOQ \(settings.rdoq.name)"
     let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name)\(search))" } ?? "")
 
     var results: [Result] = []
     var contradictions: [String] = []
+    var unreadable = UnreadableFiles()
     let encoder = Encoder(model: model)
     let decoder = Decoder(model: model, execution: settings.execution)
     for (number, file) in files.enumerated() {
-      let picture = try readPicture("\(folder)/\(file)")
-      for position in positions {
-        Progress.show("\(file) (\(number + 1) of \(files.count)), rate point \(position.description)")
+      guard let picture = unreadable.read("\(folder)/\(file)") else { continue }
+      for (i, position) in positions.enumerated() {
+        Progress.show(
+          "\(printable(file)) (\(number + 1) of \(files.count)), rate point \(position.description)",
+          done: (Double(number) + Double(i) / Double(positions.count)) / Double(files.count))
         settings.position = position
+        // As encode does.
+        settings.minimumPSNR =
+          hasQualities ? Model.minimumPSNR(quality: model.quality(of: position)) : nil
         let (result, reported) = try measure(picture, "\(folder)/\(file)", file, encoder, decoder, settings)
         results.append(result)
         if let reported, reported != result.quality.psnrRGB {
@@ -61,6 +68,7 @@ enum EvalCommand: Command {
       }
     }
     Progress.clear()
+    if results.isEmpty { try unreadable.report() }
 
     let means = positions.map { position in Mean(results.filter { $0.position == position }, model) }
     let json: JSON = [
@@ -76,11 +84,13 @@ enum EvalCommand: Command {
       try writeFile(file, Array(CSV.text(rows).utf8))
     }
     if jsonFile != "-" {
-      try printOutput("\(codec), \(files.count) pictures\n" + table([Mean.header] + means.map(\.row)))
+      try printOutput(
+        "\(codec), \(results.count / positions.count) pictures\n" + table([Mean.header] + means.map(\.row)))
     }
     guard contradictions.isEmpty else {
       throw .inconsistent("decoded pictures differ from the encoder's: " + contradictions.joined(separator: "; "))
     }
+    try unreadable.report()
   }
 
   private static func positions(_ arguments: Arguments, of model: Model) throws(ToolError) -> [RatePosition] {

@@ -12,14 +12,15 @@ enum FitCommand: Command {
   static let operandCount = 0...0
   static let options = [
     CodecOptions.model,
-    OptionSpec("images", value: "DIR", "PNG and PNM files; never those that results are measured on"),
+    OptionSpec("images", value: "DIR", "pictures, also in subfolders; never those that results are measured on"),
     OptionSpec("clips", value: "DIR", "for a model of inter frames: Y4M files instead"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
     OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
     OptionSpec("rdoq", value: "EFFORT", "fit to the latents that this search finds with the model as it is"),
-    OptionSpec("threads", value: "N", "threads, 1 by default; the result does not depend on it"),
+    CodecOptions.threads,
+    CodecOptions.quiet,
   ]
   static let notes = """
     static: one CDF a channel. threshold: four contexts by thresholds on left, top and the previous channel. weighted:
@@ -43,11 +44,13 @@ enum FitCommand: Command {
     }
     let holdOut = try arguments.integer("hold-out", in: 2...1_000_000)
     var execution = Execution()
-    execution.threads = try arguments.integer("threads", in: 1...1024) ?? 1
-    let endings = model.isInter ? [".y4m"] : [".png", ".ppm", ".pgm", ".pnm", ".pbm"]
-    let files = try listFolder(folder).filter { file in endings.contains { file.lowercased().hasSuffix($0) } }
+    execution.threads = try arguments.integer("threads", in: 1...1024) ?? processorCount
+    let files = try listPictures(folder).filter { !model.isInter || $0.lowercased().hasSuffix(".y4m") }
+    if let output { try checkTarget(output) }
     guard files.count > (holdOut == nil ? 0 : 1) else {
-      throw .badData(file: folder, model.isInter ? "no Y4M files in this folder" : "no PNG or PNM files in this folder")
+      throw .badData(
+        file: folder,
+        files.isEmpty ? "no Y4M files in this folder" : "one file alone: --hold-out leaves nothing to fit to")
     }
     guard model.isInter == arguments.has("clips") else {
       throw .usage("--clips for a model of inter frames, --images for others")
@@ -60,14 +63,19 @@ enum FitCommand: Command {
         "--rdoq \(rdoq.name): the model has no entropy model to search with yet; fit one without --rdoq first")
     }
     let analyser = LatentAnalyser(model: model, rdoq: rdoq)
+    var unreadable = UnreadableFiles()
+    let ratePoints = someRatePoints ?? Array(model.ratePoints.indices)
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
-    for ratePoint in someRatePoints ?? Array(model.ratePoints.indices) {
+    for (point, ratePoint) in ratePoints.enumerated() {
+      unreadable = UnreadableFiles()
       var set = FittingSet(model: model, ratePoint: ratePoint)
       var held = set
       // A few pictures for each thread at a time, so that those of many samples do not keep the others waiting for long.
       for first in stride(from: 0, to: files.count, by: 4 * execution.threads) {
         let numbers = first..<min(first + 4 * execution.threads, files.count)
-        Progress.show("rate point \(ratePoint): \(files[first]) (\(first + 1) of \(files.count))")
+        Progress.show(
+          "rate point \(ratePoint): \(printable(files[first])) (\(first + 1) of \(files.count))",
+          done: (Double(point) + Double(first) / Double(files.count)) / Double(ratePoints.count))
         var (fitted, heldOut): ([Picture], [Picture]) = ([], [])
         for number in numbers {
           if let intra {
@@ -76,7 +84,7 @@ enum FitCommand: Command {
               to: &set, held: &held, isHeld: holdOut.map { number % $0 == 0 } ?? false)
             continue
           }
-          let picture = try readPicture("\(folder)/\(files[number])")
+          guard let picture = unreadable.read("\(folder)/\(files[number])") else { continue }
           if let holdOut, number % holdOut == 0 { heldOut.append(picture) } else { fitted.append(picture) }
         }
         analyser.add(fitted, ratePoint: ratePoint, to: &set, execution: execution)
@@ -108,7 +116,7 @@ enum FitCommand: Command {
       Progress.clear()
       try printOutput(table(rows + (holdOut == nil ? [] : heldRows)) + "\n")
     }
-    guard let output else { return }
+    guard let output else { return try unreadable.report() }
     let result: [UInt8]
     do { result = try modelFile(modelBytes, replacingEntropyBy: fits) } catch {
       throw .inconsistent("the fitted model is not valid: \(error.description)")
@@ -119,6 +127,7 @@ enum FitCommand: Command {
       try printOutput("\(kind.name): \(fit.reduce(0) { $0 + $1.size }) bytes\n")
     }
     try printOutput("\(output): \(result.count) bytes, model \(hexadecimal(fitted.id))\n")
+    try unreadable.report()
   }
 
   private static func entropyKinds(_ arguments: Arguments, of model: Model) throws(ToolError) -> [EntropyKind] {

@@ -45,12 +45,16 @@ enum InfoCommand: Command {
     let position = header.position
     let given = try loadModel(arguments)
     let model = given.shortID == header.modelID && given.positions.contains(position) ? given : nil
-    if model == nil, arguments.has("model") {
+    if model == nil, arguments.has("model"), header.segmentCount > 0 {
       throw .usage("\(file) was made with model \(hexadecimal(header.modelID)), not with that of --model")
     }
     let pixels = header.width * header.height
     let bitsPerPixel = Double(8 * bytes.count) / Double(pixels)
     let segments = parts.payloads.map { $0.count }
+    func layer(_ range: Range<Int>?) -> (bytes: Int, maximumError: Int)? {
+      range.flatMap { $0.isEmpty ? nil : ($0.count, Int(bytes[$0.lowerBound] & 15)) }
+    }
+    let layers = [("residual", layer(parts.residual)), ("transparency", layer(parts.alpha))]
     if arguments.has("json") {
       var json: [JSON.Member] = []
       func add(_ name: String, _ value: JSON) { json.append(JSON.Member(name: name, value: value)) }
@@ -65,6 +69,13 @@ enum InfoCommand: Command {
       add("entropy", .string("\(header.entropy.name)"))
       add("segment_rows", header.segmentRows.map { JSON($0) } ?? .null)
       add("segment_bytes", .array(segments.map { JSON($0) }))
+      for (name, layer) in layers {
+        guard let layer else { continue }
+        add("\(name)_bytes", JSON(layer.bytes))
+        add("\(name)_maximum_error", JSON(layer.maximumError))
+      }
+      let metadata = parts.metadata.map { JSON.Member(name: $0.kind.tag.description, value: JSON($0.range.count)) }
+      add("metadata", .object(metadata))
       if let model {
         add("model", .string(model.name))
         add("quality", .number(model.quality(of: position)))
@@ -77,6 +88,8 @@ enum InfoCommand: Command {
     var rows = [
       ["picture", "\(header.width)x\(header.height), \(header.format.name)"],
       ["size", "\(bytes.count) bytes, \(fixed(bitsPerPixel, 4)) bit/pixel"],
+    ]
+    let latent = [
       ["model", hexadecimal(header.modelID) + "…" + (model.map { ", \($0.name)" } ?? ", not the one loaded")],
       [
         "rate point",
@@ -86,10 +99,18 @@ enum InfoCommand: Command {
       ],
       ["entropy model", "\(header.entropy.name)"],
     ]
-    if let model {
+    if header.segmentCount > 0 { rows += latent }
+    if let model, header.segmentCount > 0 {
       rows.append(["decoder", "\(fixed(model.decoderMACPerPixel(at: position), 1)) MAC/pixel"])
     }
-    rows.append(["segments", header.segmentRows.map { "\(header.segmentCount) of \($0) rows of the latent" } ?? "1"])
+    if header.segmentCount > 0 {
+      rows.append(["segments", header.segmentRows.map { "\(header.segmentCount) of \($0) rows of the latent" } ?? "1"])
+    }
+    for (name, layer) in layers {
+      guard let layer else { continue }
+      let error = layer.maximumError == 0 ? "exact" : "largest error \(layer.maximumError)"
+      rows.append([name, "\(layer.bytes) bytes, \(error)"])
+    }
     var text = rows.map { "\($0[0].padded(to: 15))\($0[1])\n" }.joined()
     for item in parts.metadata { text += "\("\(item.kind)".padded(to: 15))\(item.range.count) bytes\n" }
     text += segments.enumerated().map { "\("  segment \($0)".padded(to: 15))\($1) bytes\n" }.joined()

@@ -12,6 +12,9 @@ enum VideoFiles {
     OptionSpec("intra-only", "video: every frame an intra frame"),
     OptionSpec("bitrate", value: "BITS", "video: bits a second on average, with a k or M behind if wanted"),
     OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; by default only at new scenes"),
+    OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames; 24 by default"),
+    OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
+    OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
 
@@ -72,6 +75,9 @@ enum VideoFiles {
       settings.rate = .quality(try arguments.number("quality", in: 0...100) ?? 50)
     }
     settings.intraPeriod = try arguments.integer("intra-period", in: 0...1_000_000) ?? 0
+    if let offset = try arguments.number("intra-offset", in: -100...100) { settings.intraOffset = offset }
+    if let pattern = try arguments.numbers("pattern", in: -100...100) { settings.pattern = pattern }
+    if let weight = try arguments.number("motion-weight", above: 0) { settings.motionWeight = weight }
     settings.motionEffort = try arguments.integer("motion-effort", in: 0...2) ?? 1
     settings.rdoq = try CodecOptions.rdoq(arguments)
     settings.execution = try CodecOptions.execution(arguments)

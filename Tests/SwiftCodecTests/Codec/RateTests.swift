@@ -207,7 +207,8 @@ import Testing
       let biases = (Int32(random.int(-1 << 30...1 << 30)), Int32(random.int(-1 << 30...1 << 30)))
       let bits = random.int(1...15)
       let (s, bound) = ConvolutionWeights.shiftBetween(
-        scales, shifts, biases, weights[...], inputBits: bits, leakyShift: 0)
+        scales, shifts, biases, weights[...], sum: weights.reduce(0) { $0 + Int64($1.magnitude) }, inputBits: bits,
+        leakyShift: 0)
       if s == 0 { continue }
       checked += 1
       for f in 1..<32 {

@@ -80,6 +80,14 @@ struct ConvolutionWeights: Sendable {
       throw .value(reader.place, field: "modulation", value: Int(value), valid: -16384...16384)
     }
     let k = key.leakyShift
+    // Σ|weights| of each channel.
+    let sums = w.withUnsafeBufferPointer { w in
+      (0..<channels).map { o in
+        var sum: Int64 = 0
+        for i in (o * taps)..<((o + 1) * taps) { sum &+= Int64(w[i].magnitude) }
+        return sum
+      }
+    }
     var shifts: [UInt8] = []
     shifts.reserveCapacity(b.count)
     for row in b.indices {
@@ -89,28 +97,34 @@ struct ConvolutionWeights: Sendable {
         throw .value(reader.place, field: "shift of an output channel", value: s, valid: 1...(30 - k))
       }
       shifts.append(UInt8(s))
-      var magnitude: Int64 = 0
-      w.withUnsafeBufferPointer { w in
-        let channel = w[(o * taps)..<((o + 1) * taps)]
-        if m.isEmpty {
-          for weight in channel { magnitude &+= Int64(weight.magnitude) }
-        } else {
-          for weight in channel { magnitude &+= Int64(modulated(weight, by: m[row]).magnitude) }
-        }
+      func bound(_ magnitude: Int64) -> Int64 {
+        Int64(b[row].magnitude) + magnitude << Int64(key.inputBits) + 1 << Int64(s + k - 1)
       }
-      let bound = Int64(b[row].magnitude) + magnitude << Int64(key.inputBits) + 1 << Int64(s + k - 1)
-      guard bound < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: bound) }
+      // Mostly that is enough to know.
+      var most = bound(m.isEmpty ? sums[o] : mostMagnitude(sums[o], scale: Int64(m[row].magnitude), taps: taps))
+      if most >= 1 << 31, !m.isEmpty {
+        var magnitude: Int64 = 0
+        for weight in w[(o * taps)..<((o + 1) * taps)] { magnitude &+= Int64(modulated(weight, by: m[row]).magnitude) }
+        most = bound(magnitude)
+      }
+      guard most < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: most) }
     }
     var between: [UInt8] = []
     for row in 0..<max(0, m.count - channels) {
       let (o, next) = (row % channels, row + channels)
       let found = shiftBetween(
         (m[row], m[next]), (shifts[row], shifts[next]), (b[row], b[next]), w[(o * taps)..<((o + 1) * taps)],
-        inputBits: key.inputBits, leakyShift: k)
+        sum: sums[o], inputBits: key.inputBits, leakyShift: k)
       guard found.bound < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: found.bound) }
       between.append(found.shift)
     }
     return RangeProofs.Proof(shifts: shifts, shiftsBetween: between)
+  }
+
+  /// At least the sum of the magnitudes of `taps` weights times scale / 2^14, rounded, from the sum of their magnitudes: each
+  /// is at most half a unit more than it would be unrounded.
+  private static func mostMagnitude(_ sum: Int64, scale: Int64, taps: Int) -> Int64 {
+    (scale * sum + Int64(taps) << 13) >> 14
   }
 
   /// A weight at a rate point where its channel has this modulation.
@@ -119,13 +133,13 @@ struct ConvolutionWeights: Sendable {
   }
 
   /// The shift of a modulated channel between two rate points, for the scales, shifts and biases of both; or the limit
-  /// that its accumulator breaks (model.md §9). `weights` are the channel's.
+  /// that its accumulator breaks (model.md §9). `weights` are the channel's, `sum` that of their magnitudes.
   static func shiftBetween(
     _ scales: (Int16, Int16), _ shifts: (UInt8, UInt8), _ biases: (Int32, Int32), _ weights: ArraySlice<Int16>,
-    inputBits: Int, leakyShift: Int
+    sum: Int64, inputBits: Int, leakyShift: Int
   ) -> (shift: UInt8, bound: Int64) {
     let smaller = min(shifts.0, shifts.1)
-    var bound = Int64.max
+    var least = Int64.max
     for s in [smaller, smaller - 1] where s > 0 {
       let scale = max(
         abs(Interpolation.rounded(scale: Interpolation.aligned(scales.0, shifts.0, to: s))),
@@ -133,12 +147,18 @@ struct ConvolutionWeights: Sendable {
       let bias = max(
         abs(Interpolation.rounded(bias: Interpolation.aligned(biases.0, shifts.0, to: s))),
         abs(Interpolation.rounded(bias: Interpolation.aligned(biases.1, shifts.1, to: s))))
+      func bound(_ magnitude: Int64) -> Int64 {
+        bias + magnitude << Int64(inputBits) + 1 << Int64(Int(s) + leakyShift - 1)
+      }
+      // Mostly that is enough to know.
+      least = bound(mostMagnitude(sum, scale: scale, taps: weights.count))
+      if least < 1 << 31 { return (s, least) }
       var magnitude: Int64 = 0
       for weight in weights { magnitude &+= (scale * Int64(weight.magnitude) + 1 << 13) >> 14 }
-      bound = bias + magnitude << Int64(inputBits) + 1 << Int64(Int(s) + leakyShift - 1)
-      if bound < 1 << 31 { return (s, bound) }
+      least = bound(magnitude)
+      if least < 1 << 31 { return (s, least) }
     }
-    return (0, bound)
+    return (0, least)
   }
 }
 

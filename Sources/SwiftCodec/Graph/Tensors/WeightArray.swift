@@ -45,9 +45,14 @@ extension WeightArray {
     func load<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type) -> [T] {
       bytes.withUnsafeBytes { raw in
         Array(unsafeUninitializedCapacity: count) { out, initialized in
-          for i in 0..<count {
-            out[i] = T(littleEndian: raw.loadUnaligned(fromByteOffset: range.lowerBound + i * size, as: T.self))
-          }
+          #if _endian(little)
+            UnsafeMutableRawBufferPointer(out).copyMemory(
+              from: UnsafeRawBufferPointer(rebasing: raw[range.lowerBound..<(range.lowerBound + count * size)]))
+          #else
+            for i in 0..<count {
+              out[i] = T(littleEndian: raw.loadUnaligned(fromByteOffset: range.lowerBound + i * size, as: T.self))
+            }
+          #endif
           initialized = count
         }
       }

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Testing
+
+@testable import SwiftCodec
+
+/// Residual layers and transparency as the encoder writes them and the decoder reads them.
+@Suite struct LayerTests {
+  private static func picture(
+    _ width: Int, _ height: Int, _ format: PixelFormat, noise: Int = 9, seed: UInt64 = NetworkTests.seed
+  ) -> Picture {
+    var random = SplitMix(seed)
+    let samples = (0..<format.sampleCount(width: width, height: height)).map { i in
+      UInt8(truncatingIfNeeded: i / 7 % 200 + random.below(noise))
+    }
+    return Picture(unchecked: width, height, format, samples)
+  }
+
+  private static func largestError(_ a: Picture, _ b: Picture) -> Int {
+    zip(a.samples, b.samples).reduce(0) { max($0, abs(Int($1.0) - Int($1.1))) }
+  }
+
+  @Test(arguments: PixelFormat.allCases, [0, 1, 3, 15])
+  func errorsAreBounded(_ format: PixelFormat, _ maximumError: Int) throws {
+    let decoder = Decoder(model: Fixtures.tiny)
+    for (width, height) in [(1, 1), (2, 3), (33, 17), (70, 41)] {
+      let picture = Self.picture(width, height, format)
+      for base in [ResidualBase.none, .smallest, .position] {
+        if base == .position, !Fixtures.tiny.codes(format) { continue }
+        var settings = EncoderSettings(ratePoint: 1)
+        settings.maximumError = maximumError
+        settings.base = base
+        settings.residualEffort = 2
+        let encoded = try encode(picture, model: Fixtures.tiny, settings: settings)
+        let decoded = try decoder.decode(encoded.bytes)
+        #expect(Self.largestError(decoded, picture) <= maximumError)
+        #expect(encoded.reconstruction == decoded && encoded.maximumError == maximumError)
+        #expect(encoded.squaredError == decoded.squaredError(to: picture))
+        if base != .smallest { #expect(encoded.hasLatent == (base == .position)) }
+        let header = try BitstreamHeader(parsing: encoded.bytes)
+        #expect(header.segmentCount == (encoded.hasLatent ? 1 : 0))
+      }
+    }
+  }
+
+  /// A picture that a layer has alone needs no model.
+  @Test func anyModelDecodesALayerAlone() throws {
+    let picture = Self.picture(40, 30, .rgb)
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.maximumError = 0
+    settings.base = .none
+    let bytes = try encode(picture, model: Fixtures.tiny, settings: settings).bytes
+    #expect(try decode(bytes, model: Fixtures.tinyHyper) == picture)
+    settings.base = .position
+    let based = try encode(picture, model: Fixtures.tiny, settings: settings).bytes
+    #expect(throws: DecodeError.self) { try decode(based, model: Fixtures.tinyHyper) }
+    let decoder = Decoder(model: Fixtures.tiny)
+    decoder.maximumPixels = 1199
+    for bytes in [bytes, based] {
+      #expect(throws: DecodeError.tooLarge(width: 40, height: 30, limit: 1199)) { try decoder.decode(bytes) }
+    }
+  }
+
+  @Test func segmentsBelowALayer() throws {
+    let picture = Self.picture(21, 100, .rgb)
+    let encoder = Encoder(model: Fixtures.tiny)
+    encoder.segmentRows = 8
+    var settings = EncoderSettings(ratePoint: 1)
+    settings.maximumError = 0
+    settings.base = .position
+    let bytes = try encoder.encode(picture, settings).bytes
+    #expect(try BitstreamHeader(parsing: bytes).segmentCount == 4)
+    #expect(try decode(bytes, model: Fixtures.tiny) == picture)
+  }
+
+  @Test func everyPSNRIsReached() throws {
+    for format in [PixelFormat.rgb, .grey] {
+      let picture = Self.picture(45, 37, format)
+      for psnr in [5, 30, 40, 50, 60, 1000] {
+        let encoded = try encode(
+          picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 0), target: .psnr(Double(psnr)))
+        let decoded = try decode(encoded.bytes, model: Fixtures.tiny)
+        let reached = peakSignalToNoiseRatio(
+          squaredError: decoded.squaredError(to: picture), samples: picture.samples.count)
+        #expect(reached >= Double(psnr) && encoded.psnr == reached)
+      }
+    }
+  }
+
+  @Test func transparencyComesBack() throws {
+    let picture = Self.picture(50, 34, .rgb)
+    var alpha = Self.picture(50, 34, .grey, noise: 80)
+    for i in 0..<300 { alpha.samples[i] = i % 2 == 0 ? 0 : 255 }
+    for error in [0, 1, 6, 15] {
+      var settings = EncoderSettings(ratePoint: 1)
+      settings.alpha = alpha
+      settings.alphaError = error
+      settings.metadata = BitstreamTests.metadata
+      let encoded = try encode(picture, model: Fixtures.tiny, settings: settings)
+      let decoded = try Decoder(model: Fixtures.tiny).decodeAll(encoded.bytes)
+      let result = try #require(decoded.alpha)
+      #expect(decoded.picture == encoded.reconstruction && decoded.metadata == BitstreamTests.metadata)
+      #expect(Self.largestError(result, alpha) <= 2 * error)
+      for (a, b) in zip(alpha.samples, result.samples) {
+        #expect(a != 0 && a != 255 || a == b)
+        #expect(b == 0 || b == 255 || abs(Int(a) - Int(b)) <= error)
+      }
+    }
+    var settings = EncoderSettings(ratePoint: 1)
+    settings.alpha = Self.picture(50, 33, .grey)
+    #expect(throws: EncodeError.alpha(width: 50, height: 33, .grey)) {
+      try encode(picture, model: Fixtures.tiny, settings: settings)
+    }
+    settings.alpha = alpha
+    settings.alphaError = 16
+    #expect(throws: EncodeError.maximumError(16)) { try encode(picture, model: Fixtures.tiny, settings: settings) }
+  }
+
+  /// Pictures that networks cannot have: at least what the quality promises, and never worse at a higher one.
+  @Test func unusualPictures() throws {
+    let model = Fixtures.embedded
+    let size = 64
+    var random = SplitMix(NetworkTests.seed)
+    func picture(_ value: (Int, Int, Int) -> Int) -> Picture {
+      let samples = (0..<size * size * 3).map { UInt8(truncatingIfNeeded: value($0 / 3 % size, $0 / 3 / size, $0 % 3)) }
+      return Picture(unchecked: size, size, .rgb, samples)
+    }
+    let pictures = [
+      picture { x, y, _ in (x + y) & 1 == 0 ? 0 : 255 },
+      picture { x, _, _ in x & 1 == 0 ? 0 : 255 },
+      picture { x, y, c in (x / 3 + y / 5) % 2 == 0 ? 255 : c == 0 ? 255 : 0 },
+      picture { _, _, _ in random.below(2) * 255 },
+      picture { _, _, _ in random.below(256) },
+    ]
+    let decoder = Decoder(model: model)
+    let encoder = Encoder(model: model)
+    for (i, picture) in pictures.enumerated() {
+      var last = 0.0
+      for quality in [50.0, 90, 100] {
+        var settings = EncoderSettings(position: model.position(quality: quality))
+        settings.minimumPSNR = Model.minimumPSNR(quality: quality)
+        let encoded = try encoder.encode(picture, settings)
+        let decoded = try decoder.decode(encoded.bytes)
+        let psnr = peakSignalToNoiseRatio(
+          squaredError: decoded.squaredError(to: picture), samples: picture.samples.count)
+        #expect(psnr == encoded.psnr && psnr >= Model.minimumPSNR(quality: quality))
+        #expect(psnr >= last - 0.05, "picture \(i) at \(quality): \(psnr) after \(last) dB")
+        last = psnr
+      }
+      #expect(last >= 38)
+    }
+  }
+
+  @Test func layersOfOtherFormats() throws {
+    let decoder = Decoder(model: Fixtures.tiny)
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.maximumError = 0
+    func bytes(_ format: PixelFormat) throws -> [UInt8] {
+      try encode(Self.picture(9, 7, format), model: Fixtures.tiny, settings: settings).bytes
+    }
+    let grey = try decoder.decode(bytes(.grey))
+    #expect(try decoder.decode(bytes(.grey), as: .rgb).samples == grey.samples.flatMap { [$0, $0, $0] })
+    #expect(try decoder.decode(bytes(.grey), as: .rgb).converted(to: .grey) == grey)
+    #expect(throws: DecodeError.conversion(from: .yuv420, to: .rgb)) { try decoder.decode(bytes(.yuv420), as: .rgb) }
+    #expect(throws: DecodeError.conversion(from: .rgb, to: .yuv420)) { try decoder.decode(bytes(.rgb), as: .yuv420) }
+  }
+
+  private static func file(base: ResidualBase) throws -> [UInt8] {
+    var settings = EncoderSettings(ratePoint: 1)
+    settings.maximumError = 1
+    settings.base = base
+    settings.alpha = picture(19, 22, .grey)
+    return try encode(picture(19, 22, .rgb), model: Fixtures.tiny, settings: settings).bytes
+  }
+
+  @Test(arguments: [ResidualBase.none, .position]) func damageIsAnError(_ base: ResidualBase) throws {
+    let bytes = try Self.file(base: base)
+    let decoder = Decoder(model: Fixtures.tiny)
+    decoder.maximumPixels = 1 << 16
+    for count in 0..<bytes.count {
+      #expect(throws: DecodeError.self) { try decoder.decodeAll(Array(bytes[..<count])) }
+    }
+    // Damage behind which the checksums are right: an error or a picture, never a trap.
+    var random = SplitMix(NetworkTests.seed)
+    for _ in 0..<2000 {
+      var changed = bytes
+      for _ in 0...random.below(3) { changed[8 + random.below(bytes.count - 8)] = UInt8(random.below(256)) }
+      HostileTests.mend(&changed)
+      _ = try? decoder.decodeAll(changed)
+    }
+  }
+
+  @Test func partsThatDoNotBelongTogether() throws {
+    let alone = try Self.file(base: .none)
+    let based = try Self.file(base: .position)
+    func boxes(_ bytes: [UInt8]) throws -> BitstreamParts { try BitstreamParts(parsing: bytes) }
+    func rewritten(_ bytes: [UInt8], residual: [UInt8]?, segments: Int? = nil) throws -> [UInt8] {
+      let parts = try boxes(bytes)
+      var header = parts.header
+      if let segments { header.segments = .init(rows: 0, count: segments) }
+      var writer = BitstreamWriter(header)
+      for range in parts.payloads { writer.box(.segment, Array(bytes[range])) }
+      if let residual { writer.box(.residual, residual) }
+      return writer.finish()
+    }
+    func layer(_ bytes: [UInt8]) throws -> [UInt8] { Array(bytes[try #require(try boxes(bytes).residual)]) }
+    let decoder = Decoder(model: Fixtures.tiny)
+    #expect(throws: DecodeError.segmentCount(0, expected: 1)) {
+      try decoder.decode(rewritten(alone, residual: nil))
+    }
+    #expect(throws: DecodeError.residual(.base(expected: true))) {
+      try decoder.decode(rewritten(alone, residual: layer(based)))
+    }
+    #expect(throws: DecodeError.residual(.base(expected: false))) {
+      try decoder.decode(rewritten(based, residual: layer(alone)))
+    }
+    #expect(throws: DecodeError.residual(.truncated)) { try decoder.decode(rewritten(alone, residual: [])) }
+    #expect(throws: DecodeError.misplacedBox(.segment)) {
+      try decoder.decode(rewritten(based, residual: layer(based), segments: 0))
+    }
+    #expect(try decoder.decode(rewritten(based, residual: layer(based))) == decoder.decode(based))
+  }
+}
