@@ -77,7 +77,8 @@ def main():
             frames = code_clip(intra, float_coder(inter), clip, k, tables, a.frames)
             rows.append(row(name, a.checkpoint, k, frames, clip.width * clip.height))
             r = rows[-1]
-            print(f"{name} {k} bpp {r['bpp']:.4f} YUV {r['psnr_yuv']:.2f} inter bpp {r['inter_bpp']:.4f} (motion {r['motion_bpp']:.4f}) YUV {r['inter_psnr_yuv']:.2f}",
+            print(f"{name} {k} bpp {r['bpp']:.4f} YUV {r['psnr_yuv']:.2f} inter bpp {r['inter_bpp']:.4f} (motion {r['motion_bpp']:.4f})",
+                  f"YUV {r['inter_psnr_yuv']:.2f}",
                   f'first and last inter frame {frames[1:][0, 3]:.2f} {frames[-1, 3]:.2f}' if len(frames) > 1 else '', flush=True)
         if a.out:
             with open(a.out, 'w', newline='') as file:

@@ -14,7 +14,7 @@ import check_int16
 import integer
 from data import list_pictures, read_picture
 from formats import folded
-from graph import ALL, Graph, cdf, entropy_point, write_model
+from graph import Graph, cdf, entropy_point, write_model
 from integer import (ANALYSIS, COLOUR_PLANES, DECODED, EARLIER, FEATURES, GREY, HYPER_ANALYSIS, HYPER_LATENT, HYPER_SYNTHESIS, LATENT, PARAMETERS, RELU,
                      REPLICATE, SLICE, STATIC, SYNTHESIS, YUV420, ZERO)
 from networks import NETWORKS, Flagship, load

@@ -17,7 +17,7 @@ from formats import packing
 from graph import Graph, entropy_point, write_model
 from integer import (ANALYSIS, CHROMA, CONTEXT, CONTEXTS, DECODED, HYPER_ANALYSIS, HYPER_LATENT, LATENT, LUMA, PREDICTED_CHROMA, PREDICTED_LUMA,
                      REPLICATE, STATIC, SYNTHESIS, YUV420)
-from video import IMAGE, MULTIPLE, Clip, code_clip, float_coder, load_clips, load_inter, load_intra
+from video import IMAGE, MULTIPLE, Clip, code_clip, continued, float_coder, load_clips, load_inter, load_intra
 
 Q = 7           # of the latent: most of it is zero, and what noise adds to values near 1/2 costs bits; saturates beyond 256
 FEATURES_8, FEATURES_16 = CONTEXTS, CONTEXTS + 256      # contexts 0 and 1: at 1/8 for the transforms, at 1/16 for the entropy networks
@@ -87,13 +87,13 @@ def inter_graphs(net):
 # ---- calibration ----------------------------------------------------------------------------------------------------
 
 def plane_ports(planes, prediction):
-    """{port: samples} of a frame and of its prediction, each (luma [H, W], chroma [2, …])."""
-    (y, uv), (py, puv) = planes, prediction
+    """{port: samples} of a frame and of its prediction, each (luma [H, W], chroma [2, …]), continued to multiples of 64."""
+    (y, uv), (py, puv) = continued(planes, prediction), continued(prediction)
     return {LUMA: y, CHROMA: uv.transpose(1, 2, 0)}, {PREDICTED_LUMA: py, PREDICTED_CHROMA: puv.transpose(1, 2, 0)}
 
 
-def planes_of(ports):
-    return ports[LUMA][..., 0], ports[CHROMA].transpose(2, 0, 1)
+def planes_of(ports, height, width):
+    return ports[LUMA][:height, :width, 0], ports[CHROMA].transpose(2, 0, 1)[:, :(height + 1) // 2, :(width + 1) // 2]
 
 
 def observer(graphs):
@@ -106,8 +106,7 @@ def observer(graphs):
         known |= context.run(known, k)
         known |= analysis.run(known, k)
         out = synthesis.run(known | {DECODED: observe_entropy(entropy, known, k)}, k)
-        shapes = planes[0].shape, planes[1].shape[1:]
-        return planes_of({port: integer.samples((v * 64).long(), 6, shape) for (port, v), shape in zip(out.items(), shapes)}), 0.0
+        return planes_of({port: integer.samples((v * 64).floor().long(), 6, v.shape[1:]) for port, v in out.items()}, *planes[0].shape), 0.0
     return code
 
 
@@ -116,15 +115,13 @@ def integer_coder(model):
     def code(planes, prediction, k):
         frame, predicted = plane_ports(planes, prediction)
         out, bits, coded = integer.code(model, frame, k, format=YUV420, known=integer.plane_inputs(predicted, MULTIPLE))
-        return planes_of(out), bits
+        return planes_of(out, *planes[0].shape), bits
     return code
 
 
-def middles(clips, count, size=320):
-    """The middle of some clips."""
-    names = sorted(clips)
-    for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int):
-        clip = clips[names[i]]
+def middles(clips, size=320):
+    """The middle of each clip."""
+    for clip in clips:
         h, w = (min(n, size) for n in (clip.height, clip.width))
         y, x = (clip.height - h) // 4 * 2, (clip.width - w) // 4 * 2
         frames = [clip.crop(t, y, x, h, w) for t in range(len(clip))]
@@ -197,7 +194,7 @@ def main():
     a = a.parse_args()
     net, intra = load_inter(a.checkpoint, a.image), load_intra(a.image)
     tables = Path(a.tables).read_bytes() if a.tables else None
-    export(net, intra, list(middles(load_clips(a.data, least=MULTIPLE), a.clips)), a.out, a.headroom, a.frames, tables)
+    export(net, intra, list(middles(load_clips(a.data, least=MULTIPLE, count=a.clips).values())), a.out, a.headroom, a.frames, tables)
     if a.check:
         clips = {name: clip for name, clip in load_clips(a.check).items() if not a.only or name in a.only}
         check(integer.read_model(a.out), net, intra, clips, a.check_frames, a.points)

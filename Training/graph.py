@@ -7,8 +7,8 @@ import crc32c
 import numpy as np
 import torch
 
-from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, MODULATED, NONE, RELU, REPLICATE, RGB, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO,
-                     conv, shuffle, transposed_conv, unshuffle)
+from integer import (ADD, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, MODULATED, NONE, RGB, SHUFFLE, TRANSPOSED, UNSHUFFLE, ZERO, conv, shuffle,
+                     transposed_conv, unshuffle)
 
 ALL = 255       # width class of a tensor that is always used whole
 

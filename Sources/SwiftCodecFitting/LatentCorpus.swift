@@ -130,16 +130,39 @@ public final class LatentAnalyser {
 
 extension FittingSet {
   fileprivate mutating func append(_ encoder: Encoder, _ picture: Picture, _ settings: EncoderSettings) {
-    do throws(EncodeError) {
-      for segment in try encoder.quantise(picture, settings) {
-        latents.append(
-          segment.symbols.base, scales: segment.prior.map { UnsafePointer($0.scales.base) }, width: segment.width,
-          height: segment.height)
-        guard let prior = segment.prior else { continue }
-        hyperLatents?.append(prior.hyperLatent.base, width: prior.hyperWidth, height: prior.hyperHeight)
-      }
-    } catch {
+    do throws(EncodeError) { append(try encoder.quantise(picture, settings)) } catch {
       preconditionFailure(error.description)
+    }
+  }
+
+  fileprivate mutating func append(_ segments: [QuantisedSegment]) {
+    for segment in segments {
+      latents.append(
+        segment.symbols.base, scales: segment.prior.map { UnsafePointer($0.scales.base) }, width: segment.width,
+        height: segment.height)
+      guard let prior = segment.prior else { continue }
+      hyperLatents?.append(prior.hyperLatent.base, width: prior.hyperWidth, height: prior.hyperHeight)
+    }
+  }
+
+  /// Adds what is coded of a clip's inter frames at the set's rate point, each predicted from the decoded frame before.
+  ///
+  /// `model` is that of the set, `intra` codes the first frame; `frames` are 4:2:0 and of one size. Errors are the
+  /// encoder's.
+  public mutating func append(
+    clip frames: [Picture], ratePoint: Int, of model: Model, intra: Model, execution: Execution = Execution()
+  ) throws(EncodeError) {
+    guard let first = frames.first else { return }
+    var settings = VideoSettings()
+    settings.rate = .quality(model.quality(of: RatePosition(ratePoint: ratePoint)))
+    settings.detectsScenes = false
+    settings.execution = execution
+    settings.entropy = model.preferredEntropyKind
+    let encoder = try VideoEncoder(
+      intra: intra, inter: model, width: first.width, height: first.height, settings)
+    encoder.keepsSegments = true
+    for frame in frames {
+      if try !encoder.encode(frame).isIntra { append(encoder.segments) }
     }
   }
 }

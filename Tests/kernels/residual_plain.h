@@ -9,7 +9,6 @@
 #define sc_residual_encode_memory plain_residual_encode_memory
 #define sc_residual_payload_bound plain_residual_payload_bound
 #define sc_residual_encode plain_residual_encode
-#define sc_residual_colours plain_residual_colours
 #define sc_residual_predictive_memory plain_residual_predictive_memory
 #define sc_residual_predictive_decode plain_residual_predictive_decode
 #define sc_residual_predictive_encode plain_residual_predictive_encode

@@ -31,7 +31,7 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
 /// One output of a synthesis and the components of the picture that it is compared with.
 typedef struct sc_plane_error {
   const sc_component *components; ///< [count], of one size and step
-  int32_t count;                  ///< that of the output's channels; or 1 with 3 channels: a grey picture coded as RGB
+  int32_t count; ///< that of the output's channels; or 1 with 3 channels: a grey picture coded as RGB
   int32_t channels;
   size_t width; ///< of the components
   size_t cell;  ///< columns of the output to a column of the latent

@@ -5,7 +5,7 @@
 // READ ME FIRST
 // - A *group* is one to three components of equal size that are coded together: R, G, B; or U and V; or one plane alone.
 //   Components are coded in the order given; later ones are predicted from earlier ones.
-// - Two modes. *Predictive*: linear predictors, one of up to 16 for each block of 16×16, whose weights are in the
+// - Two modes. *Predictive*: linear predictors, one of up to 16 for each block of 8×8, whose weights are in the
 //   payload; errors coded by static distributions chosen by the neighbouring errors. *Pattern*: whole pixels, found
 //   again by hashes of their neighbourhood; adaptive binary decisions. Everything is defined in docs/format/residual.md.
 // - No function allocates: the caller gives memory of the size that is asked for here, aligned to 64 bytes.
@@ -51,9 +51,6 @@ size_t sc_residual_payload_bound(const sc_residual_group *group);
 /// `effort` is 0…2: more predictors, fitted more often.
 size_t sc_residual_encode(const sc_residual_group *group, int32_t mode, int32_t effort, void *memory,
                           uint8_t *out, size_t capacity);
-
-/// Different pixels of a group, counted up to `limit` (1…4096): a hint for the choice of the mode.
-int32_t sc_residual_colours(const sc_residual_group *group, int32_t limit);
 
 #ifdef __cplusplus
 }

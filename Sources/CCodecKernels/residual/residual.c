@@ -100,30 +100,3 @@ size_t sc_residual_encode(const sc_residual_group *g, int32_t mode, int32_t effo
                           : sc_residual_predictive_encode(g, effort, memory, out + 1, capacity - 1);
   return size ? size + 1 : 0;
 }
-
-int32_t sc_residual_colours(const sc_residual_group *g, int32_t limit) {
-  enum { SLOTS = 1 << 13 };
-  uint32_t table[SLOTS];
-  memset(table, 0xff, sizeof table);
-  int32_t count = 0;
-  uint32_t last = UINT32_MAX;
-  for (int32_t y = 0; y < g->height; y++) {
-    for (int32_t x = 0; x < g->width; x++) {
-      uint32_t v = 0;
-      for (int32_t k = 0; k < g->components; k++)
-        v = v << 8 | g->samples[k][y * g->pitch + x * g->step];
-      if (v == last)
-        continue;
-      last = v;
-      uint32_t at = v * 2654435761u >> 19;
-      while (table[at] != v && table[at] != UINT32_MAX)
-        at = (at + 1) % SLOTS;
-      if (table[at] == v)
-        continue;
-      table[at] = v;
-      if (++count >= limit)
-        return count;
-    }
-  }
-  return count;
-}

@@ -377,7 +377,7 @@ static pattern *take_pattern(arena *a, const sc_residual_group *g, int encoding)
 
 /// Room for the decisions of one payload: what asks for more is noise, and no business of this mode.
 static size_t most_symbols(const sc_residual_group *g) {
-  return 12 * (size_t)g->width * (size_t)g->height * (size_t)g->components + (1u << 16);
+  return 8 * (size_t)g->width * (size_t)g->height * (size_t)g->components + (1u << 16);
 }
 
 size_t sc_residual_pattern_memory(const sc_residual_group *g, int encoding) {

@@ -7,11 +7,13 @@ static const int32_t luma[3] = {77, 150, 29};
 static inline int32_t sample_of(int16_t v, int32_t q) { return 128 + (v >> q); }
 static inline int32_t clamp255(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
 static inline int16_t limit(int32_t v) {
-  return (int16_t)(v < -SC_GRADIENT_LIMIT ? -SC_GRADIENT_LIMIT : v > SC_GRADIENT_LIMIT ? SC_GRADIENT_LIMIT : v);
+  return (int16_t)(v < -SC_GRADIENT_LIMIT  ? -SC_GRADIENT_LIMIT
+                   : v > SC_GRADIENT_LIMIT ? SC_GRADIENT_LIMIT
+                                           : v);
 }
 
-void sc_plane_error_row(const int16_t *in, int32_t q, const sc_plane_error *plane, ptrdiff_t y, uint64_t *cells,
-                        int16_t *out, int32_t scale) {
+void sc_plane_error_row(const int16_t *in, int32_t q, const sc_plane_error *plane, ptrdiff_t y,
+                        uint64_t *cells, int16_t *out, int32_t scale) {
   const size_t channels = (size_t)plane->channels, width = plane->width, cell = plane->cell;
   const int is_mixed = plane->count == 1 && channels == 3;
   const int32_t one = plane->weight * (1 << scale);
@@ -55,8 +57,8 @@ static inline uint64_t mix(uint64_t h) {
   return h ^ h >> 32;
 }
 
-void sc_plane_probe_row(const int16_t *in, int32_t q, const sc_plane_error *plane, int16_t *out, int32_t scale,
-                        uint64_t seed) {
+void sc_plane_probe_row(const int16_t *in, int32_t q, const sc_plane_error *plane, int16_t *out,
+                        int32_t scale, uint64_t seed) {
   const size_t channels = (size_t)plane->channels;
   const int is_mixed = plane->count == 1 && channels == 3;
   for (size_t x = 0; x < plane->width; x++) {

@@ -14,6 +14,8 @@ extension BoxTag {
 /// Needs the first `prefixSize` bytes of a packet, or all of a shorter rest.
 public struct VideoPacketPrefix: Sendable, Equatable {
   public static let prefixSize = 9
+  /// So that sizes and offsets within a packet are integers of 32 bits. No frame comes near it.
+  static let maximumPayload = 1 << 30
 
   public let tag: BoxTag
   /// Bytes of the tag and the size, of the payload, and of the whole packet.
@@ -25,7 +27,7 @@ public struct VideoPacketPrefix: Sendable, Equatable {
     var reader = ByteReader<DecodeError>(bytes, in: min(offset, bytes.count)..<bytes.count) { .truncated(offset: $0) }
     let tagRange = try reader.range(count: 4)
     guard let tag = BoxTag(bytes[tagRange]) else { throw .unknownBox(BoxTag("????")) }
-    guard let payload = try reader.varint() else { throw .boxContent(tag, size: -1) }
+    guard let payload = try reader.varint(), payload <= Self.maximumPayload else { throw .boxContent(tag, size: -1) }
     self.tag = tag
     headSize = reader.offset - offset
     payloadSize = payload
@@ -86,7 +88,8 @@ struct VideoPacketWriter {
     seed = VideoPacketWriter.seed(self.header)
   }
 
-  static func seed(_ header: [UInt8]) -> UInt32 { crc32c(header, in: 0..<header.count) }
+  /// The checksum of a header's fields. (That of a header with its checksum is the same for all headers.)
+  static func seed(_ header: [UInt8]) -> UInt32 { crc32c(header, in: 0..<(header.count - 4)) }
 
   private mutating func packet(_ tag: BoxTag, _ payload: [UInt8]) -> [UInt8] {
     var out = ByteWriter()

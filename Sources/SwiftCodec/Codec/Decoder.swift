@@ -109,7 +109,7 @@ public final class Decoder {
   }
 
   private func checkSize(_ header: BitstreamHeader) throws(DecodeError) {
-    guard header.width * header.height <= maximumPixels else {
+    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
       throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
     }
   }

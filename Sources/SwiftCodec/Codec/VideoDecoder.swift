@@ -23,7 +23,7 @@ public final class VideoDecoder {
   ) throws(DecodeError) {
     var size = 0
     let header = try VideoHeader(parsing: bytes, size: &size)
-    guard header.width * header.height <= Self.maximumPixels else {
+    guard Int64(header.width) * Int64(header.height) <= Int64(Self.maximumPixels) else {
       throw .tooLarge(width: header.width, height: header.height, limit: Self.maximumPixels)
     }
     state = try VideoState(header, intra: intra, inter: inter)
@@ -108,7 +108,7 @@ public final class VideoDecoder {
     var inputs: ReferenceInputs?
     if !isIntra {
       if let tables = model.motion {
-        guard state.field.decode(&first, tables) else { throw .payload(segment: 0) }
+        guard state.field.decode(&first, tables), state.skips.decode(&first) else { throw .payload(segment: 0) }
       }
       inputs = state.predict(at: frame.position, execution)
     }

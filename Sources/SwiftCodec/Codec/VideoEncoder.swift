@@ -12,6 +12,12 @@ public struct VideoSettings: Sendable {
   }
 
   public var rate = Rate.quality(50)
+  /// Added to the quality of intra frames: every later frame is predicted from them.
+  public var intraOffset = 24.0
+  /// Added to the quality of the inter frames after an intra frame, over and over in this order.
+  public var pattern: [Double] = [8, -4, 0, -4]
+  /// What a bit of vectors is worth, over what the models' λ says.
+  public var motionWeight = 0.45
   /// Frames from one intra frame to the next at most; 0 for no limit.
   public var intraPeriod = 0
   /// Whether a frame that the one before does not predict becomes an intra frame.
@@ -42,6 +48,10 @@ public final class VideoEncoder {
   private var searches: [Bool: (program: LatentSearch, position: RatePosition)] = [:]
   private var frames = 0
   private var sinceIntra = 0
+  /// Whether `segments` are kept, for fitting of entropy models.
+  package var keepsSegments = false
+  /// What was coded of the last frame.
+  package private(set) var segments: [QuantisedSegment] = []
 
   /// The stream's first bytes.
   public var header: [UInt8] { writer.header }
@@ -65,9 +75,9 @@ public final class VideoEncoder {
     guard settings.segmentRows % 8 == 0, 0...2040 ~= settings.segmentRows else {
       throw .segmentRows(settings.segmentRows)
     }
-    guard 1...65535 ~= width, 1...65535 ~= height, width * height <= VideoDecoder.maximumPixels else {
-      throw .size(width: width, height: height)
-    }
+    guard 1...65535 ~= width, 1...65535 ~= height,
+      Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
+    else { throw .size(width: width, height: height) }
     let header = VideoHeader(
       intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
       height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)
@@ -112,7 +122,9 @@ public final class VideoEncoder {
       throw .size(width: frame.width, height: frame.height)
     }
     let execution = settings.execution
-    let quality = control.quality()
+    let base = control.quality()
+    let turn = settings.pattern.isEmpty ? 0 : settings.pattern[max(0, sinceIntra - 1) % settings.pattern.count]
+    let quality = base + turn
     var isIntra =
       frames == 0 || state.interModel == nil || settings.intraPeriod > 0 && sinceIntra >= settings.intraPeriod
     if !isIntra {
@@ -120,12 +132,13 @@ public final class VideoEncoder {
       let position = model.position(quality: quality)
       if let tables = model.motion {
         search.run(
-          frame, state.reference, state.field, tables, set: 0, lambda: Self.motionLambda(model.lambda(at: position)),
+          frame, state.reference, state.field, tables, set: 0,
+          lambda: settings.motionWeight * Self.motionLambda(model.lambda(at: position)),
           effort: settings.motionEffort, execution)
         if settings.detectsScenes { isIntra = isNewScene(frame) }
       }
     }
-    let position = state.model(isIntra: isIntra).position(quality: quality)
+    let position = state.model(isIntra: isIntra).position(quality: isIntra ? base + settings.intraOffset : quality)
     let segments = encode(frame, isIntra: isIntra, at: position)
     let bytes = writer.frame(isIntra: isIntra, position, segments: segments)
     control.spent(8 * bytes.count, isIntra: isIntra)
@@ -170,33 +183,53 @@ public final class VideoEncoder {
     let count = layout.segmentCount
     let inner = execution.inside(parallel: count)
     var quantised: [QuantisedSegment] = []
-    if settings.rdoq != .off {
+    if settings.rdoq != .off || keepsSegments {
       quantised = (0..<count).map {
         codec.quantise(
           segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, reference: inputs, execution)
       }
+    }
+    if settings.rdoq != .off {
       _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
         latent, quantised, of: frame, reference: inputs, settings.rdoq, lambda: nil, execution, progress: nil)
     }
-    var coded = [[UInt8]](repeating: [], count: count)
+    if quantised.isEmpty {
+      var segments = [QuantisedSegment?](repeating: nil, count: count)
+      segments.withUnsafeMutableBufferPointer { segments in
+        // Each thread writes its own segments' elements.
+        nonisolated(unsafe) let out = segments.baseAddress!
+        parallel(threads: execution.threads, count: count) { i in
+          out[i] = codec.quantise(
+            segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner)
+        }
+      }
+      quantised = segments.compactMap { $0 }
+    }
+    // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
+    let fieldPayload = PayloadEncoder()
+    let hasMotion = !isIntra && model.motion != nil
+    if hasMotion, let tables = model.motion { state.field.encode(fieldPayload, tables) }
+    state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { [state] in
+      state.skips.choose(frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)))
+    }
+    if hasMotion { state.skips.encode(fieldPayload) }
     let found = quantised
+    segments = keepsSegments ? quantised : []
+    var coded = [[UInt8]](repeating: [], count: count)
     coded.withUnsafeMutableBufferPointer { coded in
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
-        let encoder = PayloadEncoder()
-        if i == 0, !isIntra, let tables = model.motion { state.field.encode(encoder, tables) }
-        codec.encode(
-          encoder,
-          found.isEmpty
-            ? codec.quantise(
-              segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner) : found[i])
+        let encoder = i == 0 ? fieldPayload : PayloadEncoder()
+        codec.encode(encoder, found[i])
         out[i] = encoder.finish()
       }
     }
-    state.finish(latent, inputs, isIntra: isIntra, at: position, execution)
     return coded
   }
+
+  /// The distortion (`DistortionMeter`) that two bits are worth.
+  private static func skipBias(_ lambda: Double) -> Int { Int(min(1e6, 4 * 2 / lambda)) }
 
   private func latentSearch(isIntra: Bool, _ codec: SegmentCodec, at position: RatePosition) -> LatentSearch {
     if let known = searches[isIntra], known.position == position { return known.program }

@@ -14,6 +14,7 @@ final class VideoState {
   /// The motion-compensated frame.
   let predicted: MotionFrame
   let field: MotionField
+  let skips: SkipMask
   /// Of the frame before.
   private var latent: Latent?
   private var states: [TensorPlane] = []
@@ -45,6 +46,7 @@ final class VideoState {
     reference = MotionFrame(width: header.width, height: header.height)
     predicted = MotionFrame(width: header.width, height: header.height)
     field = MotionField(width: header.width, height: header.height)
+    skips = SkipMask(width: header.width, height: header.height)
   }
 
   func model(isIntra: Bool) -> Model { isIntra ? intra.model : inter?.model ?? intra.model }
@@ -127,15 +129,21 @@ final class VideoState {
     }
   }
 
-  /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here.
+  /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here. `chooses` is the encoder's
+  /// choice of blocks that are skipped, when the networks' frame is there.
   func finish(
-    _ latent: Latent, _ inputs: ReferenceInputs?, isIntra: Bool, at position: RatePosition, _ execution: Execution
+    _ latent: Latent, _ inputs: ReferenceInputs?, isIntra: Bool, at position: RatePosition, _ execution: Execution,
+    chooses: (() -> Void)? = nil
   ) {
     let program = program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
     // New states are written where no network reads the old ones any more: synthesis reads rows before it writes them only
     // if it has none, so it writes to others.
     let next = isIntra ? [] : states.map { TensorPlane(width: $0.width, height: $0.height, channels: $0.channels) }
     program.synthesise(latent, into: reference.view, reference: inputs, states: next, execution)
+    if !isIntra, interModel?.networks.readsMotion == true {
+      chooses?()
+      skips.apply(predicted, to: reference)
+    }
     reference.pad()
     states = next
     self.latent = latent

@@ -38,8 +38,9 @@ final class NetworkRunner {
       first[output.tensor] = min(first[output.tensor], band.lowerBound * program.rowsPerUnit(output: i))
     }
     for step in program.layers.reversed() where first[step.output] != Int.max {
+      // A row whose taps all lie outside of the picture still needs the nearest row inside.
       let row = max(0, step.layer.inputRows(first[step.output]).lowerBound)
-      for input in step.inputs { first[input] = min(first[input], row) }
+      for input in step.inputs { first[input] = min(first[input], row, heights[input] - 1) }
     }
     firstRows = first
 
@@ -52,7 +53,7 @@ final class NetworkRunner {
       }
       for step in program.layers where needed[step.output] >= produced[step.output] {
         let row = max(0, step.layer.inputRows(produced[step.output]).lowerBound)
-        for input in step.inputs { oldest[input] = min(oldest[input], row) }
+        for input in step.inputs { oldest[input] = min(oldest[input], row, heights[input] - 1) }
       }
       for t in capacities.indices { capacities[t] = max(capacities[t], needed[t] - oldest[t] + 1) }
     }

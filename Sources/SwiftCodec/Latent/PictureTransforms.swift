@@ -23,13 +23,23 @@ extension NetworkProgram {
           let grey = picture.components[0]
           sc_samples_to_row(
             grey.base + min(y, picture.height - 1) * grey.row_stride, 1, picture.width, row, width)
-        case .rgb, .luma: picture.load(picture.first, row: y, row, paddedWidth: width)
-        case .chroma: picture.load(picture.chroma, row: y, row, paddedWidth: width)
+        case .rgb, .luma: load(picture.first, of: picture, y, row, width, reference?.predicted)
+        case .chroma: load(picture.chroma, of: picture, y, row, width, reference?.predicted)
         default: reference?.load(port, row: y, row, width: width)
         }
       },
       sink: { _, y, row in latent.write(row: y, row) })
     return latent
+  }
+
+  /// A frame that has a prediction goes on beyond its border as that does: there is no difference to code there.
+  private func load(
+    _ group: PictureView.Group, of picture: PictureView, _ y: Int, _ row: UnsafeMutablePointer<Int16>, _ width: Int,
+    _ predicted: PictureView?
+  ) {
+    guard let predicted else { return picture.load(group, row: y, row, paddedWidth: width) }
+    if y >= group.height || width > group.width { predicted.load(group, row: y, row, paddedWidth: width) }
+    if y < group.height { picture.load(group, row: y, row, paddedWidth: group.width) }
   }
 
   /// Runs a synthesis network on a decoded latent, and writes the samples of the picture proper, without its padding.

@@ -33,8 +33,7 @@ final class LatentSearch {
   /// The result depends on neither the machine nor the number of threads.
   func optimise(
     _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
-    _ rdoq: RDOQ,
-    share: Double = 1, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
+    _ rdoq: RDOQ, share: Double = 1, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?
   ) -> RDOQReport {
     let lambda = lambda ?? self.lambda
     let hasPrior = segments[0].prior != nil

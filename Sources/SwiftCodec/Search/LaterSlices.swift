@@ -65,7 +65,8 @@ extension SegmentPrior {
     for (slice, range) in sliceRanges.enumerated().dropFirst() {
       let adjoint = adjoints[slice - 1]
       let pass = AdjointPass(
-        adjoint, input: 1, width: width * divisor, height: height * divisor, rows: 0..<height, threads: execution.threads)
+        adjoint, input: 1, width: width * divisor, height: height * divisor, rows: 0..<height,
+        threads: execution.threads)
       predict(slice, from: latent, alone) { [height] in pass.keepMask($0, $1, $2, output: 0..<height) }
       // Derivatives with respect to the network's output: means, then scales.
       let own = range.count

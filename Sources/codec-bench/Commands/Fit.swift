@@ -13,6 +13,7 @@ enum FitCommand: Command {
   static let options = [
     CodecOptions.model,
     OptionSpec("images", value: "DIR", "pictures, also in subfolders; never those that results are measured on"),
+    OptionSpec("clips", value: "DIR", "for a model of inter frames: Y4M files instead"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
@@ -30,7 +31,7 @@ enum FitCommand: Command {
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
-    guard let folder = arguments.string("images") else {
+    guard let folder = arguments.string("images") ?? arguments.string("clips") else {
       throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
     }
     let modelBytes = if let file = arguments.string("model") { try readFile(file) } else { Model.embeddedBytes() }
@@ -49,6 +50,10 @@ enum FitCommand: Command {
     guard files.count > (holdOut == nil ? 0 : 1) else {
       throw .badData(file: folder, "one picture alone: --hold-out leaves nothing to fit to")
     }
+    guard model.isInter == arguments.has("clips") else {
+      throw .usage("--clips for a model of inter frames, --images for others")
+    }
+    let intra = model.isInter ? try VideoFiles.intraModel() : nil
 
     let rdoq = try CodecOptions.rdoq(arguments)
     guard model.preferredEntropyKind != nil || (rdoq == .off && !model.roles().contains(.hyperSynthesis)) else {
@@ -71,6 +76,12 @@ enum FitCommand: Command {
           done: (Double(point) + Double(first) / Double(files.count)) / Double(ratePoints.count))
         var (fitted, heldOut): ([Picture], [Picture]) = ([], [])
         for number in numbers {
+          if let intra {
+            try VideoFiles.append(
+              "\(folder)/\(files[number])", ratePoint, model, intra, execution,
+              to: &set, held: &held, isHeld: holdOut.map { number % $0 == 0 } ?? false)
+            continue
+          }
           guard let picture = unreadable.read("\(folder)/\(files[number])") else { continue }
           if let holdOut, number % holdOut == 0 { heldOut.append(picture) } else { fitted.append(picture) }
         }

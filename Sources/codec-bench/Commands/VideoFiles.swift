@@ -3,6 +3,7 @@
 import PictureFiles
 import SwiftCodec
 import SwiftCodecDefaultModel
+import SwiftCodecFitting
 
 /// Video streams at the command line: Y4M in and out, `-` for pipes.
 enum VideoFiles {
@@ -10,7 +11,10 @@ enum VideoFiles {
     OptionSpec("inter-model", value: "FILE", "video: the model of inter frames; the default is that in the library"),
     OptionSpec("intra-only", "video: every frame an intra frame"),
     OptionSpec("bitrate", value: "BITS", "video: bits a second on average, with a k or M behind if wanted"),
-    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; only where a scene begins by default"),
+    OptionSpec("intra-period", value: "N", "video: an intra frame every N frames; by default only at new scenes"),
+    OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames; 24 by default"),
+    OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
+    OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
 
@@ -23,6 +27,32 @@ enum VideoFiles {
     if arguments.has("intra-only") { return nil }
     if let file = arguments.string("inter-model") { return try parseModel(try readFile(file), file) }
     do { return try Model.embeddedInter() } catch { throw .badData(file: "the default inter model", error.description) }
+  }
+
+  static func intraModel() throws(ToolError) -> Model {
+    do { return try Model.embedded() } catch { throw .badData(file: "the default model", error.description) }
+  }
+
+  /// Adds a clip to one of two fitting sets.
+  static func append(
+    _ file: String, _ ratePoint: Int, _ model: Model, _ intra: Model, _ execution: Execution,
+    to set: inout FittingSet, held: inout FittingSet, isHeld: Bool
+  ) throws(ToolError) {
+    let stream = try InputStream(file)
+    var frames: [Picture] = []
+    do throws(Y4MError) {
+      var reader = try Y4MReader { count throws(Y4MError) in
+        do { return try stream.read(count) } catch { throw .truncated }
+      }
+      while let frame = try reader.next() { frames.append(frame.format == .grey ? frame.withNeutralChroma : frame) }
+    } catch { throw .badData(file: file, error.description) }
+    do throws(EncodeError) {
+      if isHeld {
+        try held.append(clip: frames, ratePoint: ratePoint, of: model, intra: intra, execution: execution)
+      } else {
+        try set.append(clip: frames, ratePoint: ratePoint, of: model, intra: intra, execution: execution)
+      }
+    } catch { throw .badData(file: file, error.description) }
   }
 
   private static func bitrate(_ arguments: Arguments) throws(ToolError) -> Double? {
@@ -45,6 +75,9 @@ enum VideoFiles {
       settings.rate = .quality(try arguments.number("quality", in: 0...100) ?? 50)
     }
     settings.intraPeriod = try arguments.integer("intra-period", in: 0...1_000_000) ?? 0
+    if let offset = try arguments.number("intra-offset", in: -100...100) { settings.intraOffset = offset }
+    if let pattern = try arguments.numbers("pattern", in: -100...100) { settings.pattern = pattern }
+    if let weight = try arguments.number("motion-weight", above: 0) { settings.motionWeight = weight }
     settings.motionEffort = try arguments.integer("motion-effort", in: 0...2) ?? 1
     settings.rdoq = try CodecOptions.rdoq(arguments)
     settings.execution = try CodecOptions.execution(arguments)

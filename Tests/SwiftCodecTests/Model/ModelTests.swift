@@ -219,6 +219,15 @@ import Testing
     add(.predictedLuma, luma, &file)
     #expect(Self.error(file.file())?.description == nil)
     #expect((try? Model(file.file()))?.isInter == true && (try? Model(Self.small().file()))?.isInter == false)
+    let tables = ModelFileWriter.motionTables(sets: 1)
+    for (motion, message) in [
+      ([], "is missing"), (Array(tables.dropLast()), "not valid"), (tables + [0], "not valid"),
+      ([9] + tables.dropFirst(), "not valid"), (Array(tables[..<4]) + [0, 0] + tables[6...], "not valid"),
+    ] {
+      file.motion = motion
+      #expect(Self.error(file.file())?.description.contains(message) == true)
+    }
+    Self.refuses("MOTN", "no networks for inter frames") { $0.motion = tables }
     var wrong = luma
     wrong.divisor = 2
     Self.refuses("synthesis graph", "has not the shape") { add(.predictedLuma, wrong, &$0) }

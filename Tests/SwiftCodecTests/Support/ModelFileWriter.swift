@@ -135,6 +135,8 @@ struct ModelFileWriter {
   var graphs: [Graph] = []
   /// Payloads of ENTR sections.
   var entropy: [[UInt8]] = []
+  /// Payload of the section MOTN; nil for `motionTables` in a model that reads predicted frames, empty for none at all.
+  var motion: [UInt8]?
 
   /// The number of the new array.
   mutating func array(_ shape: [Int], _ values: Values) -> Int {
@@ -291,7 +293,31 @@ struct ModelFileWriter {
 
   func sections() -> [(tag: String, payload: [UInt8])] {
     [("META", meta()), ("RATE", rates()), ("WGHT", weights())] + graphs.map { ("GRPH", graph($0)) }
-      + entropy.map { ("ENTR", $0) } + [("END ", [])]
+      + entropy.map { ("ENTR", $0) } + motionSection + [("END ", [])]
+  }
+
+  private var motionSection: [(tag: String, payload: [UInt8])] {
+    let isNeeded = graphs.contains { $0.inputNames.contains { [3, 4].contains($0.name) } }
+    let payload = motion ?? (isNeeded ? Self.motionTables(sets: 2) : [])
+    return payload.isEmpty ? [] : [("MOTN", payload)]
+  }
+
+  /// Distributions of vectors' symbols: even ones in the first set, steep ones in the others.
+  static func motionTables(sets: Int) -> [UInt8] {
+    let alphabets = [Int](repeating: 8, count: 42) + [Int](repeating: 7, count: 24) + [Int](repeating: 32, count: 14)
+    var out = ByteWriter()
+    out.u8(UInt8(sets))
+    out.u8(UInt8(alphabets.count))
+    for set in 0..<sets {
+      for n in alphabets {
+        let weights = (0..<n).map { max(1, 4096 >> (set * $0)) }
+        var frequencies = weights.map { 1 + (32768 - n) * $0 / weights.reduce(0, +) }
+        frequencies[0] += 32768 - frequencies.reduce(0, +)
+        out.u16(UInt16(n))
+        for frequency in frequencies { out.u16(UInt16(frequency)) }
+      }
+    }
+    return out.bytes
   }
 
   static func file(_ sections: [(tag: String, payload: [UInt8])]) -> [UInt8] {

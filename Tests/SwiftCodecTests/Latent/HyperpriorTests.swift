@@ -144,7 +144,7 @@ import Testing
   }
 
   /// CRC-32C of planes as int16 [row][column][channel].
-  private static func hash<T: FixedWidthInteger>(
+  static func hash<T: FixedWidthInteger>(
     _ planes: UnsafePointer<T>, places: Int, _ channels: Int
   ) -> String {
     var bytes = ByteWriter()

@@ -10,7 +10,7 @@ import SwiftCodecDefaultModel
 /// The files of Fixtures/, and pictures made on the spot.
 enum Fixtures {
   static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("Fixtures")
+    .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures")
 
   static func url(_ path: String) -> URL { directory.appendingPathComponent(path) }
 
@@ -31,24 +31,26 @@ enum Fixtures {
 
   static let tinyBytes: [UInt8] = { (try? bytes("models/tiny.scm")) ?? [] }()
 
+  private static func model(_ name: String) -> Model {
+    do throws(ModelError) { return try Model((try? bytes("models/\(name).scm")) ?? []) } catch {
+      fatalError("\(name): \(error.description)")
+    }
+  }
+
   /// A model of random weights with every operation.
-  static let tiny: Model = {
-    do throws(ModelError) { return try Model(tinyBytes) } catch { fatalError(error.description) }
-  }()
+  static let tiny = model("tiny")
 
   /// A small one with a hyperprior: two slices, modulated layers, a latent with fractional bits.
-  static let tinyHyper: Model = {
-    do throws(ModelError) { return try Model((try? bytes("models/tiny-hyper.scm")) ?? []) } catch {
-      fatalError(error.description)
-    }
-  }()
+  static let tinyHyper = model("tiny-hyper")
+
+  /// Three pixel formats, strides of 3 and 4.
+  static let tinyFormats = model("tiny-formats")
+
+  /// For frames after another: predicted planes, a state, contexts, the reference's latent, a hyperprior.
+  static let tinyInter = model("tiny-inter")
 
   /// The paper's network.
-  static let base: Model = {
-    do throws(ModelError) { return try Model((try? bytes("models/base.scm")) ?? []) } catch {
-      fatalError(error.description)
-    }
-  }()
+  static let base = model("base")
 
   static let embedded: Model = {
     do throws(ModelError) { return try Model.embedded() } catch { fatalError(error.description) }
@@ -68,6 +70,68 @@ enum Fixtures {
     return Picture(unchecked: width, height, 3, samples)
   }
 
+  /// The planes that Training/fixtures.py draws: luma is channel 0 of `formulaPicture`, U and V are channels 1 and 2 at half
+  /// the size.
+  static func formulaPicture(width: Int, height: Int, _ format: PixelFormat) -> Picture {
+    let whole = formulaPicture(width: width, height: height)
+    if format == .rgb { return whole }
+    var samples = channel(0, of: whole)
+    if format == .yuv420 {
+      let half = formulaPicture(width: (width + 1) / 2, height: (height + 1) / 2)
+      samples += channel(1, of: half) + channel(2, of: half)
+    }
+    return Picture(unchecked: width, height, format, samples)
+  }
+
+  static func channel(_ c: Int, of picture: Picture) -> [UInt8] {
+    stride(from: c, to: picture.samples.count, by: picture.channels).map { picture.samples[$0] }
+  }
+
+  /// BT.709 of limited range, chroma the mean of four pixels.
+  static func yuv420(_ rgb: Picture) -> Picture {
+    let (width, height) = (rgb.width, rgb.height)
+    let (w, h) = ((width + 1) / 2, (height + 1) / 2)
+    func clamp(_ value: Double) -> UInt8 { UInt8(min(max(value.rounded(), 0), 255)) }
+    var luma = [Double](repeating: 0, count: width * height)
+    var chroma = [[Double]](repeating: [Double](repeating: 0, count: w * h), count: 2)
+    var counts = [Double](repeating: 0, count: w * h)
+    for y in 0..<height {
+      for x in 0..<width {
+        let p = y * width + x
+        let (r, g, b) = (
+          Double(rgb.samples[3 * p]), Double(rgb.samples[3 * p + 1]), Double(rgb.samples[3 * p + 2])
+        )
+        luma[p] = 0.2126 * r + 0.7152 * g + 0.0722 * b
+        let q = y / 2 * w + x / 2
+        chroma[0][q] += (b - luma[p]) / 1.8556
+        chroma[1][q] += (r - luma[p]) / 1.5748
+        counts[q] += 1
+      }
+    }
+    var samples = luma.map { (value: Double) -> UInt8 in clamp(16 + value * 219 / 255) }
+    for plane in chroma {
+      for (sum, count) in zip(plane, counts) { samples.append(clamp(128 + sum / count * 224 / 255)) }
+    }
+    return Picture(unchecked: width, height, .yuv420, samples)
+  }
+
+  /// Frame `t` of a clip: a drawn scene that moves under a still border, with a light that changes.
+  static func movingFrame(_ t: Int, width: Int, height: Int) -> Picture {
+    func plane(_ c: Int, _ width: Int, _ height: Int, _ shift: Int) -> [UInt8] {
+      (0..<height).flatMap { y in
+        (0..<width).map { x in
+          let (u, v) = (x + 2 * t / shift, y - t / shift)
+          let wave = (u * u / 9 + 3 * v * (2 + c) + u * v / 7) % 64
+          let isInside = (x / (8 / shift) + y / (8 / shift)) % 4 != 0
+          return UInt8(min(max((isInside ? 90 + 30 * c + wave : 40 + 50 * c) + (c == 0 ? t : 0), 0), 255))
+        }
+      }
+    }
+    let (w, h) = ((width + 1) / 2, (height + 1) / 2)
+    let samples = plane(0, width, height, 1) + plane(1, w, h, 2) + plane(2, w, h, 2)
+    return Picture(unchecked: width, height, .yuv420, samples)
+  }
+
   static func randomPicture(_ width: Int, _ height: Int, _ channels: Int, _ random: inout SplitMix) -> Picture {
     // Flat areas, ramps and noise.
     let kind = random.below(3)
@@ -80,6 +144,15 @@ enum Fixtures {
 
   /// CRC-32C of a picture's samples.
   static func hash(_ picture: Picture) -> UInt32 { crc32c(picture.samples, in: 0..<picture.samples.count) }
+
+  static func hash(_ bytes: [UInt8]) -> String { hexadecimal32(crc32c(bytes, in: 0..<bytes.count)) }
+
+  /// Of the planes as networks see them: all of a grey or RGB picture; luma, then U and V interleaved.
+  static func planeHashes(_ picture: Picture) -> [String] {
+    guard picture.format == .yuv420 else { return [hash(picture.samples)] }
+    let planes = picture.planes.map { Array(picture.samples[$0.range]) }
+    return [hash(planes[0]), hash(zip(planes[1], planes[2]).flatMap { [$0, $1] })]
+  }
 }
 
 /// A small generator with a seed that tests can print.
