@@ -382,7 +382,7 @@ int main(int argc, char **argv) {
   int videos = argc > 2 ? 0 : check_videos();
   int bad = check_bad();
   check_encoder();
-  if (good == 0 || bad == 0) {
+  if (good == 0 || bad == 0 || (argc == 2 && videos == 0)) {
     fail(root, "nothing was checked");
   }
   printf("golden: %d files, %d frames of streams, %d damaged files, %d failures\n", good, videos, bad,

@@ -210,7 +210,8 @@ public final class VideoEncoder {
     let hasMotion = !isIntra && model.motion != nil
     if hasMotion, let tables = model.motion { state.field.encode(fieldPayload, tables) }
     state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { [state] in
-      state.skips.choose(frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)))
+      state.skips.choose(
+        frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)))
     }
     if hasMotion { state.skips.encode(fieldPayload) }
     let found = quantised
