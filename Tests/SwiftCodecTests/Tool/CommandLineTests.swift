@@ -148,7 +148,7 @@ private final class Workplace {
     // A model that can hold the picture: with that of the other tests a layer alone is better.
     var random = SplitMix(7)
     let samples = (0..<53 * 37 * 3).map { i in
-      UInt8(40 + i / 3 % 53 * 2 + i / 159 * (1 + i % 3) + random.below(9))
+      UInt8(40 + i / 3 % 53 * 2 + i / 159 * (1 + i % 2) + random.below(9))
     }
     try place.write("in.png", PNG.write(Picture(width: 53, height: 37, channels: 3, samples: samples)))
     let model = try Model.embedded()
