@@ -103,8 +103,10 @@ test-asan: embedded test-kernels-asan test-motion-asan test-residual-asan
 	$(OUT)/golden-asan Fixtures
 	ASAN_OPTIONS=detect_leaks=0 $(SWIFTTEST) --sanitize=address --scratch-path .build-asan
 
+# What runs on several threads; the rest would take an hour.
+TSAN_TESTS ?= KernelTests|NetworkTests/stripes|HyperpriorTests/severalSegments|ResidualTests/segments|PixelFormatTests/roundTrips|VideoTests/decoder|VideoTests/everySetting|RDOQTests/threads
 test-tsan:
-	TSAN_OPTIONS=halt_on_error=1 $(SWIFTTEST) --sanitize=thread --scratch-path .build-tsan
+	TSAN_OPTIONS=halt_on_error=1 $(SWIFTTEST) --sanitize=thread --scratch-path .build-tsan --filter '$(TSAN_TESTS)'
 
 # ---- Libraries -----------------------------------------------------------------------------------------------------
 

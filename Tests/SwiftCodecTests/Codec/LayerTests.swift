@@ -7,7 +7,7 @@ import Testing
 /// Residual layers and transparency as the encoder writes them and the decoder reads them.
 @Suite struct LayerTests {
   private static func picture(
-    _ width: Int, _ height: Int, _ format: PixelFormat, noise: Int = 9, seed: UInt64 = NetworkTests.seed
+    _ width: Int, _ height: Int, _ format: PixelFormat, noise: Int = 9, seed: UInt64 = SplitMix.seed
   ) -> Picture {
     var random = SplitMix(seed)
     let samples = (0..<format.sampleCount(width: width, height: height)).map { i in
@@ -120,7 +120,7 @@ import Testing
   @Test func unusualPictures() throws {
     let model = Fixtures.embedded
     let size = 64
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     func picture(_ value: (Int, Int, Int) -> Int) -> Picture {
       let samples = (0..<size * size * 3).map { UInt8(truncatingIfNeeded: value($0 / 3 % size, $0 / 3 / size, $0 % 3)) }
       return Picture(unchecked: size, size, .rgb, samples)
@@ -181,7 +181,7 @@ import Testing
       #expect(throws: DecodeError.self) { try decoder.decodeAll(Array(bytes[..<count])) }
     }
     // Damage behind which the checksums are right: an error or a picture, never a trap.
-    var random = SplitMix(NetworkTests.seed)
+    var random = SplitMix(SplitMix.seed)
     for _ in 0..<2000 {
       var changed = bytes
       for _ in 0...random.below(3) { changed[8 + random.below(bytes.count - 8)] = UInt8(random.below(256)) }
