@@ -80,6 +80,7 @@ def main():
     a.add_argument('--options', default='')
     a.add_argument('--csv')
     a.add_argument('--reference', default='x264 medium')
+    a.add_argument('--page', help='write the table as a page of docs/benchmarks')
     o = a.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +115,8 @@ def main():
         anchors.setdefault((name, r['clip']), []).append(r)
     clips = list(dict.fromkeys(r['clip'] for r in rows))
     names = ['SwiftCodec'] + [n for n in dict.fromkeys(k[0] for k in anchors) if n != o.reference]
-    print(f'\nBD-rate of YUV PSNR against {o.reference}, per cent\n\n| | mean | ' + ' | '.join(clips) + ' |\n|' + '---|' * (len(clips) + 2))
+    lines = [f'BD-rate of YUV PSNR, (6 Y + U + V) / 8 in dB, against {o.reference}, per cent, whole clips with one intra frame.', '',
+             '| | mean | ' + ' | '.join(clips) + ' |', '|' + '---|' * (len(clips) + 2)]
     for part, label in (('', 'all frames'), ('inter_', 'inter frames')):
         def curve(rows):
             return [(float(r[part + 'bpp']), float(r[part + 'psnr_yuv'])) for r in rows]
@@ -123,7 +125,14 @@ def main():
             for c in clips:
                 mine = [r for r in rows if r['clip'] == c] if name == 'SwiftCodec' else anchors.get((name, c), [])
                 values.append(bd_rate(curve(anchors[o.reference, c]), curve(mine)) if mine else float('nan'))
-            print(f'| {name}, {label} | {np.nanmean(values):+.1f} | ' + ' | '.join(f'{v:+.1f}' for v in values) + ' |')
+            lines.append(f'| {name}, {label} | {np.nanmean(values):+.1f} | ' + ' | '.join(f'{v:+.1f}' for v in values) + ' |')
+    print('\n' + '\n'.join(lines))
+    if o.page:
+        commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True).stdout.strip()
+        head = ['# Video', '', f'Written by `scripts/evaluate_video.py`, commit {commit}: real files, decoded again by a second process; options: {o.options or "none"}.',
+                'x264 and x265 without delay, one intra frame, tuned for PSNR: `data/video-anchors.csv`.', '']
+        with open(o.page, 'w') as f:
+            f.write('\n'.join(head + lines) + '\n')
 
 
 if __name__ == '__main__':
