@@ -111,6 +111,24 @@ void sc_pixel_shuffle(const int16_t *in, int16_t *out, int32_t channels, int32_t
     }
     return;
   }
+  // Luma and chroma from the same eighths.
+  if (channels == 1 && factor == 8) {
+    for (size_t x = 0; x < pixels; x++, in += 64, out += 8)
+      store(out, load(in + 8 * i));
+    return;
+  }
+  if (channels == 2 && factor == 4) {
+    for (size_t x = 0; x < pixels; x++, in += 32, out += 8) {
+      int16_t u[8], v[8];
+      memcpy(u, in + 4 * i, 8);
+      memcpy(v, in + 16 + 4 * i, 8);
+      for (int32_t j = 0; j < 4; j++) {
+        out[2 * j] = u[j];
+        out[2 * j + 1] = v[j];
+      }
+    }
+    return;
+  }
 #endif
   for (size_t x = 0; x < pixels; x++, in += channels * square)
     for (int32_t j = 0; j < factor; j++, out += channels)
@@ -132,6 +150,19 @@ void sc_pixel_unshuffle(const int16_t *in, int16_t *out, int32_t channels, int32
       store(out + 64 + 8 * i, __builtin_shufflevector(b, r, 0, 1, 2, 3, 4, 8, 11, 14));
       store(out + 128 + 8 * i, __builtin_shufflevector(c, r, 0, 1, 2, 3, 4, 9, 12, 15));
     }
+    return;
+  }
+  if (channels == 1 && factor == 8) {
+    for (size_t x = 0; x < pixels; x++, in += 8, out += 64)
+      store(out + 8 * i, load(in));
+    return;
+  }
+  if (channels == 2 && factor == 4) {
+    for (size_t x = 0; x < pixels; x++, in += 8, out += 32)
+      for (int32_t j = 0; j < 4; j++) {
+        out[4 * i + j] = in[2 * j];
+        out[16 + 4 * i + j] = in[2 * j + 1];
+      }
     return;
   }
 #endif
