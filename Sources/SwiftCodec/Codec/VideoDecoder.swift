@@ -53,19 +53,7 @@ public final class VideoDecoder {
   }
 
   /// Copies the last decoded frame into memory of the caller, of its size and format.
-  func copyFrame(to picture: PictureView) {
-    for (c, (from, to)) in zip(state.reference.view.components, picture.components).enumerated() {
-      let group = c == 0 ? picture.first : picture.chroma
-      for y in 0..<group.height {
-        let (a, b) = (from.base + y * from.row_stride, to.base + y * to.row_stride)
-        if to.step == 1 {
-          b.update(from: a, count: group.width)
-        } else {
-          for x in 0..<group.width { b[x * to.step] = a[x] }
-        }
-      }
-    }
-  }
+  func copyFrame(to picture: PictureView) { state.reference.copy(to: picture) }
 
   /// Decodes a packet to the reference frame.
   func decodeFrame(_ packet: [UInt8]) throws(DecodeError) -> VideoFrame? {

@@ -101,15 +101,7 @@ public final class VideoEncoder {
     var picture = Picture(
       unchecked: width, height, .yuv420,
       [UInt8](repeating: 0, count: PixelFormat.yuv420.sampleCount(width: width, height: height)))
-    let view = state.reference.view
-    picture.withMutableView { target in
-      for (c, (from, to)) in zip(view.components, target.components).enumerated() {
-        let group = c == 0 ? target.first : target.chroma
-        for y in 0..<group.height {
-          (to.base + y * to.row_stride).update(from: from.base + y * from.row_stride, count: group.width)
-        }
-      }
-    }
+    picture.withMutableView { state.reference.copy(to: $0) }
     return picture
   }
 

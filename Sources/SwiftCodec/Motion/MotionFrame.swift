@@ -29,16 +29,16 @@ final class MotionFrame {
     for plane in planes { withUnsafePointer(to: plane) { sc_motion_plane_pad($0) } }
   }
 
-  func copy(from other: PictureView) {
-    for (to, from) in zip(view.components, other.components) {
-      let isLuma = to.base == frame.plane.0.samples
-      let (width, height) = isLuma ? (width, height) : ((width + 1) / 2, (height + 1) / 2)
-      for y in 0..<height {
-        let (a, b) = (to.base + y * to.row_stride, from.base + y * from.row_stride)
-        if from.step == 1 {
-          a.update(from: b, count: width)
+  /// Copies the samples into memory of the caller, of the frame's size and 4:2:0.
+  func copy(to picture: PictureView) {
+    for (c, (from, to)) in zip(view.components, picture.components).enumerated() {
+      let group = c == 0 ? picture.first : picture.chroma
+      for y in 0..<group.height {
+        let (a, b) = (from.base + y * from.row_stride, to.base + y * to.row_stride)
+        if to.step == 1 {
+          b.update(from: a, count: group.width)
         } else {
-          for x in 0..<width { a[x] = b[x * from.step] }
+          for x in 0..<group.width { b[x * to.step] = a[x] }
         }
       }
     }
