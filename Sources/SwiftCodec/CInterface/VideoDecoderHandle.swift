@@ -60,6 +60,7 @@ final class VideoDecoderHandle {
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_read_video_header(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ header: UnsafeMutablePointer<sc_video_header>!
@@ -87,6 +88,7 @@ public func sc_read_video_header(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_packet_size(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ packetSize: UnsafeMutablePointer<Int>!,
@@ -111,6 +113,7 @@ public func sc_video_packet_size(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_create(
   _ intra: OpaquePointer!, _ inter: OpaquePointer!, _ header: UnsafePointer<UInt8>!, _ size: Int,
@@ -130,12 +133,14 @@ public func sc_video_decoder_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
   Unmanaged<VideoDecoderHandle>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_decode(
   _ handle: OpaquePointer!, _ packet: UnsafePointer<UInt8>!, _ size: Int, _ frame: UnsafeMutablePointer<sc_video_frame>!
@@ -145,6 +150,7 @@ public func sc_video_decoder_decode(
   return status(decoder.message) { () throws(CallFailure) in try decoder.decode(packet, size, frame) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
@@ -152,6 +158,7 @@ public func sc_video_decoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePo
   return status(decoder.message) { () throws(CallFailure) in try decoder.copyFrame(picture) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
   guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }

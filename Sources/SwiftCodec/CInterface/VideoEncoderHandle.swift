@@ -135,6 +135,7 @@ extension VideoSettings {
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_create(
   _ intra: OpaquePointer!, _ inter: OpaquePointer!, _ settings: UnsafePointer<sc_video_settings>!,
@@ -150,6 +151,7 @@ public func sc_video_encoder_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
@@ -168,6 +170,7 @@ private func give(
   return status(encoder.message) { () throws(CallFailure) in try body(encoder).give(bytes, size) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_header(
   _ handle: OpaquePointer!, _ bytes: UnsafeMutablePointer<UnsafePointer<UInt8>?>!, _ size: UnsafeMutablePointer<Int>!
@@ -175,6 +178,7 @@ public func sc_video_encoder_header(
   give(handle, bytes, size) { (encoder) throws(CallFailure) in encoder.headerBytes }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_encode(
   _ handle: OpaquePointer!, _ frame: UnsafePointer<sc_picture>!,
@@ -188,6 +192,7 @@ public func sc_video_encoder_encode(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
@@ -195,6 +200,7 @@ public func sc_video_encoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePo
   return status(encoder.message) { () throws(CallFailure) in try encoder.copyFrame(picture) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_finish(
   _ handle: OpaquePointer!, _ bytes: UnsafeMutablePointer<UnsafePointer<UInt8>?>!, _ size: UnsafeMutablePointer<Int>!
@@ -202,6 +208,7 @@ public func sc_video_encoder_finish(
   give(handle, bytes, size) { (encoder) throws(CallFailure) in try encoder.finish() }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
   guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }

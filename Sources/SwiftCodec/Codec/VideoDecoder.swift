@@ -5,6 +5,7 @@ internal import CCodecKernels
 ///
 /// After an error the frames up to the next intra frame are refused; with that one decoding goes on.
 public final class VideoDecoder {
+  /// Threads and kernels of the next call; no result depends on it.
   public var execution: Execution
   /// Streams of larger frames are refused.
   public static let maximumPixels = 1 << 26
@@ -14,6 +15,7 @@ public final class VideoDecoder {
   /// The number of the frame that an inter frame would follow on; nil if there is none.
   private var last: Int?
 
+  /// The stream's header.
   public var header: VideoHeader { state.header }
 
   /// `header` are the bytes of the stream's header, `intra` and `inter` the models that it names; `inter` is nil for a
@@ -34,10 +36,13 @@ public final class VideoDecoder {
 
   /// A decoded frame.
   public struct Frame: Sendable {
+    /// 4:2:0, of the stream's size.
     public let picture: Picture
     /// Counts from 0.
     public let number: Int
+    /// Whether it needs no other frame.
     public let isIntra: Bool
+    /// The place on the rate scale of the frame's model.
     public let position: RatePosition
   }
 

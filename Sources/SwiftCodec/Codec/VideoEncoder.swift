@@ -11,6 +11,7 @@ public struct VideoSettings: Sendable {
     case bitrate(Double)
   }
 
+  /// What is held over the stream.
   public var rate = Rate.quality(50)
   /// Added to the quality of intra frames: every later frame is predicted from them.
   public var intraOffset = 24.0
@@ -30,11 +31,14 @@ public struct VideoSettings: Sendable {
   public var entropy: EntropyKind?
   /// Height of a segment in rows of the latent: a multiple of 8 up to 2040; 0 for one segment.
   public var segmentRows = 24
+  /// Carried in the header.
   public var colour = ColourDescription.unspecified
   /// Frames a second as a fraction; 0/1 if it is not known.
   public var frameRate = (numerator: 0, denominator: 1)
+  /// Threads and kernels; no result depends on it.
   public var execution = Execution()
 
+  /// Constant quality, one intra frame and more at scene cuts.
   public init() {}
 }
 
@@ -58,7 +62,9 @@ public final class VideoEncoder {
 
   /// A frame's packet, and what the encoder knows of it.
   public struct Packet: Sendable {
+    /// A whole packet, as `VideoDecoder.decode` takes it.
     public let bytes: [UInt8]
+    /// Whether it needs no other frame.
     public let isIntra: Bool
     /// Of the frame's model.
     public let position: RatePosition
