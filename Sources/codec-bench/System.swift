@@ -306,6 +306,15 @@ func listPictures(_ folder: String) throws(ToolError) -> [String] {
   return files.sorted()
 }
 
+/// The names that a file has, a line each; empty lines and those that start with # are none.
+func readNames(_ file: String) throws(ToolError) -> Set<String> {
+  guard let text = String(validating: try readFile(file), as: UTF8.self) else {
+    throw .badData(file: file, "not UTF-8 text")
+  }
+  let lines = text.split(whereSeparator: \.isNewline).map(String.init)
+  return Set(lines.filter { !$0.hasPrefix("#") })
+}
+
 private let pictureEndings = [
   ".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".pnm", ".pbm", ".pam", ".bmp", ".y4m",
 ]
