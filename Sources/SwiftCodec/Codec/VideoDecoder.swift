@@ -8,7 +8,7 @@ public final class VideoDecoder {
   public var execution: Execution
   /// Streams of larger frames are refused.
   public static let maximumPixels = 1 << 26
-  private let state: VideoState
+  let state: VideoState
   private let seed: UInt32
   private let segmentCount: (intra: Int, inter: Int)
   /// The number of the frame that an inter frame would follow on; nil if there is none.
@@ -99,7 +99,7 @@ public final class VideoDecoder {
     }
     let codec = state.codec(isIntra: isIntra, at: frame.position, cpu: execution.cpu)
     let layout = state.layout(isIntra: isIntra)
-    let latent = Latent(layout: layout, channels: model.latentChannels(at: frame.position), state.pool)
+    let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: frame.position), state.pool)
 
     // The first segment's payload begins with the vectors.
     guard var first = PayloadDecoder(packet, in: frame.segments[0], state.pool) else { throw .payload(segment: 0) }

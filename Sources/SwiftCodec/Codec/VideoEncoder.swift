@@ -42,7 +42,7 @@ public struct VideoSettings: Sendable {
 public final class VideoEncoder {
   private let settings: VideoSettings
   private let execution: Execution
-  private let state: VideoState
+  let state: VideoState
   private var writer: VideoPacketWriter
   private let search: MotionSearch
   private var control: RateControl

@@ -24,7 +24,7 @@ final class NetworkRunner {
   /// `stripeRows` rows of the finest output, rounded up to whole units; 0 for the default.
   convenience init(_ program: NetworkProgram, width: Int, height: Int, band: Range<Int>, stripeRows: Int) {
     precondition(band.lowerBound >= 0 && band.upperBound <= height / program.unit && !band.isEmpty)
-    let schedule = Schedule(program, height: height, band: band, stripeRows: stripeRows)
+    let schedule = Schedule(program, width: width, height: height, band: band, stripeRows: stripeRows)
     self.init(program, schedule, width: width, height: height, above: nil, below: nil, nil)
   }
 
@@ -58,10 +58,10 @@ final class NetworkRunner {
 
   /// Bytes of the rows that a runner of a band in the middle of a picture keeps.
   static func byteCount(_ program: NetworkProgram, width: Int, height: Int, stripeRows: Int) -> Int64 {
-    let stripe = Schedule.stripeUnits(program, rows: stripeRows)
+    let stripe = Schedule.stripeUnits(program, width: width, rows: stripeRows)
     // Beyond some stripes the rings grow no more.
     let band = 0..<min(height / program.unit, 8 * stripe)
-    let schedule = Schedule(program, height: height, band: band, stripeRows: stripeRows)
+    let schedule = Schedule(program, width: width, height: height, band: band, stripeRows: stripeRows)
     var bytes: Int64 = 0
     for (tensor, rows) in zip(program.tensors, schedule.capacities) {
       bytes += 2 * Int64((tensor.left + width / tensor.divisor + tensor.right) * tensor.channels) * Int64(rows)
@@ -71,19 +71,19 @@ final class NetworkRunner {
 
   /// `profile`, if given, has an element for each layer, to which the nanoseconds spent in it are added.
   func run(source: Source, sink: Sink, tap: Tap? = nil, profile: UnsafeMutablePointer<UInt64>? = nil) {
-    schedule.forEachStripe(program) { units, produced, needed in
-      for input in 0..<program.inputCount where produced[input] <= needed[input] {
+    schedule.forEachStripe(program) { units, from, to in
+      for input in 0..<program.inputCount where from[input] < to[input] {
         let ring = rows.rings[input]
-        for y in produced[input]...needed[input] {
+        for y in from[input]..<to[input] {
           source(input, y, ring.row(y))
           rows.finish(input, y)
           tap?(input, y, UnsafePointer(ring.row(y)))
         }
       }
-      for (i, step) in program.layers.enumerated() where produced[step.output] <= needed[step.output] {
+      for (i, step) in program.layers.enumerated() where from[step.output] < to[step.output] {
         let start = profile == nil ? 0 : sc_thread_clock_ns()
         let ring = rows.rings[step.output]
-        for y in produced[step.output]...needed[step.output] {
+        for y in from[step.output]..<to[step.output] {
           let row = ring.row(y)
           if let below, y >= below.first[step.output] {
             below.take(step.output, y, row)
@@ -117,7 +117,7 @@ extension NetworkProgram {
     source: NetworkRunner.Source, sink: NetworkRunner.Sink, tap: NetworkRunner.Tap? = nil
   ) {
     let whole = band ?? 0..<(height / unit)
-    let schedules = Schedule.divide(self, height: height, band: whole, execution)
+    let schedules = schedules(width: width, height: height, band: whole, execution)
     let sizes = tensors.map { width / $0.divisor * $0.channels }
     let seams = schedules.indices.dropLast().map {
       Seam(first: schedules[$0 + 1].first, counts: schedules[$0].taken, sizes: sizes, execution.pool)

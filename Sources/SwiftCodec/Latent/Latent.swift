@@ -24,6 +24,15 @@ package final class Latent {
     }
   }
 
+  /// Without content: everything is written before it is read.
+  init(uninitialised layout: LatentLayout, channels: Int, _ pool: MemoryPool?) {
+    self.layout = layout
+    self.channels = channels
+    segments = (0..<layout.segmentCount).map {
+      AlignedBuffer(uninitialised: channels * layout.rows(segment: $0).count * layout.width, pool)
+    }
+  }
+
   /// Row y of channel 0, and the distance from one channel to the next.
   private func planes(row y: Int) -> (UnsafeMutablePointer<Int16>, Int) {
     let segment = y / layout.segmentRows

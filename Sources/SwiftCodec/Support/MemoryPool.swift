@@ -13,6 +13,8 @@ package final class MemoryPool: @unchecked Sendable {
 
   static let alignment = 64
   private var idle: [Block] = []
+  /// Blocks that came from the allocator so far.
+  private(set) var allocations = 0
   private let lock: UnsafeMutablePointer<Int32>
 
   package init() {
@@ -30,19 +32,17 @@ package final class MemoryPool: @unchecked Sendable {
     Block(address: .allocate(byteCount: size, alignment: alignment), size: size)
   }
 
-  /// A block of `size` bytes or, if there is one, up to twice as large. Its content is not defined.
+  /// A block of `size` bytes or, if there is one, up to twice as large: the smallest, and of equal ones the last that was left,
+  /// which the caches may still hold. Its content is not defined.
   func take(_ size: Int) -> Block {
     sc_lock(lock)
-    var best: Int?
-    for (i, block) in idle.enumerated() where block.size >= size && block.size <= 2 * size {
-      if block.size < best.map({ idle[$0].size }) ?? Int.max { best = i }
+    var best = -1
+    var least = 2 * size + 1
+    for i in idle.indices.reversed() where idle[i].size >= size && idle[i].size < least {
+      (best, least) = (i, idle[i].size)
     }
-    var block: Block?
-    if let best {
-      block = idle[best]
-      idle[best] = idle[idle.count - 1]
-      idle.removeLast()
-    }
+    let block = best >= 0 ? idle.remove(at: best) : nil
+    if block == nil { allocations += 1 }
     sc_unlock(lock)
     return block ?? Self.allocate(size)
   }
