@@ -45,7 +45,7 @@ RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
 .PHONY: help demo tool test test-fast test-long test-debug test-c test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
-  test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
+  test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz train export table2 clean
 
 include packaging/install.mk
 include examples/examples.mk
@@ -154,6 +154,10 @@ docs:
 KODAK ?=
 benchmarks: tool
 	$(PYTHON) scripts/benchmarks.py --tool $(TOOL) --kodak "$(KODAK)" $(ARGUMENTS)
+
+# Speed and memory of video beside x264 and x265: make benchmark-video CLIP=720p.y4m, on a quiet machine.
+benchmark-video: tool
+	$(PYTHON) scripts/benchmark_video.py $(TOOL) "$(CLIP)" docs/benchmarks/video-speed.md $(ARGUMENTS)
 
 format:
 	$(SWIFT) format -i --recursive Package.swift Sources Tests

@@ -247,11 +247,18 @@ public struct Y4MWriter {
 
   /// The bytes of a frame: a 4:2:0 picture, or a grey one of a `mono` stream, of the stream's size.
   public func frame(_ picture: Picture) throws(Y4MError) -> [UInt8] {
+    guard fits(picture) else { throw .picture }
+    return Y4MWriter.frameStart + picture.samples
+  }
+
+  /// What stands before the samples of a frame.
+  public static let frameStart = Array("FRAME\n".utf8)
+
+  /// Whether a picture is one that `frame` writes.
+  public func fits(_ picture: Picture) -> Bool {
     let format: PixelFormat = header.chroma == .mono ? .grey : .yuv420
-    guard picture.format == format, header.chroma != .yuv444, picture.width == header.width,
-      picture.height == header.height
-    else { throw .picture }
-    return Array("FRAME\n".utf8) + picture.samples
+    return picture.format == format && header.chroma != .yuv444 && picture.width == header.width
+      && picture.height == header.height
   }
 }
 

@@ -83,13 +83,25 @@ final class InputStream {
 /// A lock for what several threads write: standard streams, lists of results.
 final class Lock: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let change = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  init() { pthread_mutex_init(mutex, nil) }
+  init() {
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(change, nil)
+  }
 
   deinit {
+    pthread_cond_destroy(change)
     pthread_mutex_destroy(mutex)
+    change.deallocate()
     mutex.deallocate()
   }
+
+  /// Within `with`: lets others have the lock until `wake` was called, or sooner.
+  func wait() { pthread_cond_wait(change, mutex) }
+
+  /// Ends every `wait`.
+  func wake() { pthread_cond_broadcast(change) }
 
   func with<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
     pthread_mutex_lock(mutex)

@@ -191,7 +191,7 @@ public final class Decoder {
   ) throws(DecodeError) {
     let program = prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
     let band = Self.band(program, latent.layout, region)
-    // Enough rows for every thread that what neighbouring parts both compute is little.
+    // Enough rows for every thread that what neighbouring steps both compute is little.
     let step = monitor == nil ? band.count : min(band.count, max(1, 256 * execution.threads / program.unit))
     for first in stride(from: band.lowerBound, to: band.upperBound, by: step) {
       try report(0.5 + 0.5 * Double(first - band.lowerBound) / Double(band.count))

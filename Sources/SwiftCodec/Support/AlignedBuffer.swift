@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Zeroed memory aligned to 64 bytes, freed with its owner.
+/// Memory aligned to 64 bytes, freed with its owner, or given back to the pool that it is from.
 ///
 /// Sizes come from validated models and pictures; the caller keeps accesses inside.
 package final class AlignedBuffer<Element: BitwiseCopyable> {
@@ -8,15 +8,28 @@ package final class AlignedBuffer<Element: BitwiseCopyable> {
   package let base: UnsafeMutablePointer<Element>
   /// Elements.
   package let count: Int
+  private let block: MemoryPool.Block
+  private let pool: MemoryPool?
 
-  /// `count` elements of the value `zero`.
-  package init(count: Int, zero: Element) {
+  /// Without content: everything is written before it is read.
+  init(uninitialised count: Int, _ pool: MemoryPool?) {
     let size = max(1, count) * MemoryLayout<Element>.stride
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
-    base = raw.bindMemory(to: Element.self, capacity: max(1, count))
-    base.initialize(repeating: zero, count: max(1, count))
+    block = pool?.take(size) ?? MemoryPool.allocate(size)
+    base = block.address.bindMemory(to: Element.self, capacity: max(1, count))
     self.count = count
+    self.pool = pool
   }
 
-  deinit { UnsafeMutableRawPointer(base).deallocate() }
+  /// With `zero` everywhere.
+  convenience init(count: Int, zero: Element, _ pool: MemoryPool?) {
+    self.init(uninitialised: count, pool)
+    base.initialize(repeating: zero, count: max(1, count))
+  }
+
+  /// `count` elements of the value `zero`.
+  package convenience init(count: Int, zero: Element) { self.init(count: count, zero: zero, nil) }
+
+  deinit {
+    if let pool { pool.give(block) } else { block.address.deallocate() }
+  }
 }

@@ -45,6 +45,8 @@ public struct Execution: Sendable {
   public var cpu = CPU.best
   /// Output rows that pass through a network at a time; 0 for the default.
   public var stripeRows = 0
+  /// Where memory is taken from and left; nil for the allocator.
+  var pool: MemoryPool?
 
   /// One thread, the strongest variant.
   public init() {}
