@@ -13,6 +13,10 @@ public struct BitstreamParts: Sendable {
   public let metadata: [(kind: MetadataKind, range: Range<Int>)]
 
   public init(parsing bytes: [UInt8]) throws(DecodeError) {
+    self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in try BitstreamParts(parsing: bytes) }
+  }
+
+  init(parsing bytes: UnsafeBufferPointer<UInt8>) throws(DecodeError) {
     var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
     header = try BitstreamHeader(&reader)
     var checksum = RunningChecksum()

@@ -53,6 +53,7 @@ package final class NetworkProgram {
     }
     self.tensors = tensors
     self.layers = layers
+    memory.freeScratch()
   }
 
   /// Rows of an output to a unit.
