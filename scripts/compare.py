@@ -312,7 +312,7 @@ def main():
             each = np.nanmean([bd_rate(own(of[o.reference], p.stem), own(mine, p.stem)) for p in pictures])
         entries.append(dict(name=c.name, label=c.label, mean=mean, encode=encode))
         mac = f'{macs[0] / 1000:.1f} | {macs[1] / 1000:.1f}' if macs and c.name == 'ours0' else f'and searches | {macs[1] / 1000:.1f}' \
-            if macs and c.name.startswith('ours') else '| '
+            if macs and c.name.startswith('ours') else ' | '
         table.append((mean, f'| {c.label} | {mean:+.1f} | {"" if math.isnan(each) else f"{each:+.1f}"} | {encode:.3f} | {decode:.3f} | {mac} |'))
     for name, curve in anchors.items():
         mean = bd_rate(base, curve)

@@ -92,7 +92,9 @@ extension Encoder {
       // Gradients, masks and values of all tensors of a band with the rows around it.
       var planes: Int64 = 0
       for tensor in program.tensors {
-        planes += 5 * Int64(tensor.channels) * (2 * pixels / Int64(tensor.divisor * tensor.divisor) + 65536)
+        let divisor = Int64(tensor.divisor)
+        let beside = 128 * Int64(layout.paddedWidth) / divisor
+        planes += 5 * Int64(tensor.channels) * (pixels / (divisor * divisor) + beside)
       }
       bytes += 2 * model.preparationBytes + 100 * values
       most = max(most, planes + running(.synthesis))

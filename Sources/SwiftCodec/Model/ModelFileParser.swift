@@ -44,7 +44,9 @@ struct ModelFileParser {
       file = reader(file.offset..<bytes.count, place)
       let payload = try file.range(count: size)
       let crc = try file.u32()
-      guard crc == crc32c(bytes, in: start..<payload.upperBound) else { throw .checksum(place) }
+      guard self.file.isPermanent || crc == crc32c(bytes, in: start..<payload.upperBound) else {
+        throw .checksum(place)
+      }
       sections.append(SectionInfo(tag: tag, size: size))
       var section = reader(payload, place)
       switch FourCharacters(bytes, tagRange) {

@@ -6,6 +6,9 @@ package final class FileBytes: Sendable {
   package nonisolated(unsafe) let bytes: UnsafeBufferPointer<UInt8>
   private nonisolated(unsafe) let copy: AlignedBuffer<UInt8>?
 
+  /// Whether it is a part of the program, which no damage of files or lines comes to.
+  package var isPermanent: Bool { copy == nil }
+
   package init(copying bytes: UnsafeBufferPointer<UInt8>) {
     let copy = AlignedBuffer<UInt8>(uninitialized: bytes.count)
     if let base = bytes.baseAddress { copy.base.update(from: base, count: bytes.count) }

@@ -105,6 +105,7 @@ struct ConvolutionWeights: Sendable {
       guard most < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: most) }
     }
     var between: [UInt8] = []
+    between.reserveCapacity(max(0, m.count - channels))
     for row in 0..<max(0, m.count - channels) {
       let (o, next) = (row % channels, row + channels)
       let found = shiftBetween(
@@ -135,7 +136,8 @@ struct ConvolutionWeights: Sendable {
   ) -> (shift: UInt8, bound: Int64) {
     let smaller = min(shifts.0, shifts.1)
     var least = Int64.max
-    for s in [smaller, smaller - 1] where s > 0 {
+    for i: UInt8 in 0...1 where smaller > i {
+      let s = smaller - i
       let scale = max(
         abs(Interpolation.rounded(scale: Interpolation.aligned(scales.0, shifts.0, to: s))),
         abs(Interpolation.rounded(scale: Interpolation.aligned(scales.1, shifts.1, to: s))))
