@@ -25,6 +25,8 @@ CWARN = -Wall -Wextra -Wpedantic -Werror
 SWIFTLIB = $(shell $(SWIFT)c -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')_static
 HOST = $(shell uname -m)
 EMBEDDED = .build-embedded
+# What a C program links with the ordinary static library.
+ORDINARY = $(SWIFTLIB)/linux/$(HOST)/swiftrt.o $(1) -L$(SWIFTLIB)/linux -lswiftCore -lstdc++ -lm -ldl -lpthread
 # The tests that take little time each; the others are in `make test`.
 FAST_TESTS ?= KernelTests|ModelTests|PixelFormatTests/missing|VideoTests/(headers|wrong|joins|every)|PNMTests|BDRateTests|QualityTests|JSONTests|CSVTests
 FUZZ_SECONDS ?= 60
@@ -44,7 +46,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-debug test-c test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz train export table2 clean
 
 include packaging/install.mk
@@ -81,6 +83,19 @@ test-c: embedded test-kernels test-motion test-residual
 	scripts/check_header.sh Sources/CDefaultModel/include/sc_default_model.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden Fixtures
+	$(if $(filter Linux,$(shell uname -s)),$(MAKE) test-memory)
+
+# Little memory, and an allocator of the program's own: the Embedded library, and the ordinary one if `make example` has built it.
+test-memory:
+	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/memory Tests/embedded/memory.c $(OUT)/libswiftcodec.a -lm -lpthread
+	$(OUT)/memory $(MEGAPIXELS)
+	if [ -f .build/release/libSwiftCodec.a ]; then \
+	  $(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/memory-static Tests/embedded/memory.c $(call ORDINARY,.build/release/libSwiftCodec.a) \
+	  && $(OUT)/memory-static $(MEGAPIXELS); fi
+
+# Signals, full disks, folders that may not be written to.
+test-kill: tool
+	$(PYTHON) scripts/test_kill.py $(TOOL)
 
 # Under emulation: 64-bit ARM, 32-bit ARM, WebAssembly in node.
 test-arm: test-kernels-arm test-motion-arm test-residual-arm
@@ -125,8 +140,7 @@ example: embedded
 	rm -f .build/release/libSwiftCodec.a
 	$(SWIFTBUILD) -c release --product SwiftCodec
 	$(CC) -std=c99 -O2 $(CWARN) -I $(INCLUDE) -o $(OUT)/roundtrip-static examples/roundtrip.c \
-	  $(SWIFTLIB)/linux/$(HOST)/swiftrt.o .build/release/libSwiftCodec.a -L$(SWIFTLIB)/linux -lswiftCore -lstdc++ \
-	  -lm -ldl -lpthread
+	  $(call ORDINARY,.build/release/libSwiftCodec.a)
 	$(CC) -std=c99 -O2 $(CWARN) -I $(INCLUDE) -o $(OUT)/roundtrip-embedded examples/roundtrip.c $(OUT)/libswiftcodec.a \
 	  -lm -lpthread
 	$(OUT)/roundtrip-static | tee $(OUT)/roundtrip-static.txt
@@ -158,6 +172,12 @@ benchmarks: tool
 # Speed and memory of video beside x264 and x265: make benchmark-video CLIP=720p.y4m, on a quiet machine.
 benchmark-video: tool
 	$(PYTHON) scripts/benchmark_video.py $(TOOL) "$(CLIP)" docs/benchmarks/video-speed.md $(ARGUMENTS)
+
+# Encoders that are there beside ours: make compare PICTURES=folder ARGUMENTS="--codecs ours0,avif6 --csv rows.csv"
+# Needs NumPy, SciPy and Pillow.
+PICTURES ?= Fixtures/pictures
+compare: tool
+	$(PYTHON) scripts/compare.py $(TOOL) "$(PICTURES)" $(ARGUMENTS)
 
 format:
 	$(SWIFT) format -i --recursive Package.swift Sources Tests

@@ -148,8 +148,8 @@ private struct Deflater {
       Int(truncatingIfNeeded: ((value << 16) &* 0x9E37_79B1_85EB_CA87) >> UInt64(64 - hashBits))
     }
     table.withUnsafeMutableBufferPointer { table in
-      // Steps grow by one for every 16 positions without a match, and shrink with a match by its worth.
-      var misses = 16
+      // Steps grow by one for every 8 positions without a match, and shrink with a match by its worth.
+      var misses = 8
       while at <= lastStart {
         var (length, distance) = (0, 0)
         let end = min(lastStart, block + Deflater.blockInput)
@@ -164,7 +164,7 @@ private struct Deflater {
             length = matchLength(at, candidate)
             break
           }
-          at &+= min(misses &>> 4, 32)
+          at &+= min(misses &>> 3, 64)
           misses &+= 1
         }
         if length > 0 {
@@ -174,7 +174,7 @@ private struct Deflater {
             length &+= 1
           }
           add(literals, at, length: length, distance: distance)
-          misses = length >= 16 ? 16 : max(16, misses &- misses >> 2)
+          misses = length >= 16 ? 8 : max(8, misses &- misses >> 2)
           at &+= length
           literals = at
           // The end of the match stands for all that was not entered: a run goes on at a short distance.

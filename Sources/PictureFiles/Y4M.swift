@@ -79,7 +79,8 @@ public struct Y4MHeader: Sendable, Equatable {
   }
 
   /// Samples of a frame in the stream.
-  var sampleCount: Int {
+  /// Samples of a frame, all planes together.
+  public var sampleCount: Int {
     switch chroma {
     case .mono: width * height
     case .yuv444: 3 * width * height

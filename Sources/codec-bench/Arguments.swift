@@ -116,6 +116,18 @@ struct Arguments {
     return value
   }
 
+  /// Bytes, or thousands or millions of them with a k or M behind: at least 1.
+  func byteCount(_ name: String) throws(ToolError) -> Int? {
+    guard let text = values[name] else { return nil }
+    let factor = text.hasSuffix("k") ? 1e3 : text.hasSuffix("M") ? 1e6 : 1
+    let digits = factor == 1 ? Substring(text) : text.dropLast()
+    if factor == 1, let value = Int(digits), value >= 1 { return value }
+    guard factor > 1, let value = Double(digits), value * factor >= 1, value * factor < 1e18 else {
+      throw .usage("--\(name) \(text): not a size in bytes such as 20000, 20k or 1.5M")
+    }
+    return Int(value * factor)
+  }
+
   /// Numbers such as `0,12.5,100`, in the order given.
   func numbers(_ name: String, in range: ClosedRange<Double>) throws(ToolError) -> [Double]? {
     guard let text = values[name] else { return nil }

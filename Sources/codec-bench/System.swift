@@ -21,7 +21,7 @@ func readFile(_ name: String) throws(ToolError) -> [UInt8] {
   let size = fstat(descriptor, &information) == 0 ? Int(information.st_size) : 0
   var bytes: [UInt8] = []
   bytes.reserveCapacity(size + 1)
-  var buffer = [UInt8](repeating: 0, count: 1 << 18)
+  var buffer = [UInt8](repeating: 0, count: size > 0 ? min(size + 1, 1 << 18) : 1 << 18)
   while true {
     let count = read(descriptor, &buffer, buffer.count)
     if count < 0 {
@@ -117,11 +117,10 @@ private enum TemporaryFiles {
   private static let count = 1024
   private static let nameSize = 4096
   private static let lock = Lock()
-  nonisolated(unsafe) private static let names: UnsafeMutablePointer<CChar> = {
-    let names = UnsafeMutablePointer<CChar>.allocate(capacity: count * nameSize)
-    names.initialize(repeating: 0, count: count * nameSize)
-    return names
-  }()
+  /// Pages that no name came to are never touched.
+  nonisolated(unsafe) private static let names: UnsafeMutablePointer<CChar> =
+    mmap(nil, count * nameSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0)!
+    .bindMemory(to: CChar.self, capacity: count * nameSize)
   nonisolated(unsafe) private static var isHandling = false
 
   /// The slot that the name got; nil if there is none for it.
@@ -331,6 +330,13 @@ private let pictureEndings = [
   ".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".pnm", ".pbm", ".pam", ".bmp", ".y4m",
 ]
 
+/// Bytes of a file; nil for what is none.
+func fileSize(_ name: String) -> Int? {
+  var information = stat()
+  guard name != "-", stat(name, &information) == 0, information.st_mode & S_IFMT == S_IFREG else { return nil }
+  return Int(information.st_size)
+}
+
 func isFolder(_ name: String) -> Bool {
   var information = stat()
   return stat(name, &information) == 0 && information.st_mode & S_IFMT == S_IFDIR
@@ -365,6 +371,7 @@ func exitProcess(_ code: Int32) -> Never { exit(code) }
 /// A line on standard error that replaces itself: only on a terminal, and only when a second has passed.
 enum Progress {
   private static let isTerminal = isatty(2) != 0
+  static var isPossible: Bool { isTerminal }
   private static let lock = Lock()
   nonisolated(unsafe) private static var isQuiet = false
   nonisolated(unsafe) private static var isShown = false

@@ -241,3 +241,21 @@ void sc_dequantise(const int16_t *v, const int16_t *means, int16_t *y, size_t co
   for (size_t i = 0; i < count; i++)
     y[i] = (int16_t)clamp(v[i] * (1 << q) + means[i], -32768, 32767);
 }
+
+uint64_t sc_magnitude_sum(const void *in, size_t count) {
+  const uint8_t *p = in;
+  uint64_t sum = 0;
+  while (count) {
+    // So many of at most 2^15 fit 32 bits, which go several at a time.
+    const size_t part = count < 65536 ? count : 65536;
+    uint32_t low = 0;
+    for (size_t i = 0; i < part; i++) {
+      const int16_t v = (int16_t)(uint16_t)(p[2 * i] | p[2 * i + 1] << 8);
+      low += (uint32_t)(v < 0 ? -(int32_t)v : v);
+    }
+    sum += low;
+    p += 2 * part;
+    count -= part;
+  }
+  return sum;
+}

@@ -43,6 +43,8 @@ void sc_store_row(const int16_t *in, int32_t q, const sc_component *components, 
 void sc_planes_to_row(const int16_t *planes, size_t plane_size, int16_t *out, int32_t channels, size_t width);
 /// planes[c * plane_size + x] = in[x][c]
 void sc_row_to_planes(const int16_t *in, int16_t *planes, size_t plane_size, int32_t channels, size_t width);
+/// The sum of |v| of `count` integers of 16 bits, little-endian and at any address, of a file.
+uint64_t sc_magnitude_sum(const void *in, size_t count);
 
 // ---- Hard swish (hard_swish.c) --------------------------------------------------------------------------------------
 //

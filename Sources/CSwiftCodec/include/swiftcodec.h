@@ -13,14 +13,16 @@
 // are set to NULL and sizes to 0, unless said otherwise.
 //
 // Threads: a model is immutable and may be used by any number of threads at a time. An encoder or a decoder
-// is used by one thread at a time, and not from within its own callback. There is no global state. Within a call up to
+// is used by one thread at a time, and not from within its own callback. The allocator is the only global state. Within a call up to
 // `threads` threads work, and all of them have ended when it returns.
 //
 // Structs start with their size. A program that was built with an earlier version of this header has smaller ones:
 // what they lack counts as 0, the default.
 //
-// No function prints, exits or aborts on bad input. If memory runs out the process ends: limit what a
-// bitstream may ask for with max_pixels and max_memory of sc_decoder_settings.
+// No function prints, exits or aborts on bad input. Memory: a call finds out what it needs, asks the allocator for all of it
+// at once, and gives it back before work begins; if it is not there the call ends with SC_ERROR_OUT_OF_MEMORY. Only where other
+// threads of the program take memory away while a call works can it run out later, and then the process ends. What a
+// bitstream may ask for is limited with max_pixels and max_memory of sc_decoder_settings.
 #ifndef SWIFTCODEC_H
 #define SWIFTCODEC_H
 
@@ -76,12 +78,13 @@ typedef enum sc_status {
       11, ///< sides outside of 1...65535, a format unknown or without networks in the model, a row
           ///< stride too small, not the width and height that the bitstream's header says, a region
           ///< that is not in the picture
-  SC_ERROR_RATE_POINT = 12,   ///< the model has fewer rate points, or the fraction is not one
-  SC_ERROR_ENTROPY = 13,      ///< the model has no such entropy model
-  SC_ERROR_BUFFER = 14,       ///< the buffer is too small; the size that it needs is stored
-  SC_ERROR_SEGMENT_ROWS = 15, ///< segment_rows is not 0 or a multiple of 8 up to 2040
-  SC_ERROR_TARGET = 16,       ///< no position of the model reaches the target
-  SC_ERROR_CANCELLED = 17,    ///< the callback said so
+  SC_ERROR_RATE_POINT = 12,    ///< the model has fewer rate points, or the fraction is not one
+  SC_ERROR_ENTROPY = 13,       ///< the model has no such entropy model
+  SC_ERROR_BUFFER = 14,        ///< the buffer is too small; the size that it needs is stored
+  SC_ERROR_SEGMENT_ROWS = 15,  ///< segment_rows is not 0 or a multiple of 8 up to 2040
+  SC_ERROR_TARGET = 16,        ///< no position of the model reaches the target
+  SC_ERROR_CANCELLED = 17,     ///< the callback said so
+  SC_ERROR_OUT_OF_MEMORY = 18, ///< the memory that the call needs is not there
 
   // The model file.
   SC_ERROR_NOT_A_MODEL = 20,     ///< it does not start as a model file of a known version
@@ -109,6 +112,21 @@ typedef enum sc_status {
 
 /// One line for people; static, never NULL.
 SC_API const char *sc_status_string(sc_status status);
+
+/// Where the library gets large memory from: all that grows with pictures, and what sc_encode gives. Objects of some bytes are
+/// the language's own. Both functions are called from any thread.
+typedef struct sc_allocator {
+  size_t struct_size; ///< sizeof(sc_allocator)
+  /// size >= 1 bytes aligned to `alignment`, a power of two up to 64; NULL if there is no more.
+  void *(*allocate)(void *context, size_t size, size_t alignment);
+  /// Takes back what `allocate` gave; never NULL.
+  void (*release)(void *context, void *memory);
+  void *context;
+} sc_allocator;
+
+/// From now on memory comes from these functions; NULL: from the system again. SC_ERROR_ARGUMENT, and nothing changes, while
+/// anything of the library exists that holds memory: to be called before the first model is made.
+SC_API sc_status sc_set_allocator(const sc_allocator *allocator);
 
 /// Called between parts of a call's work, on the thread of the call, with an estimate of the share that is done: 0...1, never
 /// falling. If it gives anything but 0 the call ends with SC_ERROR_CANCELLED.

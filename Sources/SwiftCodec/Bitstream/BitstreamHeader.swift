@@ -51,6 +51,10 @@ public struct BitstreamHeader: Sendable, Equatable {
   /// Reads the header alone: its fields are in their ranges, but no checksum covers it alone. `BitstreamParts` verifies
   /// those of the whole file.
   public init(parsing bytes: [UInt8]) throws(DecodeError) {
+    self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in try BitstreamHeader(parsing: bytes) }
+  }
+
+  init(parsing bytes: UnsafeBufferPointer<UInt8>) throws(DecodeError) {
     var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
     try self.init(&reader)
   }

@@ -16,6 +16,10 @@ public struct BitstreamParts: Sendable {
   /// Cuts a whole bitstream; payloads are not looked into. Throws `truncated`, `checksum`, `unknownBox`, `misplacedBox`,
   /// `boxContent`, `segmentCount` and the errors of the header.
   public init(parsing bytes: [UInt8]) throws(DecodeError) {
+    self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in try BitstreamParts(parsing: bytes) }
+  }
+
+  init(parsing bytes: UnsafeBufferPointer<UInt8>) throws(DecodeError) {
     var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
     header = try BitstreamHeader(&reader)
     var checksum = RunningChecksum()

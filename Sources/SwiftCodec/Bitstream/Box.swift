@@ -16,7 +16,7 @@ public struct BoxTag: Sendable, Equatable {
   }
 
   /// Of four bytes; nil if one is not a printable ASCII character.
-  init?(_ bytes: ArraySlice<UInt8>) {
+  init?(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) {
     var code: UInt32 = 0
     for byte in bytes {
       guard 0x20...0x7e ~= byte else { return nil }

@@ -52,6 +52,8 @@ public enum DecodeError: Error, Equatable, CustomStringConvertible {
   case cancelled
   /// Decoding would take more memory, in bytes, than the caller allows.
   case memory(needed: Int64, limit: Int64)
+  /// Decoding takes so many bytes, and they are not there.
+  case outOfMemory(needed: Int64)
   /// Decoding would take more multiply-adds a pixel than the caller allows.
   case work(macPerPixel: Double, limit: Double)
 
@@ -89,6 +91,7 @@ public enum DecodeError: Error, Equatable, CustomStringConvertible {
         + "(and regions of 4:2:0 pictures start at even coordinates)"
     case .cancelled: "cancelled"
     case .memory(let needed, let limit): "decoding takes \(needed) bytes of memory, the limit is \(limit)"
+    case .outOfMemory(let needed): "out of memory: decoding takes \(needed) bytes"
     case .work(let work, let limit):
       "decoding takes \(Int64(work)) multiply-adds a pixel, the limit is \(Int64(limit))"
     }

@@ -27,7 +27,7 @@ public struct ColourDescription: Sendable, Equatable {
   /// Primaries, transfer, matrix, and 1 for full range.
   public var bytes: [UInt8] { [primaries, transfer, matrix, isFullRange ? 1 : 0] }
 
-  init?(_ bytes: ArraySlice<UInt8>) {
+  init?(_ bytes: some Collection<UInt8>) {
     let b = Array(bytes)
     guard b.count == 4, b[3] <= 1 else { return nil }
     self.init(primaries: b[0], transfer: b[1], matrix: b[2], isFullRange: b[3] == 1)
@@ -82,6 +82,12 @@ public struct VideoHeader: Sendable, Equatable {
 
   /// Reads the header and verifies its checksum; `size` is what it takes of the bytes.
   public init(parsing bytes: [UInt8], size: inout Int) throws(DecodeError) {
+    self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in
+      try VideoHeader(parsing: bytes, size: &size)
+    }
+  }
+
+  init(parsing bytes: UnsafeBufferPointer<UInt8>, size: inout Int) throws(DecodeError) {
     var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
     let magic = try reader.range(count: 3)
     guard bytes[magic].elementsEqual(Self.magic) else { throw .notABitstream }

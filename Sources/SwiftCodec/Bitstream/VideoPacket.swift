@@ -30,6 +30,12 @@ public struct VideoPacketPrefix: Sendable, Equatable {
   /// Reads tag and size at an offset of the bytes. Throws `truncated` if there are too few of them, `unknownBox` and
   /// `boxContent`.
   public init(parsing bytes: [UInt8], at offset: Int = 0) throws(DecodeError) {
+    self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in
+      try VideoPacketPrefix(parsing: bytes, at: offset)
+    }
+  }
+
+  init(parsing bytes: UnsafeBufferPointer<UInt8>, at offset: Int = 0) throws(DecodeError) {
     var reader = ByteReader<DecodeError>(bytes, in: min(offset, bytes.count)..<bytes.count) { .truncated(offset: $0) }
     let tagRange = try reader.range(count: 4)
     guard let tag = BoxTag(bytes[tagRange]) else { throw .unknownBox(BoxTag("????")) }
@@ -54,12 +60,22 @@ struct VideoFrame {
   ) throws(DecodeError) {
     guard prefix.size <= bytes.count - offset else { throw .truncated(offset: bytes.count) }
     let end = offset + prefix.size - 4
-    var reader = ByteReader<DecodeError>(bytes, in: end..<(end + 4)) { .truncated(offset: $0) }
-    guard try reader.u32() == crc32c(bytes, in: offset..<end, continuing: seed) else { throw .checksum(part: 1) }
+    try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in
+      var reader = ByteReader<DecodeError>(bytes, in: end..<(end + 4)) { .truncated(offset: $0) }
+      guard try reader.u32() == crc32c(bytes, in: offset..<end, continuing: seed) else { throw .checksum(part: 1) }
+    }
   }
 
   /// Reads a packet whose checksum is right. `count` is the number of segments that a frame has.
   init(parsing bytes: [UInt8], _ prefix: VideoPacketPrefix, at offset: Int, segmentCount: Int) throws(DecodeError) {
+    self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in
+      try VideoFrame(parsing: bytes, prefix, at: offset, segmentCount: segmentCount)
+    }
+  }
+
+  private init(
+    parsing bytes: UnsafeBufferPointer<UInt8>, _ prefix: VideoPacketPrefix, at offset: Int, segmentCount: Int
+  ) throws(DecodeError) {
     let first = offset + prefix.headSize
     var reader = ByteReader<DecodeError>(bytes, in: first..<(first + prefix.payloadSize)) { .truncated(offset: $0) }
     let tag = prefix.tag

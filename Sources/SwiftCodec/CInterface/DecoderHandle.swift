@@ -30,8 +30,10 @@ final class DecoderHandle {
     guard let bytes, size >= 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a pointer is NULL") }
     let picture = try PictureArgument(picture)
     callback?.begin()
-    let stream = Array(UnsafeBufferPointer(start: bytes, count: size))
-    let parts = try described { () throws(DecodeError) in try BitstreamParts(parsing: stream) }
+    let view = UnsafeBufferPointer(start: bytes, count: size)
+    let parts = try described { () throws(DecodeError) in try BitstreamParts(parsing: view) }
+    try requireMemory(Int64(size))
+    let stream = Array(view)
     let (width, height) = (region?.width ?? parts.header.width, region?.height ?? parts.header.height)
     guard picture.view.width == width, picture.view.height == height else {
       throw CallFailure(
@@ -147,7 +149,7 @@ public func sc_read_metadata(
   dataSize?.pointee = 0
   guard let bytes, let data, let dataSize, size >= 0, let kind = MetadataKind(kind) else { return SC_ERROR_ARGUMENT }
   do throws(DecodeError) {
-    let parts = try BitstreamParts(parsing: Array(UnsafeBufferPointer(start: bytes, count: size)))
+    let parts = try BitstreamParts(parsing: UnsafeBufferPointer(start: bytes, count: size))
     if let found = parts.metadata.first(where: { $0.kind == kind }) {
       data.pointee = bytes + found.range.lowerBound
       dataSize.pointee = found.range.count
@@ -163,7 +165,7 @@ public func sc_read_metadata(
 public func sc_has_alpha(_ bytes: UnsafePointer<UInt8>!, _ size: Int) -> Int32 {
   guard let bytes, size >= 0 else { return 0 }
   do throws(DecodeError) {
-    let parts = try BitstreamParts(parsing: Array(UnsafeBufferPointer(start: bytes, count: size)))
+    let parts = try BitstreamParts(parsing: UnsafeBufferPointer(start: bytes, count: size))
     return parts.alpha == nil ? 0 : 1
   } catch {
     return 0

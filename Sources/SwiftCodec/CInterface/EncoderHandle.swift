@@ -68,6 +68,7 @@ final class EncoderHandle {
     guard size >= 0, size < 1 << 30, data != nil || size == 0 else {
       throw CallFailure(SC_ERROR_ARGUMENT, "metadata of \(size) bytes")
     }
+    try requireMemory(Int64(size))
     settings.metadata.removeAll { $0.kind == kind }
     if let data, size > 0 {
       settings.metadata.append(Metadata(kind, Array(UnsafeBufferPointer(start: data, count: size))))
@@ -81,6 +82,8 @@ final class EncoderHandle {
         width: picture.view.width, height: picture.view.height, limit: maximumPixels)
       throw CallFailure(error.status, error.description)
     }
+    // The transparency, which is taken out.
+    if picture.alpha != nil { try requireMemory(Int64(picture.view.width) * Int64(picture.view.height)) }
     settings.alpha = picture.transparency
     defer { settings.alpha = nil }
     callback?.begin()
@@ -184,8 +187,9 @@ public func sc_encode(
   size?.pointee = 0
   guard let bytes, let size else { return SC_ERROR_ARGUMENT }
   return encode(handle, picture) { stream throws(CallFailure) in
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: stream.count, alignment: 16)
-      .bindMemory(to: UInt8.self, capacity: stream.count)
+    guard let memory = sc_memory_allocate(stream.count)?.bindMemory(to: UInt8.self, capacity: stream.count) else {
+      throw CallFailure(SC_ERROR_OUT_OF_MEMORY, "out of memory: \(stream.count) bytes")
+    }
     stream.withUnsafeBufferPointer { memory.update(from: $0.baseAddress!, count: $0.count) }
     bytes.pointee = memory
     size.pointee = stream.count

@@ -11,12 +11,16 @@ func retainedHandle(_ object: some AnyObject) -> OpaquePointer {
   OpaquePointer(Unmanaged.passRetained(object).toOpaque())
 }
 
+/// What a model whose file stays where it is takes, about: its entropy models.
+private let embeddedModelBytes: Int64 = 8 << 20
+
 /// A handle of a new model for the caller, for functions of other targets.
 package func createModel(
   _ out: UnsafeMutablePointer<OpaquePointer?>?, _ model: () throws(ModelError) -> Model
 ) -> sc_status {
   guard let out else { return SC_ERROR_ARGUMENT }
   out.pointee = nil
+  guard Memory.has(embeddedModelBytes) else { return SC_ERROR_OUT_OF_MEMORY }
   do throws(ModelError) {
     out.pointee = retainedHandle(try model())
     return SC_OK
@@ -45,8 +49,13 @@ public func sc_model_create(
     report("a pointer is NULL")
     return SC_ERROR_ARGUMENT
   }
+  // The copy, and what is made of the sections that are not weights.
+  guard Memory.has(8 * Int64(size)) else {
+    report("out of memory")
+    return SC_ERROR_OUT_OF_MEMORY
+  }
   do throws(ModelError) {
-    let model = try Model(Array(UnsafeBufferPointer(start: bytes, count: size)))
+    let model = try Model(FileBytes(copying: UnsafeBufferPointer(start: bytes, count: size)))
     out.pointee = retainedHandle(model)
     report("")
     return SC_OK

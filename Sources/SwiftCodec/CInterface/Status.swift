@@ -16,6 +16,7 @@ extension DecodeError {
     case .cancelled: SC_ERROR_CANCELLED
     case .tooLarge, .work: SC_ERROR_TOO_LARGE
     case .memory: SC_ERROR_MEMORY
+    case .outOfMemory: SC_ERROR_OUT_OF_MEMORY
     case .modelKind: SC_ERROR_MODEL_KIND
     case .missingReference: SC_ERROR_REFERENCE
     case .frameNumber: SC_ERROR_FRAME
@@ -36,6 +37,7 @@ extension EncodeError {
     case .lambda, .maximumError: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
     case .cancelled: SC_ERROR_CANCELLED
+    case .outOfMemory: SC_ERROR_OUT_OF_MEMORY
     }
   }
 }
@@ -189,6 +191,7 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
     case SC_ERROR_SEGMENT_ROWS: "segments have a multiple of 8 rows, up to 2040"
     case SC_ERROR_TARGET: "no file of the model reaches the target"
     case SC_ERROR_CANCELLED: "cancelled"
+    case SC_ERROR_OUT_OF_MEMORY: "out of memory"
     case SC_ERROR_NOT_A_MODEL: "not a model file of a known version"
     case SC_ERROR_MODEL_TRUNCATED: "the model file ends too early"
     case SC_ERROR_MODEL_CHECKSUM: "the model file is damaged"
@@ -212,4 +215,22 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
 
 /// See swiftcodec.h.
 @c @implementation
-public func sc_free(_ memory: UnsafeMutableRawPointer!) { memory?.deallocate() }
+public func sc_free(_ memory: UnsafeMutableRawPointer!) { sc_memory_release(memory) }
+
+@c @implementation
+public func sc_set_allocator(_ pointer: UnsafePointer<sc_allocator>!) -> sc_status {
+  guard let pointer else { return sc_memory_set_hooks(nil) != 0 ? SC_OK : SC_ERROR_ARGUMENT }
+  do throws(CallFailure) {
+    let given = try copy(pointer, zero: sc_allocator(), "sc_allocator")
+    guard let allocate = given.allocate, let release = given.release else { return SC_ERROR_ARGUMENT }
+    var hooks = sc_memory_hooks(allocate: allocate, release: release, context: given.context)
+    return sc_memory_set_hooks(&hooks) != 0 ? SC_OK : SC_ERROR_ARGUMENT
+  } catch {
+    return error.status
+  }
+}
+
+/// Before the objects of a call are made.
+func requireMemory(_ bytes: Int64) throws(CallFailure) {
+  guard Memory.has(bytes) else { throw CallFailure(SC_ERROR_OUT_OF_MEMORY, "out of memory: \(bytes) bytes") }
+}

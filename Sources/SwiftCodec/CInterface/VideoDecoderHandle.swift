@@ -6,12 +6,18 @@ final class VideoDecoderHandle {
   private let decoder: VideoDecoder
   let message = CText()
   private var hasFrame = false
+  /// What the stream's frames and one packet take.
+  private let memory: Int64
 
   init(
     _ intra: Model, _ inter: Model?, header: [UInt8], _ settings: sc_decoder_settings
   ) throws(CallFailure) {
     var execution = Execution()
     execution.threads = threadCount(settings.threads)
+    var used = 0
+    let read = try described { () throws(DecodeError) in try VideoHeader(parsing: header, size: &used) }
+    memory = videoMemory(intra, inter, width: read.width, height: read.height, execution, isEncoding: false)
+    try requireMemory(memory)
     decoder = try described { () throws(DecodeError) in
       if settings.max_pixels != 0 {
         var size = 0
@@ -36,6 +42,7 @@ final class VideoDecoderHandle {
     guard frame.pointee.struct_size >= MemoryLayout<sc_video_frame>.size else {
       throw CallFailure(SC_ERROR_ARGUMENT, "the struct_size of sc_video_frame is not set")
     }
+    try requireMemory(memory + Int64(size))
     let bytes = Array(UnsafeBufferPointer(start: packet, count: size))
     let decoded: VideoFrame?
     do throws(CallFailure) {
@@ -58,6 +65,18 @@ final class VideoDecoderHandle {
     guard hasFrame else { throw CallFailure(SC_ERROR_REFERENCE, "the last packet gave no frame") }
     decoder.copyFrame(to: target.view)
   }
+}
+
+/// What a stream's encoder or decoder takes at most, without a search: frames with their margins, states and contexts, a frame's
+/// latent with what codes it, the rows that networks keep, and the networks themselves.
+func videoMemory(
+  _ intra: Model, _ inter: Model?, width: Int, height: Int, _ execution: Execution, isEncoding: Bool
+) -> Int64 {
+  let pixels = Int64((width + 127) & ~63) * Int64((height + 127) & ~63)
+  // Rows of all tensors: a stripe of some hundred rows for each thread.
+  let rows = Int64(max(1, execution.threads)) * 256 * Int64((width + 127) & ~63) * 12
+  let models = intra.preparationBytes + (inter?.preparationBytes ?? 0)
+  return models + rows + (isEncoding ? 60 : 40) * pixels
 }
 
 /// See swiftcodec.h.

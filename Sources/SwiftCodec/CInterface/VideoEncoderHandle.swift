@@ -11,6 +11,8 @@ final class VideoEncoderHandle {
   /// What the last call gave.
   private var last = CBytes([])
   private var isFinished = false
+  /// What the stream's frames and one packet take.
+  private let memory: Int64
   private var hasFrame = false
 
   init(_ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?) throws(CallFailure) {
@@ -18,6 +20,13 @@ final class VideoEncoderHandle {
     guard given.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
     let settings = try VideoSettings(given)
     (width, height) = (Int(given.width), Int(given.height))
+    // The search of a frame keeps about what that of a picture of its size does.
+    let search = settings.rdoq == .off ? 0 : 200 * Int64(min(given.width, 65535)) * Int64(min(given.height, 65535))
+    memory =
+      search
+      + videoMemory(
+        intra, inter, width: min(width, 65535), height: min(height, 65535), settings.execution, isEncoding: true)
+    try requireMemory(memory)
     do throws(EncodeError) {
       encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
     } catch {
@@ -34,6 +43,7 @@ final class VideoEncoderHandle {
 
   func encode(_ frame: UnsafePointer<sc_picture>?) throws(CallFailure) -> (bytes: CBytes, isIntra: Bool) {
     guard !isFinished else { throw CallFailure(SC_ERROR_ARGUMENT, "the stream is finished") }
+    try requireMemory(memory)
     let picture = try PictureArgument(frame)
     do throws(EncodeError) {
       let packet = try encoder.encode(picture.view)

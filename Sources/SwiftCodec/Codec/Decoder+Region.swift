@@ -13,6 +13,7 @@ extension Decoder {
     guard region.isValid(width: parts.header.width, height: parts.header.height, format: format) else {
       throw .region(region, width: parts.header.width, height: parts.header.height)
     }
+    try require(Int64(format.sampleCount(width: region.width, height: region.height)))
     var picture = Picture(
       unchecked: region.width, region.height, format,
       [UInt8](repeating: 0, count: format.sampleCount(width: region.width, height: region.height)))
@@ -65,9 +66,7 @@ extension Decoder {
   public func workingMemory(
     _ header: BitstreamHeader, as format: PixelFormat? = nil, region: PictureRegion? = nil
   ) throws(DecodeError) -> Int64 {
-    let format = format ?? header.format
-    let (layout, codec, segments) = try check(header, as: format, region)
-    return workingMemory(layout, codec, segments, header, as: format, region)
+    try check(header, as: format ?? header.format, region).memory
   }
 
   func workingMemory(

@@ -71,7 +71,8 @@ public final class Decoder {
   private func decodeNetworks(
     _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
   ) throws(DecodeError) -> Picture {
-    let latent = try decodeLatent(bytes, parts, as: format)
+    let samples = format.sampleCount(width: parts.header.width, height: parts.header.height)
+    let latent = try decodeLatent(bytes, parts, as: format, beside: Int64(samples))
     var picture = Picture(blank: parts.header.width, parts.header.height, format)
     try picture.withMutableView { view throws(DecodeError) in try synthesise(latent, parts.header, into: view) }
     return picture
@@ -112,6 +113,11 @@ public final class Decoder {
   private func layer(
     _ bytes: [UInt8], _ range: Range<Int>, _ base: Picture?, _ header: BitstreamHeader, _ format: PixelFormat
   ) throws(DecodeError) -> Picture {
+    // And a conversion of the result.
+    try require(
+      ResidualCodec.decodingBytes(
+        width: header.width, height: header.height, format: format, threads: execution.threads)
+        + 3 * Int64(header.width) * Int64(header.height))
     do throws(ResidualError) {
       return try ResidualCodec.decode(
         bytes, in: range, base: base, width: header.width, height: header.height, format: format, execution: execution)
@@ -126,7 +132,7 @@ public final class Decoder {
 
   /// Everything that can go wrong goes wrong here: what the model lacks, what the caller does not allow.
   func check(_ header: BitstreamHeader, as format: PixelFormat, _ region: PictureRegion?) throws(DecodeError) -> (
-    layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>
+    layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>, memory: Int64
   ) {
     guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
     guard model.positions.contains(header.position) else {
@@ -149,20 +155,24 @@ public final class Decoder {
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
+    try require(model.preparationBytes)
     guard let codec = prepared.segmentCodec(header.entropy, at: header.position, cpu: execution.cpu) else {
       throw .entropyModel(header.entropy)
     }
     let segments = segments(of: region, header, as: format, layout)
     let needed = workingMemory(layout, codec, segments, header, as: format, region)
     guard needed <= maximumMemory else { throw .memory(needed: needed, limit: maximumMemory) }
-    return (layout, codec, segments)
+    return (layout, codec, segments, needed)
   }
 
-  /// Decodes the segments that a region needs, or all. After it nothing can go wrong any more.
+  /// Decodes the segments that a region needs, or all; there must be memory for it, and `beside` bytes more. After it
+  /// nothing can go wrong any more.
   func decodeLatent(
-    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat, region: PictureRegion? = nil
+    _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat, region: PictureRegion? = nil, beside: Int64 = 0
   ) throws(DecodeError) -> Latent {
-    let (layout, codec, segments) = try check(parts.header, as: format, region)
+    let (layout, codec, segments, memory) = try check(parts.header, as: format, region)
+    // The estimate is within a few percent; payloads are copied.
+    try require(memory + memory / 8 + Int64(bytes.count) + beside)
     let payloads = parts.payloads
     let latent = Latent(
       layout: layout, channels: model.latentChannels(at: parts.header.position), present: segments)

@@ -22,6 +22,8 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
   case maximumError(Int)
   /// The transparency is a grey picture of the picture's size.
   case alpha(width: Int, height: Int, PixelFormat)
+  /// Encoding takes so many bytes, and they are not there.
+  case outOfMemory(needed: Int64)
 
   /// The fault in words, for people; without a full stop.
   public var description: String {
@@ -43,6 +45,7 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
     case .maximumError(let error): "a largest error of \(error) where 0 to 15 are valid"
     case .alpha(let width, let height, let format):
       "a transparency of \(width)×\(height) \(format.name) samples: it must be grey and of the picture's size"
+    case .outOfMemory(let needed): "out of memory: encoding takes \(needed) bytes"
     }
   }
 }
@@ -161,7 +164,7 @@ private struct SearchKey: Equatable {
 /// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
 /// lock. Threads of one's own each have an encoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Encoder {
-  private var prepared: PreparedModel
+  var prepared: PreparedModel
   /// The last one used.
   private var search: (program: LatentSearch, key: SearchKey)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
@@ -181,6 +184,7 @@ public final class Encoder {
   /// The same of a picture in memory of the caller.
   func encode(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
     try checkLayers(picture, settings)
+    try require(layerMemory(picture, settings))
     if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
     var measures = settings
     if settings.minimumPSNR != nil { measures.measuresDistortion = true }
@@ -204,9 +208,11 @@ public final class Encoder {
     guard model.positions.contains(position) else { throw .position(position, count: model.ratePoints.count) }
     guard model.codes(picture.format), !model.isInter else { throw .format(picture.format) }
     guard segmentRows > 0, segmentRows % 8 == 0, segmentRows <= 2040 else { throw .segmentRows(segmentRows) }
+    try require(model.preparationBytes)
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
       let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu)
     else { throw .entropyModel(settings.entropy) }
+    try require(networkMemory(picture, settings, codec))
     if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
     try settings.report(0)

@@ -47,9 +47,22 @@ package enum ContextRule {
 
   /// The level of each step of the shifted sum, plus 1 for every bound that it reaches.
   package static func levels(_ bounds: [Int]) -> [Int] {
-    var levels = [Int](repeating: 0, count: sumSteps)
-    for bound in bounds { for step in bound..<sumSteps { levels[step] += 1 } }
-    return levels
+    [Int](unsafeUninitializedCapacity: sumSteps) { levels, count in
+      forEachLevel(bounds) { level, steps in
+        for step in steps { levels[step] = level }
+      }
+      count = sumSteps
+    }
+  }
+
+  /// The steps of each level in turn; none for a level whose bound is that of the next.
+  static func forEachLevel(_ bounds: [Int], _ body: (_ level: Int, _ steps: Range<Int>) -> Void) {
+    var first = 0
+    for (level, bound) in bounds.enumerated() {
+      body(level, first..<bound)
+      first = bound
+    }
+    body(bounds.count, first..<sumSteps)
   }
 }
 

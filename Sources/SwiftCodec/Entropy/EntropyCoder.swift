@@ -71,7 +71,9 @@ final class EntropyCoder {
       guard levelTable[c] >= 0 else { continue }
       let out = levels.base + levelTable[c] * EntropyCoder.levelTableSize
       let phases = UInt16(channel.cdf.count / channel.levels)
-      for (step, level) in ContextRule.levels(channel.bounds).enumerated() { out[step] = phases * UInt16(level) }
+      ContextRule.forEachLevel(channel.bounds) { level, steps in
+        (out + steps.lowerBound).update(repeating: phases * UInt16(level), count: steps.count)
+      }
       out[Int(SC_LEVEL_SUMS)] = UInt16(channel.cdf.count)
     }
 

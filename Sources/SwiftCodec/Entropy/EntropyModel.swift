@@ -179,13 +179,20 @@ package struct EntropyModel: Sendable {
   /// How values count in contexts.
   package var magnitude: MagnitudeRule
   /// Of the hyper-latent at each rate point; empty without a hyperprior.
-  package var hyperTables: [EntropyTable]
+  package let hyperTables: EntropyTables
   /// Of the latent at each rate point.
-  package var tables: [EntropyTable]
+  package let tables: EntropyTables
 
   /// Unchecked, as above.
   package init(
     kind: EntropyKind, magnitude: MagnitudeRule, hyperTables: [EntropyTable] = [], tables: [EntropyTable]
+  ) {
+    self.init(
+      kind: kind, magnitude: magnitude, hyperTables: EntropyTables(hyperTables), tables: EntropyTables(tables))
+  }
+
+  private init(
+    kind: EntropyKind, magnitude: MagnitudeRule, hyperTables: EntropyTables, tables: EntropyTables
   ) {
     self.kind = kind
     self.magnitude = magnitude
@@ -196,13 +203,14 @@ package struct EntropyModel: Sendable {
 
 extension MeanPredictor {
   init(
-    parsing reader: inout ByteReader<ModelError>, _ position: [Int], _ channel: Int, _ place: ModelLocation
+    parsing reader: inout ByteReader<ModelError>, _ position: [Int], _ channel: Int,
+    _ place: @autoclosure () -> ModelLocation
   ) throws(ModelError) {
     phaseBits = Int(try reader.u8())
-    guard phaseBits <= 3 else { throw .value(place, field: "phase bits", value: phaseBits, valid: 0...3) }
+    guard phaseBits <= 3 else { throw .value(place(), field: "phase bits", value: phaseBits, valid: 0...3) }
     shift = Int(try reader.u8())
     let valid = max(1, phaseBits)...15
-    guard valid ~= shift else { throw .value(place, field: "shift of the mean", value: shift, valid: valid) }
+    guard valid ~= shift else { throw .value(place(), field: "shift of the mean", value: shift, valid: valid) }
     // The coder's sums of weighted samples are 32 bits wide.
     var sum = 0
     func weights(_ count: Int) throws(ModelError) -> [Int] {
@@ -212,17 +220,17 @@ extension MeanPredictor {
         sum += abs(weight)
         weights.append(weight)
       }
-      guard sum <= 32767 else { throw .value(place, field: "sum of weights", value: sum, valid: 0...32767) }
+      guard sum <= 32767 else { throw .value(place(), field: "sum of weights", value: sum, valid: 0...32767) }
       return weights
     }
     self.weights = try weights(6)
     sources = []
     let count = Int(try reader.u8())
-    guard count <= 16 else { throw .value(place, field: "sources of the mean", value: count, valid: 0...16) }
+    guard count <= 16 else { throw .value(place(), field: "sources of the mean", value: count, valid: 0...16) }
     for _ in 0..<count {
       let source = Int(try reader.u16())
       guard source < position.count, position[source] < position[channel] else {
-        throw .entropy(place, "a source of the mean is not coded before the channel")
+        throw .entropy(place(), "a source of the mean is not coded before the channel")
       }
       sources.append(MeanSource(channel: source, weights: try weights(9)))
     }
@@ -241,10 +249,12 @@ extension MeanPredictor {
 }
 
 extension EntropyModel {
-  /// Parses and validates a section; `widths` are the latent's channels at each rate point, `hyperWidth` those of the
-  /// hyper-latent, if there is one.
+  /// Parses and validates a section of a file, whose bytes `reader` reads; `widths` are the latent's channels at each rate
+  /// point, `hyperWidth` those of the hyper-latent, if there is one. `checkOrder` sees the latent's order of channels at
+  /// each rate point.
   static func parse(
-    _ reader: inout ByteReader<ModelError>, _ widths: [Int], hyperWidth: Int?
+    _ reader: inout ByteReader<ModelError>, of file: FileBytes, _ widths: [Int], hyperWidth: Int?,
+    checkOrder: (EntropyKind, _ ratePoint: Int, _ order: [Int]) throws(ModelError) -> Void = { _, _, _ in }
   ) throws(ModelError) -> EntropyModel {
     let place = ModelLocation(section: "ENTR", item: "")
     guard let kind = EntropyKind(rawValue: try reader.u8()) else { throw .entropy(place, "unknown kind") }
@@ -259,29 +269,40 @@ extension EntropyModel {
       magnitude = .table(table)
     default: throw .entropy(place, "unknown magnitude rule")
     }
-    var hyperTables: [EntropyTable] = []
+    var (hyperOffsets, offsets): ([Int], [Int]) = ([], [])
     if let hyperWidth {
       for k in widths.indices {
         let place = ModelLocation(section: "ENTR", item: "\(kind.name), hyper-latent, rate point \(k)")
-        hyperTables.append(try table(&reader, hyperWidth, magnitude, hasScales: false, place))
+        hyperOffsets.append(reader.offset)
+        _ = try table(&reader, hyperWidth, magnitude, hasScales: false, isKept: false, place)
       }
     }
-    var tables: [EntropyTable] = []
     for (k, width) in widths.enumerated() {
       let place = ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(k)")
-      tables.append(try table(&reader, width, magnitude, hasScales: hyperWidth != nil, place))
+      offsets.append(reader.offset)
+      let order = try table(&reader, width, magnitude, hasScales: hyperWidth != nil, isKept: false, place).order
+      try checkOrder(kind, k, order)
     }
-    return EntropyModel(kind: kind, magnitude: magnitude, hyperTables: hyperTables, tables: tables)
+    return EntropyModel(
+      kind: kind, magnitude: magnitude,
+      hyperTables: EntropyTables(file, offsets: hyperOffsets, magnitude, hasScales: false),
+      tables: EntropyTables(file, offsets: offsets, magnitude, hasScales: hyperWidth != nil))
   }
 
-  private static func table(
-    _ reader: inout ByteReader<ModelError>, _ width: Int, _ magnitude: MagnitudeRule, hasScales: Bool,
-    _ place: ModelLocation
+  /// Reads one table; `width` is the number of channels that it must have, if that is not known to be right. What is not
+  /// kept is looked at all the same, but the result has nothing but mode, active and order.
+  static func table(
+    _ reader: inout ByteReader<ModelError>, _ width: Int?, _ magnitude: MagnitudeRule, hasScales: Bool,
+    isKept: Bool, _ place: ModelLocation
   ) throws(ModelError) -> EntropyTable {
     let count = Int(try reader.u16())
-    guard count == width else { throw .value(place, field: "channels", value: count, valid: width...width) }
+    if let width, count != width { 
+      throw .value(place, field: "channels", value: count, valid: width...width)
+    }
     var mode: [Int] = []
     var active: [Int] = []
+    mode.reserveCapacity(count)
+    active.reserveCapacity(count)
     for _ in 0..<count {
       mode.append(Int(try reader.i16()))
       let probability = Int(try reader.u16())
@@ -291,6 +312,7 @@ extension EntropyModel {
       active.append(probability)
     }
     var order: [Int] = []
+    order.reserveCapacity(count)
     var position = [Int](repeating: -1, count: count)
     for i in 0..<count {
       let channel = Int(try reader.u16())
@@ -301,29 +323,36 @@ extension EntropyModel {
     let cdfCount = Int(try reader.u16())
     guard cdfCount >= 1 else { throw .entropy(place, "no CDFs") }
     var cdfs: [CDF] = []
-    for _ in 0..<cdfCount { cdfs.append(try cdf(&reader, place)) }
+    if isKept { cdfs.reserveCapacity(cdfCount) }
+    for _ in 0..<cdfCount {
+      let cdf = try cdf(&reader, isKept: isKept, place)
+      if isKept { cdfs.append(cdf) }
+    }
     var channels: [ChannelContexts] = []
+    if isKept { channels.reserveCapacity(count) }
     for c in 0..<count {
-      let place = ModelLocation(section: "ENTR", item: place.item + ", channel \(c)")
-      channels.append(try contexts(&reader, magnitude, cdfCount, position, c, hasScales: hasScales, place))
+      let contexts = try contexts(
+        &reader, magnitude, cdfCount, position, c, hasScales: hasScales, isKept: isKept, place)
+      if isKept { channels.append(contexts) }
     }
     return EntropyTable(mode: mode, active: active, order: order, cdfs: cdfs, channels: channels)
   }
 
   private static func cdf(
-    _ reader: inout ByteReader<ModelError>, _ place: ModelLocation
+    _ reader: inout ByteReader<ModelError>, isKept: Bool, _ place: ModelLocation
   ) throws(ModelError) -> CDF {
     let minimum = Int(try reader.i16())
     let n = Int(try reader.u16())
     guard 2...256 ~= n else { throw .value(place, field: "symbols of a CDF", value: n, valid: 2...256) }
     guard minimum + n - 2 <= 32767 else { throw .entropy(place, "a CDF reaches past int16") }
     var frequencies: [UInt16] = []
+    if isKept { frequencies.reserveCapacity(n) }
     var sum = 0
     for _ in 0..<n {
       let f = try reader.u16()
       guard f >= 1 else { throw .entropy(place, "a frequency is 0") }
       sum += Int(f)
-      frequencies.append(f)
+      if isKept { frequencies.append(f) }
     }
     guard sum == 32768 else { throw .value(place, field: "sum of frequencies", value: sum, valid: 32768...32768) }
     return CDF(minimum: minimum, frequencies: frequencies)
@@ -331,8 +360,10 @@ extension EntropyModel {
 
   private static func contexts(
     _ reader: inout ByteReader<ModelError>, _ magnitude: MagnitudeRule, _ cdfCount: Int, _ position: [Int],
-    _ channel: Int, hasScales: Bool, _ place: ModelLocation
+    _ channel: Int, hasScales: Bool, isKept: Bool, _ table: ModelLocation
   ) throws(ModelError) -> ChannelContexts {
+    // Made for errors alone: there are thousands of channels.
+    var place: ModelLocation { ModelLocation(section: "ENTR", item: table.item + ", channel \(channel)") }
     var contexts = ChannelContexts(cdf: [])
     if case .threshold = magnitude {
       contexts.low = Int(try reader.i16())
@@ -343,25 +374,29 @@ extension EntropyModel {
     if case .table = magnitude, try reader.u8() != 0 {
       contexts.mean = try MeanPredictor(parsing: &reader, position, channel, place)
     }
-    for _ in 0..<(levels << (contexts.mean?.phaseBits ?? 0)) {
+    let count = levels << (contexts.mean?.phaseBits ?? 0)
+    if isKept { contexts.cdf.reserveCapacity(count) }
+    for _ in 0..<count {
       let index = Int(try reader.u16())
       guard index < cdfCount else { throw .value(place, field: "CDF", value: index, valid: 0...(cdfCount - 1)) }
-      contexts.cdf.append(index)
+      if isKept { contexts.cdf.append(index) }
     }
     if levels == 1 { return contexts }
     if case .none = magnitude, !hasScales { throw .entropy(place, "levels without magnitudes") }
     var sum = 0
     func weights(_ count: Int) throws(ModelError) -> [UInt8] {
-      let weights = Array(reader.bytes[try reader.range(count: count)])
-      for weight in weights where weight > 127 {
-        throw .value(place, field: "weight", value: Int(weight), valid: 0...127)
+      let range = try reader.range(count: count)
+      for i in range {
+        let weight = reader.bytes[i]
+        guard weight <= 127 else { throw .value(place, field: "weight", value: Int(weight), valid: 0...127) }
+        sum += Int(weight)
       }
-      sum = weights.reduce(sum) { $0 + Int($1) }
-      return weights
+      return isKept ? Array(reader.bytes[range]) : []
     }
     contexts.weights = try weights(6)
     let sources = Int(try reader.u8())
     guard sources <= 16 else { throw .value(place, field: "sources", value: sources, valid: 0...16) }
+    if isKept { contexts.sources.reserveCapacity(sources) }
     for _ in 0..<sources {
       let source = Int(try reader.u16())
       if source != ContextSource.previousActive {
@@ -369,7 +404,8 @@ extension EntropyModel {
           throw .entropy(place, "a source is not coded before the channel")
         }
       }
-      contexts.sources.append(ContextSource(channel: source, weights: try weights(9)))
+      let weights = try weights(9)
+      if isKept { contexts.sources.append(ContextSource(channel: source, weights: weights)) }
     }
     if hasScales { contexts.scaleWeight = Int(try reader.u8()) }
     // The coder's sums are 16 bits wide.
@@ -378,11 +414,12 @@ extension EntropyModel {
     }
     contexts.shift = Int(try reader.u8())
     guard contexts.shift <= 15 else { throw .value(place, field: "shift", value: contexts.shift, valid: 0...15) }
+    if isKept { contexts.bounds.reserveCapacity(levels - 1) }
     var previous = 1
     for _ in 1..<levels {
       let bound = Int(try reader.u16())
       guard previous...1023 ~= bound else { throw .value(place, field: "bound", value: bound, valid: previous...1023) }
-      contexts.bounds.append(bound)
+      if isKept { contexts.bounds.append(bound) }
       previous = bound
     }
     return contexts
@@ -399,7 +436,7 @@ extension EntropyModel {
       out.u8(2)
       out.append(table)
     }
-    for (i, table) in (hyperTables + tables).enumerated() {
+    for (i, table) in (Array(hyperTables) + Array(tables)).enumerated() {
       let hasScales = !hyperTables.isEmpty && i >= hyperTables.count
       out.u16(UInt16(table.channelCount))
       for c in 0..<table.channelCount {

@@ -64,6 +64,7 @@ package final class NetworkProgram {
     }
     self.tensors = tensors
     self.layers = layers
+    memory.freeScratch()
   }
 
   /// The bands that a band is cut into for some threads.

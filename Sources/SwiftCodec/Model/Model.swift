@@ -46,10 +46,15 @@ public final class Model: Sendable {
   let motion: MotionTables?
 
   /// Reads a model file (model.md §1). Nothing of it is trusted: what is returned can be executed without any overflow.
-  public init(_ bytes: [UInt8]) throws(ModelError) {
-    var parser = ModelFileParser(bytes)
+  public convenience init(_ bytes: [UInt8]) throws(ModelError) {
+    try self.init(bytes.withUnsafeBufferPointer { FileBytes(copying: $0) })
+  }
+
+  /// The same of bytes that stay where they are: weights are read from there.
+  package init(_ file: FileBytes) throws(ModelError) {
+    var parser = ModelFileParser(file)
     try parser.parse()
-    id = modelHash(bytes)
+    id = modelHash(file.bytes)
     name = parser.name
     summary = parser.summary
     sections = parser.sections

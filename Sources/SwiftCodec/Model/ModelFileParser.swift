@@ -4,7 +4,8 @@
 struct ModelFileParser {
   static let magic: [UInt8] = [0x53, 0x43, 0x4d, 0x4f, 0x44, 0x45, 0x4c, 0x02]
 
-  let bytes: [UInt8]
+  private let file: FileBytes
+  private var bytes: UnsafeBufferPointer<UInt8> { file.bytes }
   var name = ""
   var summary = ""
   var weights = Weights()
@@ -19,7 +20,7 @@ struct ModelFileParser {
   var motion: MotionTables?
   var sections: [SectionInfo] = []
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ file: FileBytes) { self.file = file }
 
   /// A reader of a range of the file whose error names a place.
   private func reader(_ range: Range<Int>, _ place: ModelLocation) -> ByteReader<ModelError> {
@@ -43,7 +44,9 @@ struct ModelFileParser {
       file = reader(file.offset..<bytes.count, place)
       let payload = try file.range(count: size)
       let crc = try file.u32()
-      guard crc == crc32c(bytes, in: start..<payload.upperBound) else { throw .checksum(place) }
+      guard self.file.isPermanent || crc == crc32c(bytes, in: start..<payload.upperBound) else {
+        throw .checksum(place)
+      }
       sections.append(SectionInfo(tag: tag, size: size))
       var section = reader(payload, place)
       switch FourCharacters(bytes, tagRange) {
@@ -60,7 +63,8 @@ struct ModelFileParser {
         sawWeights = true
         let count = try section.u32()
         for i in 0..<count {
-          weights.arrays.append(try WeightArray.parse(&section, ModelLocation(section: tag, item: "array \(i)")))
+          let place = ModelLocation(section: tag, item: "array \(i)")
+          weights.arrays.append(try WeightArray.parse(&section, of: self.file, place))
         }
       case "GRPH":
         guard sawRates, sawWeights, entropyModels.isEmpty else { throw .section(place, "stands out of order") }
@@ -78,12 +82,14 @@ struct ModelFileParser {
       case "ENTR":
         let networks = try connectedGraphs()
         let model = try EntropyModel.parse(
-          &section, weights.ratePoints.indices.map { weights.width(networks.latent, $0) },
-          hyperWidth: networks.hyperprior.map { $0.analysis.outputInfo.channels })
+          &section, of: self.file, weights.ratePoints.indices.map { weights.width(networks.latent, $0) },
+          hyperWidth: networks.hyperprior.map { $0.analysis.outputInfo.channels }
+        ) { kind, k, order throws(ModelError) in
+          if let hyperprior = networks.hyperprior { try Self.checkOrder(order, kind, k, hyperprior) }
+        }
         guard !entropyModels.contains(where: { $0.kind == model.kind }) else {
           throw .section(place, "two entropy models of one kind")
         }
-        if let hyperprior = networks.hyperprior { try checkOrder(model, hyperprior) }
         entropyModels.append(model)
       case "MOTN":
         let networks = try connectedGraphs()
@@ -149,17 +155,17 @@ struct ModelFileParser {
   }
 
   /// Channels are coded slice by slice.
-  private func checkOrder(_ model: EntropyModel, _ hyperprior: Hyperprior) throws(ModelError) {
-    for (k, table) in model.tables.enumerated() {
-      var first = 0
-      for count in hyperprior.sliceChannels {
-        for position in first..<(first + count) where !(first..<(first + count)).contains(table.order[position]) {
-          throw .entropy(
-            ModelLocation(section: "ENTR", item: "\(model.kind.name), rate point \(k)"),
-            "the order of channels mixes slices")
-        }
-        first += count
+  private static func checkOrder(
+    _ order: [Int], _ kind: EntropyKind, _ ratePoint: Int, _ hyperprior: Hyperprior
+  ) throws(ModelError) {
+    var first = 0
+    for count in hyperprior.sliceChannels {
+      for position in first..<(first + count) where !(first..<(first + count)).contains(order[position]) {
+        throw .entropy(
+          ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(ratePoint)"),
+          "the order of channels mixes slices")
       }
+      first += count
     }
   }
 }
@@ -167,7 +173,7 @@ struct ModelFileParser {
 /// A tag, comparable with a literal.
 private struct FourCharacters {
   let code: UInt32
-  init(_ bytes: [UInt8], _ range: Range<Int>) {
+  init(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) {
     var code: UInt32 = 0
     for byte in bytes[range] { code = code << 8 | UInt32(byte) }
     self.code = code

@@ -5,7 +5,7 @@ extension Model {
   ///
   /// `bytes` is a model file, whose errors are thrown; that the new sections fit it is not checked.
   package static func file(_ bytes: [UInt8], replacing models: [EntropyModel]) throws(ModelError) -> [UInt8] {
-    var parser = ModelFileParser(bytes)
+    var parser = ModelFileParser(bytes.withUnsafeBufferPointer { FileBytes(copying: $0) })
     try parser.parse()
     var all = models
     for model in parser.entropyModels where !models.contains(where: { $0.kind == model.kind }) { all.append(model) }

@@ -11,13 +11,10 @@ final class MotionTables: Sendable {
   private nonisolated(unsafe) let costs: UnsafeMutablePointer<sc_motion_costs>
 
   /// nil for a section that is not valid.
-  init?(section bytes: [UInt8], in range: Range<Int>) {
+  init?(section bytes: UnsafeBufferPointer<UInt8>, in range: Range<Int>) {
     tables = .allocate(capacity: Int(SC_MOTION_SETS))
     costs = .allocate(capacity: Int(SC_MOTION_SETS))
-    let (tables, count) = (tables, range.count)
-    let read = bytes.withUnsafeBufferPointer {
-      sc_motion_tables_read(tables, $0.baseAddress.map { $0 + range.lowerBound }, count)
-    }
+    let read = sc_motion_tables_read(tables, bytes.baseAddress.map { $0 + range.lowerBound }, range.count)
     sets = max(0, Int(read))
     guard read > 0 else { return nil }
     for set in 0..<sets { sc_motion_costs_make(costs + set, tables + set) }

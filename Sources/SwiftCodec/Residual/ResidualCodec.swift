@@ -74,10 +74,21 @@ public enum ResidualCodec {
     _ bytes: [UInt8], in range: Range<Int>? = nil, base: Picture? = nil, width: Int, height: Int, format: PixelFormat,
     execution: Execution = Execution()
   ) throws(ResidualError) -> Picture {
+    try bytes.withUnsafeBufferPointer { bytes throws(ResidualError) in
+      try decode(
+        bytes, in: range ?? bytes.indices, base: base, width: width, height: height, format: format,
+        execution: execution)
+    }
+  }
+
+  private static func decode(
+    _ bytes: UnsafeBufferPointer<UInt8>, in range: Range<Int>, base: Picture?, width: Int, height: Int,
+    format: PixelFormat, execution: Execution
+  ) throws(ResidualError) -> Picture {
     for (side, name) in [(width, "width" as StaticString), (height, "height")] {
       guard 1...65535 ~= side else { throw .value(field: name, value: side, valid: 1...65535) }
     }
-    var reader = ByteReader<ResidualError>(bytes, in: range ?? bytes.indices) { _ in .truncated }
+    var reader = ByteReader<ResidualError>(bytes, in: range) { _ in .truncated }
     let flags = Int(try reader.u8())
     guard flags < 32 else { throw .value(field: "flags", value: flags, valid: 0...31) }
     let (maximumError, hasBase) = (flags & 15, flags & 16 != 0)
@@ -104,16 +115,14 @@ public enum ResidualCodec {
       unchecked: width, height, format,
       [UInt8](repeating: 0, count: format.sampleCount(width: width, height: height)))
     var isGood = [Bool](repeating: false, count: count)
-    bytes.withUnsafeBufferPointer { bytes in
-      picture.samples.withUnsafeMutableBufferPointer { samples in
-        withSamples(of: base) { base in
-          isGood.withUnsafeMutableBufferPointer { isGood in
-            let (samples, isGood) = (samples.baseAddress!, isGood.baseAddress!)
-            parallel(threads: execution.threads, count: count) { i in
-              let group = layout.group(i % layout.groups, segment: i / layout.groups)
-              isGood[i] = group.decode(
-                UnsafeBufferPointer(rebasing: bytes[ranges[i]]), into: samples, base: base, maximumError: maximumError)
-            }
+    picture.samples.withUnsafeMutableBufferPointer { samples in
+      withSamples(of: base) { base in
+        isGood.withUnsafeMutableBufferPointer { isGood in
+          let (samples, isGood) = (samples.baseAddress!, isGood.baseAddress!)
+          parallel(threads: execution.threads, count: count) { i in
+            let group = layout.group(i % layout.groups, segment: i / layout.groups)
+            isGood[i] = group.decode(
+              UnsafeBufferPointer(rebasing: bytes[ranges[i]]), into: samples, base: base, maximumError: maximumError)
           }
         }
       }

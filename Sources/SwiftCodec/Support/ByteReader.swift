@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Little-endian integers from a range of an array. Every read is bounded; past the end it throws what `endOfBytes`
-/// makes of the offset.
+/// Little-endian integers from a range of bytes, whose memory outlives the reader. Every read is bounded; past the end it
+/// throws what `endOfBytes` makes of the offset.
 struct ByteReader<Failure: Error> {
-  let bytes: [UInt8]
+  let bytes: UnsafeBufferPointer<UInt8>
   private(set) var offset: Int
   let end: Int
   let endOfBytes: (Int) -> Failure
 
-  init(_ bytes: [UInt8], in range: Range<Int>, endOfBytes: @escaping (Int) -> Failure) {
+  init(_ bytes: UnsafeBufferPointer<UInt8>, in range: Range<Int>, endOfBytes: @escaping (Int) -> Failure) {
     precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
     self.bytes = bytes
     offset = range.lowerBound

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
-/// Memory that buffers leave behind for the next ones, so that coding a frame like the one before allocates no planes,
+/// Aligned memory that buffers leave behind for the next ones, so that coding a frame like the one before allocates no planes,
 /// tensors or rows again. Any thread may use it.
 ///
 /// What it holds is never more than what was in use at one time, up to twice that where sizes vary.
@@ -11,7 +11,6 @@ package final class MemoryPool: @unchecked Sendable {
     let size: Int
   }
 
-  static let alignment = 64
   private var idle: [Block] = []
   /// Blocks that came from the allocator so far.
   private(set) var allocations = 0
@@ -24,13 +23,16 @@ package final class MemoryPool: @unchecked Sendable {
   }
 
   deinit {
-    for block in idle { block.address.deallocate() }
+    for block in idle { Self.release(block) }
     lock.deallocate()
   }
 
   static func allocate(_ size: Int) -> Block {
-    Block(address: .allocate(byteCount: size, alignment: alignment), size: size)
+    guard let address = sc_memory_allocate(size) else { fatalError("out of memory") }
+    return Block(address: address, size: size)
   }
+
+  static func release(_ block: Block) { sc_memory_release(block.address) }
 
   /// A block of `size` bytes or, if there is one, up to twice as large: the smallest, and of equal ones the last that was left,
   /// which the caches may still hold. Its content is not defined.

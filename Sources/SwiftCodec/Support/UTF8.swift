@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// Whether bytes are well-formed UTF-8.
-func isUTF8(_ bytes: ArraySlice<UInt8>) -> Bool {
+func isUTF8(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
   var i = bytes.startIndex
   while i < bytes.endIndex {
     let lead = bytes[i]

@@ -12,7 +12,7 @@ enum EncodeCommand: Command {
     [
       OptionSpec("quality", short: "q", value: "Q", "0 to 100, decimals allowed, evenly over the rates; 50 by default"),
       OptionSpec("rate-point", short: "k", value: "K", "a rate point of the model, 0 being the lowest rate"),
-      OptionSpec("size", value: "BYTES", "the largest file of at most so many bytes"),
+      OptionSpec("size", value: "BYTES", "the largest file of at most so many bytes, with a k or M behind if wanted"),
       OptionSpec("bpp", value: "B", "the largest file of at most so many bits per pixel"),
       OptionSpec("psnr", value: "DB", "the smallest file of at least this PSNR, in dB"),
       OptionSpec("lossless", "every sample as it is"),
@@ -31,7 +31,8 @@ enum EncodeCommand: Command {
     networks; with --quality or --rate-point too, on their picture of that quality. With --quality alone, text and diagrams
     are coded by a residual layer where that is better and smaller; from 80 on no picture has less than 26 dB, rising to
     38 dB at 100. --size, --bpp and --psnr encode about ten times to find the quality; a
-    PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error.
+    PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error. A video of
+    --size has the bitrate that gives this, and comes near it.
 
     One line about each result goes to standard output, or to standard error if the bitstream goes there. With --output-dir
     pictures are coded side by side; one that fails does not stop the others, and the exit code is that of the first.
@@ -49,19 +50,21 @@ enum EncodeCommand: Command {
     let reading: ReadingOptions
     let isQuiet: Bool
     let isVerbose: Bool
+    /// Whether to show how far the only picture is.
+    let showsProgress: Bool
   }
 
   static func run(_ arguments: Arguments) throws(ToolError) {
     let jobs = try Batch.jobs(arguments, of: self, ending: ".sci")
     if let job = jobs.first, VideoFiles.isStream(job.output) {
-      let others = ["size", "bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "lambda", "max-pixels"]
+      let others = ["bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "lambda", "max-pixels"]
       try arguments.refuse(others, "on videos")
       return try VideoFiles.encode(job.input, job.output, arguments)
     }
     try arguments.refuse(videoOptions, "on pictures")
     for names in ways { try arguments.atMostOne(of: names) }
     let model = try loadModel(arguments)
-    let plan = try plan(arguments, model)
+    let plan = try plan(arguments, model, showsProgress: jobs.count == 1)
     if plan.isVerbose {
       printError("model \(model.name), \(hexadecimal(model.id)), \(plan.settings.execution.threads) threads")
     }
@@ -74,7 +77,9 @@ enum EncodeCommand: Command {
     }
   }
 
-  private static func plan(_ arguments: Arguments, _ model: Model) throws(ToolError) -> Plan {
+  private static func plan(
+    _ arguments: Arguments, _ model: Model, showsProgress: Bool
+  ) throws(ToolError) -> Plan {
     let isLayer = arguments.has("lossless") || arguments.has("max-error")
     if isLayer { try arguments.refuse(["rdoq", "lambda"], "with a bound of the error") }
     var settings = try CodecOptions.encoderSettings(arguments, of: model)
@@ -96,11 +101,11 @@ enum EncodeCommand: Command {
     }
     return Plan(
       settings: settings, target: try target(arguments), reading: try ReadingOptions(arguments),
-      isQuiet: arguments.has("quiet"), isVerbose: arguments.has("verbose"))
+      isQuiet: arguments.has("quiet"), isVerbose: arguments.has("verbose"), showsProgress: showsProgress)
   }
 
   private static func target(_ arguments: Arguments) throws(ToolError) -> EncoderTarget? {
-    if let bytes = try arguments.integer("size", in: 1...(.max)) { return .bytes(bytes) }
+    if let bytes = try arguments.byteCount("size") { return .bytes(bytes) }
     if let bits = try arguments.number("bpp", above: 0) { return .bitsPerPixel(bits) }
     return try arguments.number("psnr", above: 0).map { .psnr($0) }
   }
@@ -122,10 +127,16 @@ enum EncodeCommand: Command {
       let also = (settings.alpha == nil ? [] : ["transparency"]) + kept
       printError("\(input): \(picture.format.name)\(also.isEmpty ? "" : " with \(list(also))")")
     }
-    let isVerbose = plan.isVerbose
-    settings.progress = { pass in
-      let text = "\(input): \(fixed(pass.bits, 0)) bits, cost \(fixed(pass.cost, 0)) bits, \(pass.changes) changes"
-      if isVerbose { printError(text) } else { Progress.show(text) }
+    if plan.isVerbose {
+      settings.progress = { pass in
+        printError(
+          "\(input): \(fixed(pass.bits, 0)) bits, cost \(fixed(pass.cost, 0)) bits, \(pass.changes) changes")
+      }
+    } else if plan.showsProgress, Progress.isPossible {
+      settings.monitor = { share in
+        Progress.show("\(input): \(fixed(100 * share, 0)) %", done: share)
+        return true
+      }
     }
     let encoded: Encoded
     let seconds: Double

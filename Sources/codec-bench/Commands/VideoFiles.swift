@@ -66,7 +66,9 @@ enum VideoFiles {
 
   static func settings(_ arguments: Arguments) throws(ToolError) -> VideoSettings {
     var settings = VideoSettings()
-    if let bits = try bitrate(arguments) {
+    if arguments.has("size") {
+      try arguments.atMostOne(of: ["size", "bitrate", "quality", "rate-point"])
+    } else if let bits = try bitrate(arguments) {
       guard !arguments.has("quality"), !arguments.has("rate-point") else {
         throw .usage("either --bitrate or a quality, not both")
       }
@@ -84,6 +86,21 @@ enum VideoFiles {
     return settings
   }
 
+  /// Frames of a Y4M file, as far as its size tells; nil for a pipe.
+  private static func frameCount(_ file: String, _ header: Y4MHeader) -> Int? {
+    fileSize(file).map { $0 / (header.sampleCount + 6) }
+  }
+
+  /// Bits a second of a stream of `size` bytes.
+  private static func bitrate(
+    of size: Int, frames: Int?, _ rate: (numerator: Int, denominator: Int), _ input: String
+  ) throws(ToolError) -> Double {
+    guard let frames, frames > 0, rate.numerator > 0, rate.denominator > 0 else {
+      throw .usage("\(printable(input)): --size needs a file, not a pipe, that says its frames a second")
+    }
+    return 8 * Double(size) * Double(rate.numerator) / (Double(frames) * Double(rate.denominator))
+  }
+
   // MARK: Encoding
 
   static func encode(_ input: String, _ output: String, _ arguments: Arguments) throws(ToolError) {
@@ -99,6 +116,10 @@ enum VideoFiles {
     for warning in reader.warnings { printError("\(printable(input)): warning: \(warning.description)") }
     var settings = try settings(arguments)
     let rate = reader.header.frameRate
+    let length = frameCount(input, reader.header)
+    if let size = try arguments.byteCount("size") {
+      settings.rate = .bitrate(try bitrate(of: size, frames: length, rate, input))
+    }
     settings.frameRate = rate.denominator > 0 ? rate : (0, 1)
     settings.colour = reader.header.colour
     let intra = try loadModel(arguments)
@@ -128,7 +149,9 @@ enum VideoFiles {
         error.all += (6 * psnr[0] + psnr[1] + psnr[2]) / 8
       }
       let seconds = start.duration(to: .now).seconds
-      Progress.show("\(printable(input)): frame \(frames), \(fixed(Double(frames) / seconds, 1)) frames/s")
+      Progress.show(
+        "\(printable(input)): frame \(frames), \(fixed(Double(frames) / seconds, 1)) frames/s",
+        done: length.map { min(1, Double(frames) / Double(max(1, $0))) })
     }
     guard frames > 0 else { throw .badData(file: input, "no frames") }
     let end = encoder.finish()

@@ -94,7 +94,8 @@ import Testing
     func store(_ value: UInt32, _ at: Int) {
       for i in 0..<4 { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
     }
-    var reader = ByteReader<DecodeError>(bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
+    let file = bytes.withUnsafeBufferPointer { FileBytes(copying: $0) }
+    var reader = ByteReader<DecodeError>(file.bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
     guard let header = try? BitstreamHeader(&reader) else { return }
     var covered: [UInt8] = []
     var at = 0

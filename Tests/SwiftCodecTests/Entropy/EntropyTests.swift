@@ -377,13 +377,14 @@ import Testing
       let tables = (0..<3).map { _ in Self.randomTable(rule, channels: 4, &random) }
       let bytes = EntropyModel(kind: kind, magnitude: rule, tables: tables).serialised()
       let place = ModelLocation(section: "ENTR", item: "")
-      var reader = ByteReader<ModelError>(bytes, in: 0..<bytes.count) { .truncated(place, offset: $0) }
-      let back = try EntropyModel.parse(&reader, [4, 4, 4], hyperWidth: nil)
+      let file = bytes.withUnsafeBufferPointer { FileBytes(copying: $0) }
+      var reader = ByteReader<ModelError>(file.bytes, in: 0..<bytes.count) { .truncated(place, offset: $0) }
+      let back = try EntropyModel.parse(&reader, of: file, [4, 4, 4], hyperWidth: nil)
       #expect(reader.isAtEnd)
       #expect(back.serialised() == bytes)
       for count in 0..<bytes.count {
-        var reader = ByteReader<ModelError>(bytes, in: 0..<count) { .truncated(place, offset: $0) }
-        #expect(throws: ModelError.self) { try EntropyModel.parse(&reader, [4, 4, 4], hyperWidth: nil) }
+        var reader = ByteReader<ModelError>(file.bytes, in: 0..<count) { .truncated(place, offset: $0) }
+        #expect(throws: ModelError.self) { try EntropyModel.parse(&reader, of: file, [4, 4, 4], hyperWidth: nil) }
       }
     }
   }

@@ -5,6 +5,9 @@
     data = swiftcodec.encode(array, quality=60)       # (h, w, 3), (h, w, 4) or (h, w) of uint8, or YUV420 planes
     array = swiftcodec.decode(data)
 
+    stream = swiftcodec.encode_video(frames, quality=40)        # frames are YUV420
+    frames = swiftcodec.decode_video(stream)
+
 `import swiftcodec.pillow` makes Pillow open and save `.sci` files.
 """
 
@@ -26,10 +29,23 @@ from ._codec import (
     read_metadata,
     version,
 )
-from ._library import ArgumentError, BitstreamError, CancelledError, Error, ModelError
+from ._library import ArgumentError, BitstreamError, CancelledError, Error, ModelError, OutOfMemoryError
+from ._video import (
+    Packet,
+    VideoDecoder,
+    VideoEncoder,
+    VideoFrame,
+    VideoHeader,
+    decode_video,
+    default_inter_model,
+    encode_video,
+    read_video_header,
+    split_packets,
+)
 
 __all__ = [
     "METADATA",
+    "YUV420",
     "ArgumentError",
     "BitstreamError",
     "CancelledError",
@@ -40,14 +56,24 @@ __all__ = [
     "Image",
     "Model",
     "ModelError",
+    "OutOfMemoryError",
+    "Packet",
     "Progress",
     "Samples",
-    "YUV420",
+    "VideoDecoder",
+    "VideoEncoder",
+    "VideoFrame",
+    "VideoHeader",
     "decode",
+    "decode_video",
+    "default_inter_model",
     "default_model",
     "encode",
+    "encode_video",
     "has_alpha",
     "read_header",
     "read_metadata",
+    "read_video_header",
+    "split_packets",
     "version",
 ]

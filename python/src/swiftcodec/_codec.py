@@ -96,13 +96,17 @@ class Model:
         self._finalizer = weakref.finalize(self, sc.sc_model_destroy, handle)
 
     @classmethod
-    def embedded(cls) -> "Model":
-        """The one that is part of the library."""
+    def _of(cls, create: Callable[[Any], int]) -> "Model":
         model = cls.__new__(cls)
         handle = c_void_p()
-        _check(sc.sc_model_create_embedded(byref(handle)))
+        _check(create(byref(handle)))
         model._own(handle)
         return model
+
+    @classmethod
+    def embedded(cls) -> "Model":
+        """The one that is part of the library."""
+        return cls._of(sc.sc_model_create_embedded)
 
     @classmethod
     def from_file(cls, path: Union[str, "os.PathLike[str]"]) -> "Model":

@@ -78,6 +78,53 @@ class EncoderSettings(ctypes.Structure):
     ]
 
 
+class VideoSettings(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("width", c_uint32),
+        ("height", c_uint32),
+        ("rate_value", c_double),
+        ("rate", c_int),
+        ("intra_period", c_uint32),
+        ("frame_rate_numerator", c_uint32),
+        ("frame_rate_denominator", c_uint32),
+        ("colour", c_uint8 * 4),
+        ("rdoq", c_int),
+        ("motion_effort", c_uint32),
+        ("keep_scenes", c_uint32),
+        ("entropy", c_int),
+        ("segment_rows", c_uint32),
+        ("threads", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class VideoHeaderStruct(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("width", c_uint32),
+        ("height", c_uint32),
+        ("frame_rate_numerator", c_uint32),
+        ("frame_rate_denominator", c_uint32),
+        ("colour", c_uint8 * 4),
+        ("intra_model_id", c_uint32),
+        ("inter_model_id", c_uint32),
+        ("has_inter", c_uint32),
+        ("size", c_size_t),
+    ]
+
+
+class VideoFrameStruct(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("has_frame", c_uint32),
+        ("is_intra", c_uint32),
+        ("number", c_uint64),
+        ("rate_point", c_uint32),
+        ("rate_fraction", c_uint32),
+    ]
+
+
 class Error(Exception):
     """A call failed. `status` is the sc_status of swiftcodec.h."""
 
@@ -94,6 +141,10 @@ class CancelledError(Error):
     """The callback said so."""
 
 
+class OutOfMemoryError(Error, MemoryError):
+    """The memory that the call needs is not there."""
+
+
 class ModelError(Error):
     """The model file is refused."""
 
@@ -106,6 +157,8 @@ def error(status: int, message: str) -> Error:
     kind: Type[Error] = ArgumentError
     if status == 17:
         kind = CancelledError
+    elif status == 18:
+        kind = OutOfMemoryError
     elif 20 <= status < 30:
         kind = ModelError
     elif status >= 30:
@@ -171,3 +224,20 @@ _declare("sc_encoder_set_metadata", c_int, c_void_p, c_int, c_char_p, c_size_t)
 _declare("sc_encode", c_int, c_void_p, POINTER(Picture), POINTER(c_void_p), POINTER(c_size_t))
 _declare("sc_encoder_message", c_char_p, c_void_p)
 _declare("sc_free", None, c_void_p)
+_declare("sc_model_create_embedded_inter", c_int, POINTER(c_void_p))
+_declare("sc_video_encoder_create", c_int, c_void_p, c_void_p, POINTER(VideoSettings), POINTER(c_void_p))
+_declare("sc_video_encoder_destroy", None, c_void_p)
+_declare("sc_video_encoder_header", c_int, c_void_p, POINTER(c_void_p), POINTER(c_size_t))
+_declare(
+    "sc_video_encoder_encode", c_int, c_void_p, POINTER(Picture), POINTER(c_void_p), POINTER(c_size_t), POINTER(c_int))
+_declare("sc_video_encoder_frame", c_int, c_void_p, POINTER(Picture))
+_declare("sc_video_encoder_finish", c_int, c_void_p, POINTER(c_void_p), POINTER(c_size_t))
+_declare("sc_video_encoder_message", c_char_p, c_void_p)
+_declare("sc_read_video_header", c_int, c_char_p, c_size_t, POINTER(VideoHeaderStruct))
+_declare("sc_video_packet_size", c_int, c_char_p, c_size_t, POINTER(c_size_t), POINTER(c_int))
+_declare(
+    "sc_video_decoder_create", c_int, c_void_p, c_void_p, c_char_p, c_size_t, POINTER(DecoderSettings), POINTER(c_void_p))
+_declare("sc_video_decoder_destroy", None, c_void_p)
+_declare("sc_video_decoder_decode", c_int, c_void_p, c_char_p, c_size_t, POINTER(VideoFrameStruct))
+_declare("sc_video_decoder_frame", c_int, c_void_p, POINTER(Picture))
+_declare("sc_video_decoder_message", c_char_p, c_void_p)

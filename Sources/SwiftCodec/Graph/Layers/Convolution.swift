@@ -25,7 +25,7 @@ final class Convolution: LayerOperation {
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     let values = kernel.values(layer)
     let product = DenseProduct(
-      values.modulated(channels: layer.outputInfo.channels), kernel, .all(kernel.kh, pad: kernel.padTop),
+      values, kernel, .all(kernel.kh, pad: kernel.padTop),
       .all(kernel.kw, pad: kernel.padLeft), layer, values.requant(layer, memory), memory)
     return Program(product, stride: kernel.stride, border: kernel.border, input: layer.inputs[0], output: layer.output)
   }

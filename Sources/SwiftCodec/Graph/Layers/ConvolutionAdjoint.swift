@@ -11,7 +11,7 @@ final class ConvolutionDerivative: LayerDerivative {
   private let inputs: Int
   private let outputs: Int
   private let fullInputs: Int
-  private let weights: [Int16]
+  private let weights: FileArray<Int16>
   /// Of each output channel: what a weight of 1 does to the output's integers.
   private let units: [Double]
 
@@ -127,7 +127,7 @@ final class ConvolutionDerivative: LayerDerivative {
     }
     return .dense(
       sc_conv(
-        weights: memory.pack(flat, rows: rows.count, run: run, outputs: inputs), rows: Int32(rows.count),
+        weights: memory.pack(flat.base, rows: rows.count, run: run, outputs: inputs), rows: Int32(rows.count),
         run: Int32(run), out_channels: Int32(inputs), requant: requant(shifts, memory)))
   }
 

@@ -71,8 +71,9 @@ struct ConvolutionWeights: Sendable {
   ) throws(ModelError) -> RangeProofs.Proof {
     let w = try reader.int16("weights", key.weights)
     let e = try reader.int8("exponents", key.exponents)
-    let b = try reader.int32("bias", key.bias)
-    let m = if let modulation = key.modulation { try reader.int16("modulation", modulation) } else { [Int16]() }
+    let b = Array(try reader.int32("bias", key.bias))
+    // Weights are looked at where they lie, the little that belongs to a channel once for all rate points.
+    let m = if let modulation = key.modulation { Array(try reader.int16("modulation", modulation)) } else { [Int16]() }
     let taps = w.count / channels
     try reader.proofs.charge(
       (Int64(taps) * (m.isEmpty ? 1 : 3) + 32) * Int64(b.count), reader.place)
@@ -81,13 +82,7 @@ struct ConvolutionWeights: Sendable {
     }
     let k = key.leakyShift
     // Σ|weights| of each channel.
-    let sums = w.withUnsafeBufferPointer { w in
-      (0..<channels).map { o in
-        var sum: Int64 = 0
-        for i in (o * taps)..<((o + 1) * taps) { sum &+= Int64(w[i].magnitude) }
-        return sum
-      }
-    }
+    let sums = (0..<channels).map { w.magnitudes(from: $0 * taps, count: taps) }
     var shifts: [UInt8] = []
     shifts.reserveCapacity(b.count)
     for row in b.indices {
@@ -110,6 +105,7 @@ struct ConvolutionWeights: Sendable {
       guard most < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: most) }
     }
     var between: [UInt8] = []
+    between.reserveCapacity(max(0, m.count - channels))
     for row in 0..<max(0, m.count - channels) {
       let (o, next) = (row % channels, row + channels)
       let found = shiftBetween(
@@ -135,12 +131,13 @@ struct ConvolutionWeights: Sendable {
   /// The shift of a modulated channel between two rate points, for the scales, shifts and biases of both; or the limit
   /// that its accumulator breaks (model.md §9). `weights` are the channel's, `sum` that of their magnitudes.
   static func shiftBetween(
-    _ scales: (Int16, Int16), _ shifts: (UInt8, UInt8), _ biases: (Int32, Int32), _ weights: ArraySlice<Int16>,
+    _ scales: (Int16, Int16), _ shifts: (UInt8, UInt8), _ biases: (Int32, Int32), _ weights: Slice<FileArray<Int16>>,
     sum: Int64, inputBits: Int, leakyShift: Int
   ) -> (shift: UInt8, bound: Int64) {
     let smaller = min(shifts.0, shifts.1)
     var least = Int64.max
-    for s in [smaller, smaller - 1] where s > 0 {
+    for i: UInt8 in 0...1 where smaller > i {
+      let s = smaller - i
       let scale = max(
         abs(Interpolation.rounded(scale: Interpolation.aligned(scales.0, shifts.0, to: s))),
         abs(Interpolation.rounded(scale: Interpolation.aligned(scales.1, shifts.1, to: s))))
@@ -168,7 +165,7 @@ extension ConvolutionWeights {
   /// Weights, shifts and biases of all output channels at a position.
   struct Values {
     /// As in the file, modulation not yet applied.
-    let weights: [Int16]
+    let weights: FileArray<Int16>
     /// nil for a layer without.
     let modulation: [Int16]?
     let shifts: [UInt8]
@@ -180,7 +177,7 @@ extension ConvolutionWeights {
     let weights = all.int16(self.weights)
     let biases = all.int32(bias)
     guard let modulation else {
-      return Values(weights: weights, modulation: nil, shifts: shifts, biases: biases)
+      return Values(weights: weights, modulation: nil, shifts: shifts, biases: Array(biases))
     }
     let scales = all.int16(modulation)
     let channels = layer.outputInfo.channels
@@ -206,17 +203,15 @@ extension ConvolutionWeights {
 }
 
 extension ConvolutionWeights.Values {
-  /// The weights with the modulation, for `channels` output channels.
-  func modulated(channels: Int) -> [Int16] {
-    guard let modulation else { return weights }
-    var weights = weights
-    let taps = weights.count / channels
-    weights.withUnsafeMutableBufferPointer { weights in
-      for i in weights.indices {
-        weights[i] = ConvolutionWeights.modulated(weights[i], by: modulation[i / taps])
-      }
+  /// Copies `count` weights from `first` on, all of output channel `channel`, with its modulation.
+  func copy(channel: Int, from first: Int, count: Int, to out: UnsafeMutablePointer<Int16>) {
+    precondition(first >= 0 && first + count <= weights.count)
+    let elements = weights.elements
+    if let modulation = modulation?[channel] {
+      for i in 0..<count { out[i] = ConvolutionWeights.modulated(elements[first + i], by: modulation) }
+    } else {
+      for i in 0..<count { out[i] = elements[first + i] }
     }
-    return weights
   }
 
   /// The requantisation of the channels in use.
@@ -259,25 +254,25 @@ struct DenseProduct {
 
   /// Gathers and packs the weights of some taps.
   init(
-    _ weights: [Int16], _ kernel: ConvolutionWeights, _ rows: Taps, _ columns: Taps, _ layer: LayerContext,
+    _ values: ConvolutionWeights.Values, _ kernel: ConvolutionWeights, _ rows: Taps, _ columns: Taps, _ layer: LayerContext,
     _ requant: sc_requant, _ memory: ProgramMemory
   ) {
     let inputs = layer.inputTensors[0].channels
     let fullInputs = layer.inputInfos[0].channels
     let outputs = layer.outputTensor.channels
     let run = columns.count * inputs
-    let flat = AlignedBuffer<Int16>(count: outputs * rows.count * run, zero: 0)
-    weights.withUnsafeBufferPointer { weights in
-      var to = flat.base
-      for o in 0..<outputs {
-        for i in rows.taps {
-          for j in columns.taps {
-            if i >= 0, j >= 0 {
-              let from = weights.baseAddress! + ((o * kernel.kh + i) * kernel.kw + j) * fullInputs
-              to.update(from: from, count: inputs)
-            }
-            to += inputs
+    let flat = memory.scratch(outputs * rows.count * run)
+    var to = flat
+    for o in 0..<outputs {
+      for i in rows.taps {
+        for j in columns.taps {
+          if i >= 0, j >= 0 {
+            let from = ((o * kernel.kh + i) * kernel.kw + j) * fullInputs
+            values.copy(channel: o, from: from, count: inputs, to: to)
+          } else {
+            to.update(repeating: 0, count: inputs)
           }
+          to += inputs
         }
       }
     }

@@ -22,12 +22,15 @@ final class DepthwiseConvolution: LayerOperation {
 
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     let values = kernel.values(layer)
-    let weights = values.modulated(channels: layer.outputInfo.channels)
     let channels = layer.outputTensor.channels
     let padded = ProgramMemory.padded(channels)
     let taps = kernel.kh * kernel.kw
     let packed = memory.keepShorts(taps * padded)
-    for o in 0..<channels { for t in 0..<taps { packed[t * padded + o] = weights[o * taps + t] } }
+    let weights = memory.scratch(taps)
+    for o in 0..<channels {
+      values.copy(channel: o, from: o * taps, count: taps, to: weights)
+      for t in 0..<taps { packed[t * padded + o] = weights[t] }
+    }
     let conv = sc_depthwise(
       weights: packed, kh: Int32(kernel.kh), kw: Int32(kernel.kw), channels: Int32(channels),
       requant: values.requant(layer, memory))

@@ -53,28 +53,28 @@ struct LayerReader {
     return index
   }
 
-  func int16(_ field: StaticString, _ index: Int) throws(ModelError) -> [Int16] {
+  func int16(_ field: StaticString, _ index: Int) throws(ModelError) -> FileArray<Int16> {
     guard case .i16(let elements) = weights.arrays[index].elements else {
       throw .arrayShape(place, field: field, "an array of i16")
     }
     return elements
   }
 
-  func int32(_ field: StaticString, _ index: Int) throws(ModelError) -> [Int32] {
+  func int32(_ field: StaticString, _ index: Int) throws(ModelError) -> FileArray<Int32> {
     guard case .i32(let elements) = weights.arrays[index].elements else {
       throw .arrayShape(place, field: field, "an array of i32")
     }
     return elements
   }
 
-  func int8(_ field: StaticString, _ index: Int) throws(ModelError) -> [Int8] {
+  func int8(_ field: StaticString, _ index: Int) throws(ModelError) -> FileArray<Int8> {
     guard case .i8(let elements) = weights.arrays[index].elements else {
       throw .arrayShape(place, field: field, "an array of i8")
     }
     return elements
   }
 
-  func uint8(_ field: StaticString, _ index: Int) throws(ModelError) -> [UInt8] {
+  func uint8(_ field: StaticString, _ index: Int) throws(ModelError) -> FileArray<UInt8> {
     guard case .u8(let elements) = weights.arrays[index].elements else {
       throw .arrayShape(place, field: field, "an array of u8")
     }

@@ -27,14 +27,13 @@ final class TransposedConvolution: LayerOperation {
 
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     let values = kernel.values(layer)
-    let weights = values.modulated(channels: layer.outputInfo.channels)
     let requant = values.requant(layer, memory)
     var phases: [DenseProduct] = []
     for a in 0..<kernel.stride {
       for b in 0..<kernel.stride {
         phases.append(
           DenseProduct(
-            weights, kernel, .phase(a, of: kernel.stride, kernel.kh, pad: kernel.padTop),
+            values, kernel, .phase(a, of: kernel.stride, kernel.kh, pad: kernel.padTop),
             .phase(b, of: kernel.stride, kernel.kw, pad: kernel.padLeft), layer, requant, memory))
       }
     }

@@ -6,6 +6,7 @@ final class ProgramMemory {
   let kernels: UnsafePointer<sc_kernels>
   private var shorts: [AlignedBuffer<Int16>] = []
   private var words: [AlignedBuffer<Int32>] = []
+  private var scratch = AlignedBuffer<Int16>(uninitialised: 0)
 
   init(_ kernels: UnsafePointer<sc_kernels>) { self.kernels = kernels }
 
@@ -15,6 +16,15 @@ final class ProgramMemory {
     shorts.append(buffer)
     return buffer.base
   }
+
+  /// Not initialised; until the next call.
+  func scratch(_ count: Int) -> UnsafeMutablePointer<Int16> {
+    if scratch.count < count { scratch = AlignedBuffer(uninitialised: max(count, 2 * scratch.count)) }
+    return scratch.base
+  }
+
+  /// To be called when all is packed.
+  func freeScratch() { scratch = AlignedBuffer(uninitialised: 0) }
 
   func keepWords(_ values: [Int32]) -> UnsafePointer<Int32> { keep(values, count: values.count, padding: 0) }
 
@@ -41,10 +51,10 @@ final class ProgramMemory {
   }
 
   /// Packs a dense product's weights, [outputs][rows][run].
-  func pack(_ weights: AlignedBuffer<Int16>, rows: Int, run: Int, outputs: Int) -> UnsafePointer<Int16> {
+  func pack(_ weights: UnsafePointer<Int16>, rows: Int, run: Int, outputs: Int) -> UnsafePointer<Int16> {
     let size = kernels.pointee.conv_packed_size(Int32(rows), Int32(run), Int32(outputs))
     let packed = keepShorts(size / 2)
-    kernels.pointee.conv_pack(packed, weights.base, Int32(rows), Int32(run), Int32(outputs))
+    kernels.pointee.conv_pack(packed, weights, Int32(rows), Int32(run), Int32(outputs))
     return UnsafePointer(packed)
   }
 }

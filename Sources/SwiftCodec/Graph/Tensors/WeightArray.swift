@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// One array of a model's WGHT section.
+/// One array of a model's WGHT section; its elements stay in the file's memory.
 struct WeightArray: Sendable {
   enum Elements: Sendable {
-    case i16([Int16])
-    case i32([Int32])
-    case i8([Int8])
-    case u8([UInt8])
+    case i16(FileArray<Int16>)
+    case i32(FileArray<Int32>)
+    case i8(FileArray<Int8>)
+    case u8(FileArray<UInt8>)
   }
   let dimensions: [Int]
   let elements: Elements
@@ -16,7 +16,7 @@ extension WeightArray {
   static let maximumElements = 1 << 26
 
   static func parse(
-    _ reader: inout ByteReader<ModelError>, _ place: ModelLocation
+    _ reader: inout ByteReader<ModelError>, of file: FileBytes, _ place: ModelLocation
   ) throws(ModelError) -> WeightArray {
     let type = try reader.u8()
     let rank = Int(try reader.u8())
@@ -39,30 +39,13 @@ extension WeightArray {
     let count = Int(elementCount)
     guard type <= 3 else { throw .value(place, field: "type", value: Int(type), valid: 0...3) }
     let size = type == 0 ? 2 : type == 1 ? 4 : 1
-    // The array is allocated only when the file really holds its elements.
-    let range = try reader.range(count: (count * size + 3) & ~3)
-    let bytes = reader.bytes
-    func load<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type) -> [T] {
-      bytes.withUnsafeBytes { raw in
-        Array(unsafeUninitializedCapacity: count) { out, initialized in
-          #if _endian(little)
-            UnsafeMutableRawBufferPointer(out).copyMemory(
-              from: UnsafeRawBufferPointer(rebasing: raw[range.lowerBound..<(range.lowerBound + count * size)]))
-          #else
-            for i in 0..<count {
-              out[i] = T(littleEndian: raw.loadUnaligned(fromByteOffset: range.lowerBound + i * size, as: T.self))
-            }
-          #endif
-          initialized = count
-        }
-      }
-    }
+    let offset = try reader.range(count: (count * size + 3) & ~3).lowerBound
     let elements: Elements =
       switch type {
-      case 0: .i16(load(Int16.self))
-      case 1: .i32(load(Int32.self))
-      case 2: .i8(load(Int8.self))
-      default: .u8(load(UInt8.self))
+      case 0: .i16(FileArray(file, at: offset, count: count))
+      case 1: .i32(FileArray(file, at: offset, count: count))
+      case 2: .i8(FileArray(file, at: offset, count: count))
+      default: .u8(FileArray(file, at: offset, count: count))
       }
     return WeightArray(dimensions: dimensions, elements: elements)
   }

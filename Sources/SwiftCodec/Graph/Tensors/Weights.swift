@@ -17,17 +17,17 @@ struct Weights: Sendable {
 
   // Elements of arrays whose type the parser has checked.
 
-  func int16(_ index: Int) -> [Int16] {
+  func int16(_ index: Int) -> FileArray<Int16> {
     guard case .i16(let elements) = arrays[index].elements else { preconditionFailure("validated by the parser") }
     return elements
   }
 
-  func int32(_ index: Int) -> [Int32] {
+  func int32(_ index: Int) -> FileArray<Int32> {
     guard case .i32(let elements) = arrays[index].elements else { preconditionFailure("validated by the parser") }
     return elements
   }
 
-  func uint8(_ index: Int) -> [UInt8] {
+  func uint8(_ index: Int) -> FileArray<UInt8> {
     guard case .u8(let elements) = arrays[index].elements else { preconditionFailure("validated by the parser") }
     return elements
   }

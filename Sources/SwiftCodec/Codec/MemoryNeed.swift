@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What decoding and encoding take beside the model, the bitstream and the caller's samples: estimates from above, which
+// Tests/embedded/memory.c compares with what an allocator of its own counts.
+
+extension Model {
+  /// Networks with packed weights and tables of entropy models for one position, at most.
+  var preparationBytes: Int64 { 2 * sections.reduce(0) { $0 + Int64($1.size) } + 4 << 20 }
+}
+
+extension ResidualCodec {
+  /// Pixels of the largest segment that an encoder or a decoder holds at a time.
+  private static func segmentPixels(_ width: Int, _ height: Int) -> Int64 {
+    min(Int64(width) * Int64(height), max(ResidualLayout.segmentPixels, Int64(ResidualLayout.rowUnit) * Int64(width)))
+  }
+
+  /// The decoded picture, and the contexts of the segments that threads decode together.
+  static func decodingBytes(width: Int, height: Int, format: PixelFormat, threads: Int) -> Int64 {
+    Int64(format.sampleCount(width: width, height: height))
+      + Int64(max(1, threads)) * (8 * segmentPixels(width, height) + 4 << 20)
+  }
+
+  /// A copy of the picture, symbols and payloads of the segments that threads encode together, and all payloads.
+  static func encodingBytes(width: Int, height: Int, format: PixelFormat, threads: Int) -> Int64 {
+    let samples = Int64(format.sampleCount(width: width, height: height))
+    let together = min(Int64(max(1, threads)) * segmentPixels(width, height), 2 * Int64(width) * Int64(height))
+    return 4 * samples + 40 * together + Int64(max(1, threads)) * (4 << 20)
+  }
+}
+
+extension Decoder {
+  /// Throws if so many bytes are not there now.
+  func require(_ bytes: Int64) throws(DecodeError) {
+    guard Memory.has(bytes) else { throw .outOfMemory(needed: bytes) }
+  }
+}
+
+extension Encoder {
+  func require(_ bytes: Int64) throws(EncodeError) {
+    guard Memory.has(bytes) else { throw .outOfMemory(needed: bytes) }
+  }
+
+  /// Of layers without and over networks.
+  func layerMemory(_ picture: PictureView, _ settings: EncoderSettings) -> Int64 {
+    var bytes: Int64 = 0
+    let threads = settings.execution.threads
+    if settings.maximumError != nil || settings.minimumPSNR != nil {
+      // The picture, a base, and what a decoder makes of a trial.
+      bytes +=
+        3 * Int64(picture.sampleCount)
+        + ResidualCodec.encodingBytes(
+          width: picture.width, height: picture.height, format: picture.format, threads: threads)
+    }
+    if settings.alpha != nil {
+      bytes += ResidualCodec.encodingBytes(
+        width: picture.width, height: picture.height, format: .grey, threads: threads)
+    }
+    return bytes
+  }
+
+  /// Of the networks, entropy coding and the search at the position of the settings, whose networks are made for that.
+  func networkMemory(_ picture: PictureView, _ settings: EncoderSettings, _ codec: SegmentCodec) -> Int64 {
+    let execution = settings.execution
+    let layout = LatentLayout(
+      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
+    let values = Int64(model.latentChannels(at: settings.position)) * Int64(layout.width) * Int64(layout.height)
+    func running(_ role: GraphRole) -> Int64 {
+      let program = prepared.program(role, picture.format, at: settings.position, cpu: execution.cpu)
+      let bands = max(1, min(execution.threads, layout.paddedHeight / program.unit))
+      return Int64(bands)
+        * NetworkRunner.byteCount(
+          program, width: layout.paddedWidth, height: layout.paddedHeight, stripeRows: execution.stripeRows)
+    }
+    let together = Int64(min(layout.segmentCount, max(1, execution.threads)))
+    let segmentValues = values / Int64(max(1, layout.height)) * Int64(layout.rows(segment: 0).count)
+    // Symbols of 32 bits, some more than values, in a buffer that doubles, and the payload.
+    let coding = together * (codec.decodingBytes(layout, segment: 0) + 20 * segmentValues)
+    // The latent, payloads and the bitstream.
+    var bytes = 4 * values
+    var most = max(running(.analysis), coding)
+    if settings.measuresDistortion || settings.minimumPSNR != nil {
+      bytes += Int64(picture.sampleCount)
+      most = max(most, running(.synthesis))
+    }
+    if settings.rdoq != .off {
+      let program = prepared.program(.synthesis, picture.format, at: settings.position, cpu: execution.cpu)
+      let pixels = min(
+        Int64(layout.paddedWidth) * Int64(layout.paddedHeight),
+        max(
+          Int64(DistortionMeter.bandSamples),
+          Int64(DistortionMeter.minimumBandRows * model.latentDivisor) * Int64(layout.paddedWidth)))
+      // Gradients, masks and values of all tensors of a band with the rows around it.
+      var planes: Int64 = 0
+      for tensor in program.tensors {
+        let divisor = Int64(tensor.divisor)
+        let beside = 128 * Int64(layout.paddedWidth) / divisor
+        planes += 5 * Int64(tensor.channels) * (pixels / (divisor * divisor) + beside)
+      }
+      bytes += 2 * model.preparationBytes + 100 * values
+      most = max(most, planes + running(.synthesis))
+    }
+    return bytes + most
+  }
+}
