@@ -17,7 +17,6 @@ final class VideoEncoderHandle {
 
   init(_ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?) throws(CallFailure) {
     let given = try copy(pointer, zero: sc_video_settings(), "sc_video_settings")
-    guard given.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
     let settings = try VideoSettings(given)
     (width, height) = (Int(given.width), Int(given.height))
     // The search of a frame keeps about what that of a picture of its size does.
@@ -135,6 +134,7 @@ extension VideoSettings {
         primaries: colour.0, transfer: colour.1, matrix: colour.2, isFullRange: colour.3 == 1)
     }
     rdoq = try RDOQ.requested(given.rdoq)
+    intraRDOQ = try RDOQ.requested(given.intra_rdoq)
     guard given.motion_effort <= 3 else { throw CallFailure(SC_ERROR_ARGUMENT, "motion_effort is 0 to 3") }
     motionEffort = given.motion_effort == 0 ? 1 : Int(given.motion_effort) - 1
     guard given.keep_scenes <= 1 else { throw CallFailure(SC_ERROR_ARGUMENT, "keep_scenes is 0 or 1") }

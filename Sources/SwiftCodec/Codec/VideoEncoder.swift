@@ -23,8 +23,15 @@ public struct VideoSettings: Sendable {
   public var intraPeriod = 0
   /// Whether a frame that the one before does not predict becomes an intra frame.
   public var detectsScenes = true
-  /// The search for a cheaper latent in every frame.
+  /// The search for a cheaper latent in inter frames.
   public var rdoq = RDOQ.off
+  /// The search for a cheaper latent in intra frames, which are few and take a large part of the bits.
+  public var intraRDOQ = RDOQ.fast
+  /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
+  /// that follow.
+  public var searchWeight = 2.0
+  /// The same of intra frames.
+  public var intraSearchWeight = 2.5
   /// Of the search for vectors: 0…2.
   public var motionEffort = 1
   /// nil for the best one that both models have.
@@ -183,15 +190,18 @@ public final class VideoEncoder {
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
     var quantised: [QuantisedSegment] = []
-    if settings.rdoq != .off || keepsSegments {
+    let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
+    if rdoq != .off || keepsSegments {
       quantised = (0..<count).map {
         codec.quantise(
           segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, reference: inputs, execution)
       }
     }
-    if settings.rdoq != .off {
+    if rdoq != .off {
+      let weight = isIntra ? settings.intraSearchWeight : settings.searchWeight
       _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
-        latent, quantised, of: frame, reference: inputs, settings.rdoq, lambda: nil, execution, progress: nil)
+        latent, quantised, of: frame, reference: inputs, rdoq, lambda: weight * model.lambda(at: position), execution,
+        progress: nil)
     }
     if quantised.isEmpty {
       var segments = [QuantisedSegment?](repeating: nil, count: count)

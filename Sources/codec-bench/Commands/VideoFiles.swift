@@ -15,8 +15,18 @@ enum VideoFiles {
     OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames; 24 by default"),
     OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
     OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
+    OptionSpec("intra-rdoq", value: "KIND", "video: --rdoq of intra frames; fast by default"),
+    OptionSpec("search-weight", value: "W", "video: what errors of inter frames count in the search; 2 by default"),
+    OptionSpec("intra-search-weight", value: "W", "video: what errors of intra frames count in it; 2.5 by default"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
+
+  /// What is searched in inter and intra frames at an effort of 0…9.
+  private static let efforts: [(inter: RDOQ, intra: RDOQ)] = [
+    (.off, .off), (.off, .quick), (.off, .fast), (.off, .full), (.quick, .fast), (.quick, .fast), (.quick, .full),
+    (.fast, .full), (.fast, .full), (.full, .full),
+  ]
+  private static let defaultEffort = 2
 
   /// Whether a name or a file's first bytes are those of a Y4M file.
   static func isY4M(_ name: String) -> Bool { name.hasSuffix(".y4m") || name.hasSuffix(".Y4M") }
@@ -81,7 +91,13 @@ enum VideoFiles {
     if let pattern = try arguments.numbers("pattern", in: -100...100) { settings.pattern = pattern }
     if let weight = try arguments.number("motion-weight", above: 0) { settings.motionWeight = weight }
     settings.motionEffort = try arguments.integer("motion-effort", in: 0...2) ?? 1
-    settings.rdoq = try CodecOptions.rdoq(arguments)
+    try arguments.atMostOne(of: ["effort", "rdoq"])
+    let effort = try arguments.integer("effort", in: 0...9) ?? defaultEffort
+    (settings.rdoq, settings.intraRDOQ) = efforts[effort]
+    if let rdoq = try CodecOptions.rdoq("rdoq", arguments) { settings.rdoq = rdoq }
+    if let rdoq = try CodecOptions.rdoq("intra-rdoq", arguments) { settings.intraRDOQ = rdoq }
+    if let weight = try arguments.number("search-weight", above: 0) { settings.searchWeight = weight }
+    if let weight = try arguments.number("intra-search-weight", above: 0) { settings.intraSearchWeight = weight }
     settings.execution = try CodecOptions.execution(arguments)
     return settings
   }
