@@ -98,7 +98,8 @@ extension RDOQ {
       effort.probes = 1
       effort.countsContexts = false
     case .full:
-      effort.gradientPasses = passes(40)
+      // From here on measured changes find more in the same time.
+      effort.gradientPasses = passes(24)
       effort.exactPasses = passes(600)
     }
     return effort
