@@ -13,6 +13,8 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 SWIFTBUILD = $(SWIFT) build -j $(JOBS)
 # The kernels are optimised in debug builds, too: the tests run them a lot.
 SWIFTTEST = $(SWIFT) test -j $(JOBS) -Xcc -O2 --disable-xctest
+# What runs all tests runs them optimised; what runs few of them is built faster without.
+OPTIMISED = -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
 
 TOOL = .build/release/codec-bench
 # The tool runs where Swift is not installed. (Apple's systems have the runtime.)
@@ -44,8 +46,8 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-release test-c test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
-  test-snippets example embedded lint format docs benchmarks golden fixtures fuzz train export table2 clean
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+  test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz train export table2 clean
 
 include packaging/install.mk
 include examples/examples.mk
@@ -61,19 +63,19 @@ tool:
 # ---- Tests ---------------------------------------------------------------------------------------------------------
 
 test:
-	$(SWIFTTEST)
+	$(SWIFTTEST) $(OPTIMISED)
 	$(MAKE) test-c example
 
 # Six times as many cases of the random tests.
 test-long:
-	SC_LONG=1 $(SWIFTTEST)
+	SC_LONG=1 $(SWIFTTEST) $(OPTIMISED)
 
 test-fast:
 	$(SWIFTTEST) --filter '$(FAST_TESTS)'
 
-# The same tests as in `make test` against optimised code.
-test-release:
-	$(SWIFTTEST) -c release -Xswiftc -enable-testing --scratch-path .build-release-tests
+# The Swift tests of `make test` with the compiler's checks of a debug build.
+test-debug:
+	$(SWIFTTEST)
 
 # The header alone, the kernels against the reference, golden pictures from the Embedded library.
 test-c: embedded test-kernels test-motion test-residual
@@ -166,6 +168,10 @@ docs:
 KODAK ?=
 benchmarks: tool
 	$(PYTHON) scripts/benchmarks.py --tool $(TOOL) --kodak "$(KODAK)" $(ARGUMENTS)
+
+# Speed and memory of video beside x264 and x265: make benchmark-video CLIP=720p.y4m, on a quiet machine.
+benchmark-video: tool
+	$(PYTHON) scripts/benchmark_video.py $(TOOL) "$(CLIP)" docs/benchmarks/video-speed.md $(ARGUMENTS)
 
 # Encoders that are there beside ours: make compare PICTURES=folder ARGUMENTS="--codecs ours0,avif6 --csv rows.csv"
 # Needs NumPy, SciPy and Pillow.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folders of pictures, and random crops of them."""
 import glob
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,12 @@ def list_pictures(folder):
     if not files:
         raise SystemExit(f'{folder}: no jpg or png')
     return files
+
+
+def list_training_pictures(folder):
+    """Without those of set-aside.txt, which decisions are measured on."""
+    lines = Path(__file__).with_name('set-aside.txt').read_text(encoding='utf-8').splitlines()
+    return [f for f in list_pictures(folder) if Path(f).name not in lines]
 
 
 def read_picture(path):

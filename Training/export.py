@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import check_int16
 import integer
-from data import list_pictures, read_picture
+from data import list_training_pictures, read_picture
 from formats import folded
 from graph import Graph, cdf, entropy_point, write_model
 from integer import (ANALYSIS, COLOUR_PLANES, DECODED, EARLIER, FEATURES, GREY, HYPER_ANALYSIS, HYPER_LATENT, HYPER_SYNTHESIS, LATENT, PARAMETERS, RELU,
@@ -121,7 +121,7 @@ def entropy_graphs(net, context=None, q=Q):
 
 def crops(folder, count, size=512):
     """The middle of pictures spread over the folder, uint8 [H, W, 3]."""
-    files = list_pictures(folder)
+    files = list_training_pictures(folder)
     for i in np.linspace(0, len(files) - 1, min(count, len(files))).astype(int):
         picture = read_picture(files[i])
         y, x = (max(0, (n - size) // 2) for n in picture.shape[:2])

@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from data import Crops, list_pictures, read_picture
+from data import Crops, list_training_pictures, read_picture
 from networks import NETWORKS, load
 from optim import SOAP
 
@@ -246,7 +246,7 @@ def work(worker, options, pictures, meeting):
 
 def main():
     options = arguments()
-    pictures = [read_picture(f) for f in list_pictures(options.data)]
+    pictures = [read_picture(f) for f in list_training_pictures(options.data)]
     with tempfile.TemporaryDirectory() as folder:
         for worker in range(1, options.workers):        # forks, which share the pictures
             multiprocessing.get_context('fork').Process(target=work, args=(worker, options, pictures, f'{folder}/meeting'), daemon=True).start()

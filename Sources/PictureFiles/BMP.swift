@@ -13,6 +13,7 @@ public enum BMPError: Error, Equatable, CustomStringConvertible {
   /// A kind of BMP that is not read, in words.
   case unsupported(String)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .signature: "not a BMP file"
@@ -25,6 +26,7 @@ public enum BMPError: Error, Equatable, CustomStringConvertible {
   }
 }
 
+/// Reads Windows bitmaps.
 public enum BMP {
   /// Reads a BMP file of 1, 4, 8, 16, 24 or 32 bits a pixel without compression, with bit masks or without, as RGB.
   /// Alpha is what the mask of a header of version 4 or 5 says; without one the fourth byte is ignored.

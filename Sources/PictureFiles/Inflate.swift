@@ -25,6 +25,7 @@ public enum InflateError: Error, Equatable, CustomStringConvertible {
   /// Adler-32 of the output differs from the stored one.
   case checksum
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .truncated: "the compressed data end too early"

@@ -31,6 +31,7 @@ public enum JPEGError: Error, Equatable, CustomStringConvertible {
   /// A component of which no scan has the data.
   case missingScan
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .signature: "not a JPEG file"
@@ -51,6 +52,7 @@ public enum JPEGError: Error, Equatable, CustomStringConvertible {
   }
 }
 
+/// Reads JPEG files: baseline and progressive, 8 bits, Huffman codes (ITU-T T.81, JFIF, Exif).
 public enum JPEG {
   /// Scans of a file at most: each goes over the whole picture, whatever its size in bytes.
   public static let maximumScans = 200

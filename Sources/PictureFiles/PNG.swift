@@ -26,6 +26,7 @@ public enum PNGError: Error, CustomStringConvertible {
   case filter(UInt8)
   case compressed(InflateError)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .signature: "not a PNG file"
@@ -46,6 +47,8 @@ public enum PNGError: Error, CustomStringConvertible {
   }
 }
 
+/// Reads and writes PNG files (third edition of the specification).
 public enum PNG {
+  /// The eight bytes that each PNG file starts with.
   public static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 }

@@ -23,6 +23,7 @@ public enum PNMError: Error, Equatable, CustomStringConvertible {
   /// A sample above the file's largest value.
   case range(Int, maximum: Int)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .signature: "not a PNM file"
@@ -39,6 +40,7 @@ public enum PNMError: Error, Equatable, CustomStringConvertible {
   }
 }
 
+/// Reads and writes the formats of Netpbm: PBM, PGM, PPM and PAM.
 public enum PNM {
   /// The picture of a PNM file alone, transparent parts on white.
   public static func read(_ bytes: [UInt8]) throws(PNMError) -> Picture { try load(bytes).onWhite() }

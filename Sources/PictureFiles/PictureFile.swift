@@ -8,10 +8,12 @@ public struct LoadedPicture: Sendable, Equatable {
   public var picture: Picture
   /// Opacity as a grey picture of the same size: 0 is transparent, 255 opaque. Nil when the file has none.
   public var alpha: Picture?
+  /// What the file says beside the samples; empty fields for what it does not.
   public var metadata: PictureMetadata
   /// What was not kept and where the file deviates from its format, in the order of the file.
   public var warnings: [PictureWarning]
 
+  /// A picture of one's own. `alpha`, if there is any, has the size of `picture`.
   public init(
     picture: Picture, alpha: Picture? = nil, metadata: PictureMetadata = PictureMetadata(),
     warnings: [PictureWarning] = []
@@ -35,13 +37,16 @@ public struct PictureMetadata: Sendable, Equatable {
   public var cicp: [UInt8]?
   /// PNG's gAMA: the exponent of the encoding times 100000.
   public var gamma: UInt32?
+  /// PNG's cHRM: white point and primaries.
   public var chromaticities: Chromaticities?
   /// PNG's sRGB: the rendering intent, 0…3.
   public var sRGBIntent: UInt8?
+  /// PNG's pHYs, JFIF's or Exif's density.
   public var resolution: PictureResolution?
   /// How the samples of a 4:2:0 picture are to be understood; nil for RGB and grey.
   public var colour: ColourDescription?
 
+  /// Nothing known.
   public init() {}
 }
 
@@ -50,6 +55,7 @@ public struct Chromaticities: Sendable, Equatable {
   /// White, red, green, blue, x before y: eight values.
   public var values: [UInt32]
 
+  /// Nil unless there are eight values.
   public init?(_ values: [UInt32]) {
     guard values.count == 8 else { return nil }
     self.values = values
@@ -58,16 +64,21 @@ public struct Chromaticities: Sendable, Equatable {
 
 /// Pixels per unit of length.
 public struct PictureResolution: Sendable, Equatable {
+  /// The length that `horizontal` and `vertical` count pixels of.
   public enum Unit: Sendable, Equatable {
     /// Only the ratio of the two means something.
     case none
     case inch, centimetre, metre
   }
 
+  /// Pixels per unit from left to right.
   public var horizontal: UInt32
+  /// Pixels per unit from top to bottom.
   public var vertical: UInt32
+  /// Of both numbers.
   public var unit: Unit
 
+  /// Pixels per unit in both directions.
   public init(horizontal: UInt32, vertical: UInt32, unit: Unit) {
     (self.horizontal, self.vertical, self.unit) = (horizontal, vertical, unit)
   }
@@ -149,6 +160,7 @@ public enum PictureWarning: Sendable, Equatable {
     }
   }
 
+  /// In words, for people; without a full stop.
   public var description: String {
     switch self {
     case .bitsReduced(let bits): "samples of \(bits) bits are rounded to 8"
@@ -189,6 +201,7 @@ public enum PictureFileError: Error, CustomStringConvertible {
   case bmp(BMPError)
   case y4m(Y4MError)
 
+  /// In words, for people; without a full stop.
   public var description: String {
     switch self {
     case .empty: "the file is empty"
@@ -203,6 +216,7 @@ public enum PictureFileError: Error, CustomStringConvertible {
   }
 }
 
+/// Reads and writes picture files of all formats that are known, told apart by content (reading) or extension (writing).
 public enum PictureFile {
   /// Pixels of a picture that are read when nothing else is said.
   public static let defaultMaximumPixels = 1 << 28

@@ -21,6 +21,7 @@ public enum Y4MError: Error, Equatable, CustomStringConvertible {
   /// The source of the bytes failed, in its words.
   case source(String)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .signature: "not a Y4M file"
@@ -50,7 +51,9 @@ public struct Y4MHeader: Sendable, Equatable {
     case mono
   }
 
+  /// In pixels, 1…65535.
   public var width: Int
+  /// In pixels, 1…65535.
   public var height: Int
   /// Frames a second as a fraction; 0:0 is unknown.
   public var frameRate: (numerator: Int, denominator: Int) {
@@ -62,6 +65,7 @@ public struct Y4MHeader: Sendable, Equatable {
     get { (aspect[0], aspect[1]) }
     set { aspect = [newValue.width, newValue.height] }
   }
+  /// What the planes of a frame are.
   public var chroma: Chroma
   /// XCOLORRANGE; nil if not said.
   public var isFullRange: Bool?
@@ -69,6 +73,7 @@ public struct Y4MHeader: Sendable, Equatable {
   private var rate = [0, 0]
   private var aspect = [0, 0]
 
+  /// A header of unknown frame rate and pixel aspect.
   public init(width: Int, height: Int, chroma: Chroma, isFullRange: Bool? = nil) {
     (self.width, self.height, self.chroma, self.isFullRange) = (width, height, chroma, isFullRange)
   }
@@ -139,6 +144,7 @@ public struct Y4MHeader: Sendable, Equatable {
 
 /// Reads a YUV4MPEG2 stream frame by frame.
 public struct Y4MReader {
+  /// The stream's first line.
   public let header: Y4MHeader
   /// Of the stream as a whole.
   public let warnings: [PictureWarning]
@@ -231,8 +237,10 @@ public struct Y4MReader {
 
 /// Writes a YUV4MPEG2 stream piece by piece.
 public struct Y4MWriter {
+  /// The stream's first line.
   public let header: Y4MHeader
 
+  /// A stream whose frames are all as the header says.
   public init(_ header: Y4MHeader) { self.header = header }
 
   /// The bytes in front of the first frame.
@@ -240,14 +248,22 @@ public struct Y4MWriter {
 
   /// The bytes of a frame: a 4:2:0 picture, or a grey one of a `mono` stream, of the stream's size.
   public func frame(_ picture: Picture) throws(Y4MError) -> [UInt8] {
+    guard fits(picture) else { throw .picture }
+    return Y4MWriter.frameStart + picture.samples
+  }
+
+  /// What stands before the samples of a frame.
+  public static let frameStart = Array("FRAME\n".utf8)
+
+  /// Whether a picture is one that `frame` writes.
+  public func fits(_ picture: Picture) -> Bool {
     let format: PixelFormat = header.chroma == .mono ? .grey : .yuv420
-    guard picture.format == format, header.chroma != .yuv444, picture.width == header.width,
-      picture.height == header.height
-    else { throw .picture }
-    return Array("FRAME\n".utf8) + picture.samples
+    return picture.format == format && header.chroma != .yuv444 && picture.width == header.width
+      && picture.height == header.height
   }
 }
 
+/// YUV4MPEG2 as a file of stills: its first frame.
 public enum Y4M {
   static let signature = Array("YUV4MPEG2 ".utf8)
 

@@ -52,6 +52,7 @@ public enum Benchmark {
   public struct Network: Sendable {
     /// On all threads that were asked for; the layers on one.
     public let whole: Timing
+    /// One by one, in the order of execution, on one thread.
     public let layers: [Timing]
   }
 

@@ -11,6 +11,7 @@ public struct FittingStep: Sendable {
 
 /// An entropy model of one rate point, fitted to a corpus.
 public struct FittedEntropy: Sendable {
+  /// The kind that was fitted.
   public let kind: EntropyKind
   /// In their order: the last is what the model costs on the set that it was fitted to.
   public internal(set) var steps: [FittingStep]

@@ -83,13 +83,25 @@ final class InputStream {
 /// A lock for what several threads write: standard streams, lists of results.
 final class Lock: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let change = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  init() { pthread_mutex_init(mutex, nil) }
+  init() {
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(change, nil)
+  }
 
   deinit {
+    pthread_cond_destroy(change)
     pthread_mutex_destroy(mutex)
+    change.deallocate()
     mutex.deallocate()
   }
+
+  /// Within `with`: lets others have the lock until `wake` was called, or sooner.
+  func wait() { pthread_cond_wait(change, mutex) }
+
+  /// Ends every `wait`.
+  func wake() { pthread_cond_broadcast(change) }
 
   func with<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
     pthread_mutex_lock(mutex)
@@ -303,6 +315,15 @@ func listPictures(_ folder: String) throws(ToolError) -> [String] {
     throw .badData(file: folder, "no PNG, JPEG, PNM, PAM, BMP or Y4M files in this folder")
   }
   return files.sorted()
+}
+
+/// The names that a file has, a line each; empty lines and those that start with # are none.
+func readNames(_ file: String) throws(ToolError) -> Set<String> {
+  guard let text = String(validating: try readFile(file), as: UTF8.self) else {
+    throw .badData(file: file, "not UTF-8 text")
+  }
+  let lines = text.split(whereSeparator: \.isNewline).map(String.init)
+  return Set(lines.filter { !$0.hasPrefix("#") })
 }
 
 private let pictureEndings = [

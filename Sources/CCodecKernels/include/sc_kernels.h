@@ -170,8 +170,16 @@ uint32_t sc_crc32c(uint32_t crc, const void *data, size_t size);
 // ---- Threads -------------------------------------------------------------------------------------------------------
 
 /// Calls job(context, i) once for every i < count on up to `threads` threads, the caller's included, and returns when all
-/// are done. Without thread support (SC_NO_THREADS), or when a thread cannot be made, the caller does the rest.
+/// are done. Without thread support (SC_NO_THREADS), or when a thread cannot be made, the caller does the rest. Jobs begin in
+/// order: one may wait for what those before it do.
 void sc_parallel(int threads, size_t count, void (*job)(void *context, size_t index), void *context);
+/// Says how far a job has come: who sees the value sees what was written before.
+void sc_counter_set(int32_t *counter, int32_t value);
+/// Returns when the counter is `value` or more, which a job that has begun will make it.
+void sc_counter_wait(const int32_t *counter, int32_t value);
+/// A lock, 0 at first, that is held for a few instructions.
+void sc_lock(int32_t *lock);
+void sc_unlock(int32_t *lock);
 /// Processors that this process may run on, >= 1.
 int sc_cpu_count(void);
 

@@ -17,6 +17,7 @@
 
 #include "sc_entropy.h"
 #include "sc_kernels.h"
+#include "sc_layout.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,6 +52,9 @@ sc_motion_plane sc_motion_plane_make(void *memory, int32_t width, int32_t height
 void sc_motion_plane_load(const sc_motion_plane *plane, const uint8_t *samples, ptrdiff_t stride);
 /// Fills the margins of a padded plane with the nearest samples of the picture.
 void sc_motion_plane_pad(const sc_motion_plane *plane);
+/// The same in two steps: left and right of the rows first … end − 1, and then above and below the picture.
+void sc_motion_plane_pad_rows(const sc_motion_plane *plane, int32_t first, int32_t end);
+void sc_motion_plane_pad_ends(const sc_motion_plane *plane);
 
 /// Bytes of a frame of three padded planes, and the frame in `memory` of this size.
 size_t sc_motion_frame_size(int32_t width, int32_t height);
@@ -267,8 +271,11 @@ size_t sc_motion_search_size(int32_t width, int32_t height);
 /// A search in `memory` of this size, aligned to 64. The caller sets kernels, costs, reference, previous, lambda, effort
 /// before each frame.
 sc_motion_search sc_motion_search_make(void *memory, int32_t width, int32_t height);
-/// Copies the current frame's luma, and makes the small planes.
-void sc_motion_search_begin(sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride);
+/// Copies the current frame's luma, and makes the small planes: of the rows first … end − 1 of blocks, which are independent,
+/// and after all of them what lies above and below the picture.
+void sc_motion_search_load(const sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride, int32_t first,
+                           int32_t end);
+void sc_motion_search_pad(const sc_motion_search *search);
 /// Rows first … end − 1 of blocks of the first stage; all of them before the second, and all of that before the third.
 void sc_motion_search_coarse(const sc_motion_search *search, int32_t first, int32_t end);
 void sc_motion_search_whole(const sc_motion_search *search, int32_t first, int32_t end);
@@ -279,6 +286,17 @@ void sc_motion_search_decide(const sc_motion_search *search, const sc_motion_fie
 /// All stages on one thread.
 void sc_motion_search_all(sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride,
                           const sc_motion_field *field);
+
+// ---- Choices of the encoder ----------------------------------------------------------------------------------------
+
+/// Of the even rows first … end − 1, and every second sample: sums of absolute differences of luma to the prediction, and to the
+/// sample two rows above, which row 0 does not have and is left out for.
+void sc_motion_scene(const sc_component *luma, const sc_motion_plane *predicted, int32_t first, int32_t end,
+                     uint64_t sums[2]);
+/// For each block of a row of blocks, by how much the squared error of `decoded` is larger than that of `predicted`: three
+/// times that of luma and twice that of chroma. Y, U and V of a frame of their size.
+void sc_motion_skip_gain(const sc_component frame[3], const sc_motion_frame *predicted,
+                         const sc_motion_frame *decoded, int32_t row, int64_t *gains);
 
 // ---- For training --------------------------------------------------------------------------------------------------
 

@@ -24,18 +24,26 @@ sc_motion_plane sc_motion_plane_make(void *memory, int32_t width, int32_t height
                            .height = height};
 }
 
-void sc_motion_plane_pad(const sc_motion_plane *p) {
-  for (int32_t y = 0; y < p->height; y++) {
+void sc_motion_plane_pad_rows(const sc_motion_plane *p, int32_t first, int32_t end) {
+  for (int32_t y = first; y < end; y++) {
     uint8_t *row = p->samples + y * p->stride;
     memset(row - MARGIN, row[0], MARGIN);
     memset(row + p->width, row[p->width - 1], MARGIN);
   }
+}
+
+void sc_motion_plane_pad_ends(const sc_motion_plane *p) {
   const uint8_t *top = p->samples - MARGIN, *bottom = top + (p->height - 1) * p->stride;
   const size_t bytes = (size_t)p->width + 2 * MARGIN;
   for (int32_t i = 1; i <= MARGIN; i++) {
     memcpy((uint8_t *)top - i * p->stride, top, bytes);
     memcpy((uint8_t *)bottom + i * p->stride, bottom, bytes);
   }
+}
+
+void sc_motion_plane_pad(const sc_motion_plane *p) {
+  sc_motion_plane_pad_rows(p, 0, p->height);
+  sc_motion_plane_pad_ends(p);
 }
 
 void sc_motion_plane_load(const sc_motion_plane *p, const uint8_t *samples, ptrdiff_t stride) {

@@ -41,12 +41,13 @@ search_t sc_motion_search_make(void *memory, int32_t width, int32_t height) {
   return s;
 }
 
-// Means of 4×4 samples; those past the picture are in the padding.
-static void shrink(const sc_motion_plane *from, const sc_motion_plane *to) {
-  for (int32_t y = 0; y < to->height; y++) {
-    const uint8_t *restrict a = from->samples + SMALL * y * from->stride;
-    const uint8_t *restrict b = a + from->stride, *restrict c = b + from->stride,
-                            *restrict d = c + from->stride;
+// Rows first … end − 1 of means of 4×4 samples, with their margins. Columns past the picture are in the padding.
+static void shrink(const sc_motion_plane *from, const sc_motion_plane *to, int32_t first, int32_t end) {
+  for (int32_t y = first; y < end; y++) {
+    const uint8_t *rows[SMALL];
+    for (int32_t i = 0; i < SMALL; i++)
+      rows[i] = from->samples + sc_motion_clamp(SMALL * y + i, 0, from->height - 1) * from->stride;
+    const uint8_t *restrict a = rows[0], *restrict b = rows[1], *restrict c = rows[2], *restrict d = rows[3];
     uint8_t *restrict out = to->samples + y * to->stride;
     for (int32_t x = 0; x < to->width; x++) {
       uint32_t sum = 8;
@@ -55,14 +56,29 @@ static void shrink(const sc_motion_plane *from, const sc_motion_plane *to) {
       out[x] = (uint8_t)(sum >> 4);
     }
   }
-  sc_motion_plane_pad(to);
+  sc_motion_plane_pad_rows(to, first, end);
 }
 
-void sc_motion_search_begin(search_t *s, const uint8_t *luma, ptrdiff_t stride) {
-  sc_motion_plane_load(&s->current, luma, stride);
+void sc_motion_search_load(const search_t *s, const uint8_t *luma, ptrdiff_t stride, int32_t first,
+                           int32_t end) {
+  const sc_motion_plane *current = &s->current;
+  const int32_t last = 16 * end < current->height ? 16 * end : current->height;
+  for (int32_t y = 16 * first; y < last; y++)
+    memcpy(current->samples + y * current->stride, luma + y * stride, (size_t)current->width);
+  sc_motion_plane_pad_rows(current, 16 * first, last);
   if (s->effort > SC_MOTION_FAST) {
-    shrink(&s->current, &s->small_current);
-    shrink(s->reference, &s->small_reference);
+    const int32_t height = s->small_current.height;
+    const int32_t small_end = 16 / SMALL * end < height ? 16 / SMALL * end : height;
+    shrink(current, &s->small_current, 16 / SMALL * first, small_end);
+    shrink(s->reference, &s->small_reference, 16 / SMALL * first, small_end);
+  }
+}
+
+void sc_motion_search_pad(const search_t *s) {
+  sc_motion_plane_pad_ends(&s->current);
+  if (s->effort > SC_MOTION_FAST) {
+    sc_motion_plane_pad_ends(&s->small_current);
+    sc_motion_plane_pad_ends(&s->small_reference);
   }
 }
 
@@ -397,7 +413,8 @@ void sc_motion_search_decide(const search_t *s, const sc_motion_field *field, in
 }
 
 void sc_motion_search_all(search_t *s, const uint8_t *luma, ptrdiff_t stride, const sc_motion_field *field) {
-  sc_motion_search_begin(s, luma, stride);
+  sc_motion_search_load(s, luma, stride, 0, s->blocks_y);
+  sc_motion_search_pad(s);
   sc_motion_search_coarse(s, 0, s->blocks_y);
   sc_motion_search_whole(s, 0, s->blocks_y);
   for (int32_t row = 0; row < s->blocks_y; row++)

@@ -48,6 +48,26 @@ void sc_parallel(int threads, size_t count, void (*job)(void *context, size_t in
   }
 }
 
+// Others are soon where they are waited for; where they are not, they may need this processor.
+static void pause_at(int round) {
+  if (round >= 64)
+    sched_yield();
+}
+
+void sc_counter_set(int32_t *counter, int32_t value) { __atomic_store_n(counter, value, __ATOMIC_RELEASE); }
+
+void sc_counter_wait(const int32_t *counter, int32_t value) {
+  for (int i = 0; __atomic_load_n(counter, __ATOMIC_ACQUIRE) < value; i++)
+    pause_at(i);
+}
+
+void sc_lock(int32_t *lock) {
+  for (int i = 0; __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0; i++)
+    pause_at(i);
+}
+
+void sc_unlock(int32_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
+
 int sc_cpu_count(void) {
 #if defined(__linux__)
   cpu_set_t set;
@@ -67,6 +87,15 @@ void sc_parallel(int threads, size_t count, void (*job)(void *context, size_t in
     job(context, i);
   }
 }
+
+// Jobs run one after the other: what they wait for has been done.
+void sc_counter_set(int32_t *counter, int32_t value) { *counter = value; }
+void sc_counter_wait(const int32_t *counter, int32_t value) {
+  (void)counter;
+  (void)value;
+}
+void sc_lock(int32_t *lock) { (void)lock; }
+void sc_unlock(int32_t *lock) { (void)lock; }
 
 int sc_cpu_count(void) { return 1; }
 

@@ -375,20 +375,20 @@ typedef struct sc_video_settings {
   uint32_t frame_rate_numerator;   ///< frames a second; 0: unknown, and 25 to SC_RATE_BITRATE
   uint32_t frame_rate_denominator; ///< 0: 1
   uint8_t colour[4]; ///< H.273: primaries, transfer, matrix, 1 for full range; primaries 0: nothing is said
-  sc_rdoq rdoq;      ///< in every frame
+  sc_rdoq rdoq;      ///< in inter frames
   uint32_t motion_effort;  ///< of the search for vectors: 1 is fast, 3 thorough; 0: 2
   uint32_t keep_scenes;    ///< 1: a new scene does not start with an intra frame
   sc_entropy_kind entropy; ///< SC_ENTROPY_BEST: the strongest that both models have
   uint32_t segment_rows;   ///< as sc_encoder_settings; 0: 24
   uint32_t threads;        ///< at most 64; 0: one for every processor that the process may use
-  uint32_t reserved;       ///< 0
+  sc_rdoq intra_rdoq;      ///< in intra frames: they are few and take a large part of the bits
 } sc_video_settings;
 
-/// Quality 50.
+/// Quality 50, a search in intra frames.
 #define SC_VIDEO_SETTINGS(width, height)                                                                     \
   {                                                                                                          \
     sizeof(sc_video_settings), (width), (height), 50, SC_RATE_QUALITY, 0, 0, 0, {0, 0, 0, 0}, SC_RDOQ_OFF,   \
-        0, 0, SC_ENTROPY_BEST, 0, 0, 0                                                                       \
+        0, 0, SC_ENTROPY_BEST, 0, 0, SC_RDOQ_FAST                                                            \
   }
 
 typedef struct sc_video_encoder sc_video_encoder;

@@ -9,14 +9,20 @@ public struct BitstreamHeader: Sendable, Equatable {
 
   /// The first half of the model's id. Without segments it says nothing, as position and entropy.
   public var modelID: UInt32
+  /// The place on the model's rate scale.
   public var position: RatePosition
+  /// The entropy model that the segments are coded with.
   public var entropy: EntropyKind
+  /// The format of the picture that was coded.
   public var format: PixelFormat
+  /// Of the picture in pixels, 1…65535.
   public var width: Int
+  /// Of the picture in pixels, 1…65535.
   public var height: Int
   /// nil for a bitstream that is header, one segment and checksum; otherwise all that follows stands in boxes.
   public var segments: Segments?
 
+  /// How the latent is cut, from top to bottom.
   public struct Segments: Sendable, Equatable {
     /// Height of a segment in rows of the latent: a multiple of 8, or 0 for one segment of any height.
     public var rows: Int
@@ -24,6 +30,7 @@ public struct BitstreamHeader: Sendable, Equatable {
     public var count: Int
   }
 
+  /// 1 or more; 0 for a picture that a residual layer has alone.
   public var segmentCount: Int { segments?.count ?? 1 }
   /// Height of the segments in rows of the latent; nil for one segment.
   public var segmentRows: Int? { segments.flatMap { $0.rows == 0 ? nil : $0.rows } }

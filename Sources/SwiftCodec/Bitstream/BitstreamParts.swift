@@ -2,6 +2,7 @@
 
 /// A bitstream cut into its parts, all checksums verified. The model is not needed for that.
 public struct BitstreamParts: Sendable {
+  /// The header, its fields in their ranges.
   public let header: BitstreamHeader
   /// Ranges of the segments' payloads in the bytes.
   public let payloads: [Range<Int>]
@@ -12,6 +13,8 @@ public struct BitstreamParts: Sendable {
   /// What is known of the metadata; other optional boxes are skipped.
   public let metadata: [(kind: MetadataKind, range: Range<Int>)]
 
+  /// Cuts a whole bitstream; payloads are not looked into. Throws `truncated`, `checksum`, `unknownBox`, `misplacedBox`,
+  /// `boxContent`, `segmentCount` and the errors of the header.
   public init(parsing bytes: [UInt8]) throws(DecodeError) {
     self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in try BitstreamParts(parsing: bytes) }
   }

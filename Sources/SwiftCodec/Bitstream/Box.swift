@@ -25,11 +25,13 @@ public struct BoxTag: Sendable, Equatable {
     self.code = code
   }
 
+  /// The four characters in ASCII.
   public var bytes: [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: code >> UInt32(24 - 8 * $0)) } }
 
   /// Whether the picture can be decoded without it.
   public var isOptional: Bool { 0x61...0x7a ~= code >> 24 }
 
+  /// The four characters.
   public var description: String { String(decoding: bytes, as: UTF8.self) }
 
   /// A segment of the latent.
@@ -60,6 +62,7 @@ public enum MetadataKind: UInt8, Sendable, CaseIterable {
   /// As PNG's pHYs.
   case resolution
 
+  /// The box that carries it.
   public var tag: BoxTag {
     switch self {
     case .icc: BoxTag("iccp")
@@ -81,9 +84,12 @@ public enum MetadataKind: UInt8, Sendable, CaseIterable {
 
 /// One item of metadata.
 public struct Metadata: Sendable, Equatable {
+  /// What it is.
   public let kind: MetadataKind
+  /// Its content, as `MetadataKind` says.
   public let bytes: [UInt8]
 
+  /// One item; the bytes are not checked.
   public init(_ kind: MetadataKind, _ bytes: [UInt8]) {
     self.kind = kind
     self.bytes = bytes

@@ -57,6 +57,7 @@ public enum DecodeError: Error, Equatable, CustomStringConvertible {
   /// Decoding would take more multiply-adds a pixel than the caller allows.
   case work(macPerPixel: Double, limit: Double)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .notABitstream: "not a SwiftCodec bitstream"

@@ -2,11 +2,16 @@
 
 /// Code points of ITU-T H.273: what the samples' colours are.
 public struct ColourDescription: Sendable, Equatable {
+  /// ColourPrimaries: table 2 of H.273.
   public var primaries: UInt8
+  /// TransferCharacteristics: table 3 of H.273.
   public var transfer: UInt8
+  /// MatrixCoefficients: table 4 of H.273.
   public var matrix: UInt8
+  /// Whether samples use 0…255, not 16…235 and 16…240.
   public var isFullRange: Bool
 
+  /// Any code points: they are carried, not interpreted.
   public init(primaries: UInt8, transfer: UInt8, matrix: UInt8, isFullRange: Bool) {
     self.primaries = primaries
     self.transfer = transfer
@@ -19,6 +24,7 @@ public struct ColourDescription: Sendable, Equatable {
   /// High-definition video.
   public static let bt709 = ColourDescription(primaries: 1, transfer: 1, matrix: 1, isFullRange: false)
 
+  /// Primaries, transfer, matrix, and 1 for full range.
   public var bytes: [UInt8] { [primaries, transfer, matrix, isFullRange ? 1 : 0] }
 
   init?(_ bytes: some Collection<UInt8>) {
@@ -39,16 +45,22 @@ public struct VideoHeader: Sendable, Equatable {
   public var intraModelID: UInt32
   /// That of inter frames; nil for a stream of intra frames alone.
   public var interModelID: UInt32?
+  /// The kind of entropy model of all frames.
   public var entropy: EntropyKind
+  /// Of all frames; streams are 4:2:0.
   public var format: PixelFormat
+  /// Of all frames in pixels, 1…65535.
   public var width: Int
+  /// Of all frames in pixels, 1…65535.
   public var height: Int
   /// Frames a second as a fraction; 0/1 if it is not known.
   public var rate: (numerator: Int, denominator: Int)
+  /// What the samples' colours are.
   public var colour: ColourDescription
   /// Height of a segment in rows of the latent: a multiple of 8, 8…2040; 0 for one segment.
   public var segmentRows: Int
 
+  /// Whether they are the same bytes.
   public static func == (a: VideoHeader, b: VideoHeader) -> Bool {
     a.serialised() == b.serialised()
   }

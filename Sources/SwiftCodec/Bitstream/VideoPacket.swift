@@ -13,16 +13,22 @@ extension BoxTag {
 ///
 /// Needs the first `prefixSize` bytes of a packet, or all of a shorter rest.
 public struct VideoPacketPrefix: Sendable, Equatable {
+  /// Bytes of a tag and of the longest size.
   public static let prefixSize = 9
   /// So that sizes and offsets within a packet are integers of 32 bits. No frame comes near it.
   static let maximumPayload = 1 << 30
 
+  /// What the packet holds.
   public let tag: BoxTag
-  /// Bytes of the tag and the size, of the payload, and of the whole packet.
+  /// Bytes of the tag and the size.
   public let headSize: Int
+  /// Bytes of the payload.
   public let payloadSize: Int
+  /// Bytes of the whole packet.
   public var size: Int { headSize + payloadSize + 4 }
 
+  /// Reads tag and size at an offset of the bytes. Throws `truncated` if there are too few of them, `unknownBox` and
+  /// `boxContent`.
   public init(parsing bytes: [UInt8], at offset: Int = 0) throws(DecodeError) {
     self = try bytes.withUnsafeBufferPointer { bytes throws(DecodeError) in
       try VideoPacketPrefix(parsing: bytes, at: offset)

@@ -56,6 +56,7 @@ func described<T>(_ body: () throws(DecodeError) -> T) throws(CallFailure) -> T 
   do throws(DecodeError) { return try body() } catch { throw CallFailure(error.status, error.description) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_read_header(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ header: UnsafeMutablePointer<sc_header>!
@@ -81,6 +82,7 @@ public func sc_read_header(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_decoder_create(
   _ handle: OpaquePointer!, _ settings: UnsafePointer<sc_decoder_settings>!,
@@ -98,12 +100,14 @@ public func sc_decoder_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_decoder_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
   Unmanaged<DecoderHandle>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_decode(
   _ handle: OpaquePointer!, _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ picture: UnsafePointer<sc_picture>!
@@ -113,6 +117,7 @@ public func sc_decode(
   return status(decoder.message) { () throws(CallFailure) in try decoder.decode(bytes, size, picture) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_decode_region(
   _ handle: OpaquePointer!, _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ region: UnsafePointer<sc_region>!,
@@ -134,6 +139,7 @@ public func sc_decode_region(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_read_metadata(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ kind: sc_metadata,
@@ -154,6 +160,7 @@ public func sc_read_metadata(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_has_alpha(_ bytes: UnsafePointer<UInt8>!, _ size: Int) -> Int32 {
   guard let bytes, size >= 0 else { return 0 }
@@ -181,6 +188,7 @@ extension MetadataKind {
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_decoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
   guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }

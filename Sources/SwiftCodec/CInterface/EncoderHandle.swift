@@ -122,6 +122,7 @@ extension RDOQ {
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encoder_create(
   _ handle: OpaquePointer!, _ settings: UnsafePointer<sc_encoder_settings>!,
@@ -139,12 +140,14 @@ public func sc_encoder_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encoder_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
   Unmanaged<EncoderHandle>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encoder_configure(
   _ handle: OpaquePointer!, _ settings: UnsafePointer<sc_encoder_settings>!
@@ -154,6 +157,7 @@ public func sc_encoder_configure(
   return status(encoder.message) { () throws(CallFailure) in try encoder.configure(settings) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encoder_set_metadata(
   _ handle: OpaquePointer!, _ kind: sc_metadata, _ data: UnsafePointer<UInt8>!, _ size: Int
@@ -173,6 +177,7 @@ private func encode(
   return status(encoder.message) { () throws(CallFailure) in try take(try encoder.encode(picture)) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encode(
   _ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!,
@@ -191,6 +196,7 @@ public func sc_encode(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encode_into(
   _ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!,
@@ -207,6 +213,7 @@ public func sc_encode_into(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_encoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
   guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }

@@ -29,6 +29,7 @@ package func createModel(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_model_create(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ out: UnsafeMutablePointer<OpaquePointer?>!,
@@ -64,20 +65,24 @@ public func sc_model_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_model_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
   Unmanaged<Model>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_model_id(_ handle: OpaquePointer!) -> UInt64 { handle.map { model($0).id } ?? 0 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_model_rate_points(_ handle: OpaquePointer!) -> UInt32 {
   handle.map { UInt32(model($0).ratePoints.count) } ?? 0
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_model_quality(
   _ handle: OpaquePointer!, _ quality: Double, _ ratePoint: UnsafeMutablePointer<UInt32>!,
@@ -90,6 +95,7 @@ public func sc_model_quality(
   return SC_OK
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_model_has_entropy(_ handle: OpaquePointer!, _ kind: sc_entropy_kind) -> Int32 {
   guard let handle else { return 0 }

@@ -169,12 +169,15 @@ final class ProgressCallback: @unchecked Sendable {
 /// The number of threads that a setting asks for.
 func threadCount(_ setting: UInt32) -> Int { setting == 0 ? Int(sc_cpu_count()) : Int(min(setting, 64)) }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_version() -> UInt32 { UInt32(SC_VERSION_MAJOR << 16 | SC_VERSION_MINOR << 8 | SC_VERSION_PATCH) }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_abi_version() -> UInt32 { UInt32(SC_ABI_VERSION) }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
   let text: StaticString =
@@ -210,6 +213,7 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
   return UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_free(_ memory: UnsafeMutableRawPointer!) { sc_memory_release(memory) }
 

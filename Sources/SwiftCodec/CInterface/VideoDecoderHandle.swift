@@ -79,6 +79,7 @@ func videoMemory(
   return models + rows + (isEncoding ? 60 : 40) * pixels
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_read_video_header(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ header: UnsafeMutablePointer<sc_video_header>!
@@ -106,6 +107,7 @@ public func sc_read_video_header(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_packet_size(
   _ bytes: UnsafePointer<UInt8>!, _ size: Int, _ packetSize: UnsafeMutablePointer<Int>!,
@@ -130,6 +132,7 @@ public func sc_video_packet_size(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_create(
   _ intra: OpaquePointer!, _ inter: OpaquePointer!, _ header: UnsafePointer<UInt8>!, _ size: Int,
@@ -149,12 +152,14 @@ public func sc_video_decoder_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
   Unmanaged<VideoDecoderHandle>.fromOpaque(UnsafeRawPointer(handle)).release()
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_decode(
   _ handle: OpaquePointer!, _ packet: UnsafePointer<UInt8>!, _ size: Int, _ frame: UnsafeMutablePointer<sc_video_frame>!
@@ -164,6 +169,7 @@ public func sc_video_decoder_decode(
   return status(decoder.message) { () throws(CallFailure) in try decoder.decode(packet, size, frame) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
@@ -171,6 +177,7 @@ public func sc_video_decoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePo
   return status(decoder.message) { () throws(CallFailure) in try decoder.copyFrame(picture) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_decoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
   guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }

@@ -17,7 +17,6 @@ final class VideoEncoderHandle {
 
   init(_ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?) throws(CallFailure) {
     let given = try copy(pointer, zero: sc_video_settings(), "sc_video_settings")
-    guard given.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
     let settings = try VideoSettings(given)
     (width, height) = (Int(given.width), Int(given.height))
     // The search of a frame keeps about what that of a picture of its size does.
@@ -135,6 +134,7 @@ extension VideoSettings {
         primaries: colour.0, transfer: colour.1, matrix: colour.2, isFullRange: colour.3 == 1)
     }
     rdoq = try RDOQ.requested(given.rdoq)
+    intraRDOQ = try RDOQ.requested(given.intra_rdoq)
     guard given.motion_effort <= 3 else { throw CallFailure(SC_ERROR_ARGUMENT, "motion_effort is 0 to 3") }
     motionEffort = given.motion_effort == 0 ? 1 : Int(given.motion_effort) - 1
     guard given.keep_scenes <= 1 else { throw CallFailure(SC_ERROR_ARGUMENT, "keep_scenes is 0 or 1") }
@@ -145,6 +145,7 @@ extension VideoSettings {
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_create(
   _ intra: OpaquePointer!, _ inter: OpaquePointer!, _ settings: UnsafePointer<sc_video_settings>!,
@@ -160,6 +161,7 @@ public func sc_video_encoder_create(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_destroy(_ handle: OpaquePointer!) {
   guard let handle else { return }
@@ -178,6 +180,7 @@ private func give(
   return status(encoder.message) { () throws(CallFailure) in try body(encoder).give(bytes, size) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_header(
   _ handle: OpaquePointer!, _ bytes: UnsafeMutablePointer<UnsafePointer<UInt8>?>!, _ size: UnsafeMutablePointer<Int>!
@@ -185,6 +188,7 @@ public func sc_video_encoder_header(
   give(handle, bytes, size) { (encoder) throws(CallFailure) in encoder.headerBytes }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_encode(
   _ handle: OpaquePointer!, _ frame: UnsafePointer<sc_picture>!,
@@ -198,6 +202,7 @@ public func sc_video_encoder_encode(
   }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePointer<sc_picture>!) -> sc_status {
   guard let handle else { return SC_ERROR_ARGUMENT }
@@ -205,6 +210,7 @@ public func sc_video_encoder_frame(_ handle: OpaquePointer!, _ picture: UnsafePo
   return status(encoder.message) { () throws(CallFailure) in try encoder.copyFrame(picture) }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_finish(
   _ handle: OpaquePointer!, _ bytes: UnsafeMutablePointer<UnsafePointer<UInt8>?>!, _ size: UnsafeMutablePointer<Int>!
@@ -212,6 +218,7 @@ public func sc_video_encoder_finish(
   give(handle, bytes, size) { (encoder) throws(CallFailure) in try encoder.finish() }
 }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_video_encoder_message(_ handle: OpaquePointer!) -> UnsafePointer<CChar>! {
   guard let handle else { return sc_status_string(SC_ERROR_ARGUMENT) }

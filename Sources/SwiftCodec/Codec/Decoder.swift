@@ -3,9 +3,11 @@ internal import CCodecKernels
 
 /// A decoded picture and all that its bitstream says beside it.
 public struct Decoded: Sendable {
+  /// In the format that was asked for.
   public let picture: Picture
   /// The transparency, a grey picture: 255 is opaque. nil for an opaque picture.
   public let alpha: Picture?
+  /// What the bitstream carries, in its order.
   public let metadata: [Metadata]
 }
 
@@ -14,6 +16,7 @@ public struct Decoded: Sendable {
 /// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
 /// lock. Threads of one's own each have a decoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Decoder {
+  /// Threads and kernels of the next call; no result depends on it.
   public var execution: Execution
   /// Pictures of more pixels are refused before anything is allocated for them.
   public var maximumPixels = 1 << 28
@@ -25,11 +28,13 @@ public final class Decoder {
   public var monitor: ((Double) -> Bool)?
   var prepared: PreparedModel
 
+  /// A decoder of the bitstreams of one model.
   public init(model: Model, execution: Execution = Execution()) {
     prepared = PreparedModel(model)
     self.execution = execution
   }
 
+  /// The model whose bitstreams it decodes.
   public var model: Model { prepared.model }
 
   /// Decodes a bitstream to the format that was coded. On error nothing is returned: never a part of a picture.
@@ -196,7 +201,7 @@ public final class Decoder {
   ) throws(DecodeError) {
     let program = prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
     let band = Self.band(program, latent.layout, region)
-    // Enough rows for every thread that what neighbouring parts both compute is little.
+    // Enough rows for every thread that what neighbouring steps both compute is little.
     let step = monitor == nil ? band.count : min(band.count, max(1, 256 * execution.threads / program.unit))
     for first in stride(from: band.lowerBound, to: band.upperBound, by: step) {
       try report(0.5 + 0.5 * Double(first - band.lowerBound) / Double(band.count))

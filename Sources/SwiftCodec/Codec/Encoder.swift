@@ -25,6 +25,7 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
   /// Encoding takes so many bytes, and they are not there.
   case outOfMemory(needed: Int64)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .position(let position, let count):
@@ -51,11 +52,13 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
 
 /// How to encode.
 public struct EncoderSettings: Sendable {
+  /// The place on the model's rate scale.
   public var position: RatePosition
   /// nil for the best one of the model.
   public var entropy: EntropyKind?
   /// Whether to decode the result, which gives the distortion.
   public var measuresDistortion = true
+  /// Threads and kernels; no result depends on it.
   public var execution = Execution()
   /// The search for a cheaper latent; it does not change how the bitstream is decoded.
   public var rdoq = RDOQ.off
@@ -88,6 +91,7 @@ public struct EncoderSettings: Sendable {
   /// residual layer takes several attempts it starts again with each. Encoding ends with `EncodeError.cancelled` when it says false.
   public var monitor: (@Sendable (Double) -> Bool)?
 
+  /// Everything else as it is by default.
   public init(position: RatePosition) { self.position = position }
 
   /// 0 is the lowest rate.
@@ -115,7 +119,9 @@ public enum ResidualBase: Sendable {
 
 /// A picture's bitstream, and what the encoder knows of it.
 public struct Encoded: Sendable {
+  /// The file.
   public let bytes: [UInt8]
+  /// The place on the rate scale that it was coded at.
   public let position: RatePosition
   /// The sum of −log2 of the probabilities of all symbols of the latent, and the bits of residual layers.
   public let idealBits: Double
@@ -164,8 +170,10 @@ public final class Encoder {
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
+  /// An encoder for one model.
   public init(model: Model) { prepared = PreparedModel(model) }
 
+  /// The model that it codes with.
   public var model: Model { prepared.model }
 
   /// Encodes a picture in the format that it has.

@@ -116,7 +116,8 @@ package struct PreparedModel {
     let program = program(.hyperAnalysis, at: position, cpu: execution.cpu)
     let layout = latent.layout
     let result = Latent(
-      layout: layout.reduced(by: model.hyperDivisor / model.latentDivisor), channels: model.hyperChannels)
+      uninitialised: layout.reduced(by: model.hyperDivisor / model.latentDivisor), channels: model.hyperChannels,
+      execution.pool)
     program.run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution,
       source: { _, y, row in latent.read(row: y, row) }, sink: { _, y, row in result.write(row: y, row) })

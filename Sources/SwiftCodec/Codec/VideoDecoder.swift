@@ -5,15 +5,20 @@ internal import CCodecKernels
 ///
 /// After an error the frames up to the next intra frame are refused; with that one decoding goes on.
 public final class VideoDecoder {
+  /// Threads and kernels of the next call; no result depends on it.
   public var execution: Execution
   /// Streams of larger frames are refused.
   public static let maximumPixels = 1 << 26
-  private let state: VideoState
+  let state: VideoState
   private let seed: UInt32
   private let segmentCount: (intra: Int, inter: Int)
   /// The number of the frame that an inter frame would follow on; nil if there is none.
   private var last: Int?
+  /// Frames that were handed out, in turn: one that the caller has dropped is filled again.
+  private var pictures: [Picture] = []
+  private static let picturesKept = 3
 
+  /// The stream's header.
   public var header: VideoHeader { state.header }
 
   /// `header` are the bytes of the stream's header, `intra` and `inter` the models that it names; `inter` is nil for a
@@ -34,22 +39,30 @@ public final class VideoDecoder {
 
   /// A decoded frame.
   public struct Frame: Sendable {
+    /// 4:2:0, of the stream's size.
     public let picture: Picture
     /// Counts from 0.
     public let number: Int
+    /// Whether it needs no other frame.
     public let isIntra: Bool
+    /// The place on the rate scale of the frame's model.
     public let position: RatePosition
   }
 
   /// Decodes a packet; nil for one without a frame: the index, the end, and what an older decoder need not know.
   public func decode(_ packet: [UInt8]) throws(DecodeError) -> Frame? {
     guard let frame = try decodeFrame(packet) else { return nil }
-    var picture = Picture(
-      unchecked: header.width, header.height, header.format,
-      [UInt8](
-        repeating: 0, count: header.format.sampleCount(width: header.width, height: header.height)))
-    picture.withMutableView { copyFrame(to: $0) }
-    return Frame(picture: picture, number: frame.number, isIntra: frame.isIntra, position: frame.position)
+    if pictures.count < Self.picturesKept {
+      pictures.append(
+        Picture(
+          unchecked: header.width, header.height, header.format,
+          [UInt8](repeating: 0, count: header.format.sampleCount(width: header.width, height: header.height))))
+    } else {
+      pictures.append(pictures.removeFirst())
+    }
+    let i = pictures.count - 1
+    pictures[i].withMutableView { copyFrame(to: $0) }
+    return Frame(picture: pictures[i], number: frame.number, isIntra: frame.isIntra, position: frame.position)
   }
 
   /// Copies the last decoded frame into memory of the caller, of its size and format.
@@ -79,6 +92,8 @@ public final class VideoDecoder {
 
   private func decode(_ packet: [UInt8], _ frame: VideoFrame) throws(DecodeError) {
     let isIntra = frame.isIntra
+    var execution = execution
+    execution.pool = state.pool
     if !isIntra {
       guard let last, state.interModel != nil else { throw .missingReference(frame: frame.number) }
       guard frame.number == last + 1 else { throw .frameNumber(frame.number, expected: last + 1) }
@@ -89,23 +104,23 @@ public final class VideoDecoder {
     }
     let codec = state.codec(isIntra: isIntra, at: frame.position, cpu: execution.cpu)
     let layout = state.layout(isIntra: isIntra)
-    let latent = Latent(layout: layout, channels: model.latentChannels(at: frame.position))
+    let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: frame.position), state.pool)
 
     // The first segment's payload begins with the vectors.
-    guard var first = PayloadDecoder(packet, in: frame.segments[0]) else { throw .payload(segment: 0) }
+    guard var first = PayloadDecoder(packet, in: frame.segments[0], state.pool) else { throw .payload(segment: 0) }
     var inputs: ReferenceInputs?
     if !isIntra {
       if let tables = model.motion {
         guard state.field.decode(&first, tables), state.skips.decode(&first) else { throw .payload(segment: 0) }
+        state.compensate(execution)
       }
-      inputs = state.predict(at: frame.position, execution)
+      inputs = state.inputs(at: frame.position, execution)
     }
     let count = frame.segments.count
-    let good = AlignedBuffer<UInt8>(count: count, zero: 0)
-    let inner = execution.inside(parallel: count)
+    let good = AlignedBuffer<UInt8>(count: count, zero: 0, state.pool)
     let begun = first
     let reference = inputs
-    parallel(threads: execution.threads, count: count) { i in
+    forEachJob(count, execution) { i, inner in
       if i == 0 {
         var decoder = begun
         let isGood =

@@ -11,6 +11,7 @@ public struct VideoSettings: Sendable {
     case bitrate(Double)
   }
 
+  /// What is held over the stream.
   public var rate = Rate.quality(50)
   /// Added to the quality of intra frames: every later frame is predicted from them.
   public var intraOffset = 24.0
@@ -22,26 +23,37 @@ public struct VideoSettings: Sendable {
   public var intraPeriod = 0
   /// Whether a frame that the one before does not predict becomes an intra frame.
   public var detectsScenes = true
-  /// The search for a cheaper latent in every frame.
+  /// The search for a cheaper latent in inter frames.
   public var rdoq = RDOQ.off
+  /// The search for a cheaper latent in intra frames, which are few and take a large part of the bits.
+  public var intraRDOQ = RDOQ.fast
+  /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
+  /// that follow.
+  public var searchWeight = 2.0
+  /// The same of intra frames.
+  public var intraSearchWeight = 2.5
   /// Of the search for vectors: 0…2.
   public var motionEffort = 1
   /// nil for the best one that both models have.
   public var entropy: EntropyKind?
   /// Height of a segment in rows of the latent: a multiple of 8 up to 2040; 0 for one segment.
   public var segmentRows = 24
+  /// Carried in the header.
   public var colour = ColourDescription.unspecified
   /// Frames a second as a fraction; 0/1 if it is not known.
   public var frameRate = (numerator: 0, denominator: 1)
+  /// Threads and kernels; no result depends on it.
   public var execution = Execution()
 
+  /// Constant quality, one intra frame and more at scene cuts.
   public init() {}
 }
 
 /// Encodes a video stream frame by frame, one packet out for each frame in. One thread at a time may use it.
 public final class VideoEncoder {
   private let settings: VideoSettings
-  private let state: VideoState
+  private let execution: Execution
+  let state: VideoState
   private var writer: VideoPacketWriter
   private let search: MotionSearch
   private var control: RateControl
@@ -58,7 +70,9 @@ public final class VideoEncoder {
 
   /// A frame's packet, and what the encoder knows of it.
   public struct Packet: Sendable {
+    /// A whole packet, as `VideoDecoder.decode` takes it.
     public let bytes: [UInt8]
+    /// Whether it needs no other frame.
     public let isIntra: Bool
     /// Of the frame's model.
     public let position: RatePosition
@@ -85,6 +99,9 @@ public final class VideoEncoder {
       throw .format(.yuv420)
     }
     self.settings = settings
+    var execution = settings.execution
+    execution.pool = state.pool
+    self.execution = execution
     writer = VideoPacketWriter(header)
     search = MotionSearch(width: width, height: height)
     control = RateControl(settings, pixels: width * height)
@@ -113,7 +130,6 @@ public final class VideoEncoder {
     guard frame.width == state.header.width, frame.height == state.header.height else {
       throw .size(width: frame.width, height: frame.height)
     }
-    let execution = settings.execution
     let base = control.quality()
     let turn = settings.pattern.isEmpty ? 0 : settings.pattern[max(0, sinceIntra - 1) % settings.pattern.count]
     let quality = base + turn
@@ -127,6 +143,7 @@ public final class VideoEncoder {
           frame, state.reference, state.field, tables, set: 0,
           lambda: settings.motionWeight * Self.motionLambda(model.lambda(at: position)),
           effort: settings.motionEffort, execution)
+        state.compensate(execution)
         if settings.detectsScenes { isIntra = isNewScene(frame) }
       }
     }
@@ -143,54 +160,55 @@ public final class VideoEncoder {
   /// about the size of the quantiser's, which goes with the root.
   static func motionLambda(_ lambda: Double) -> Double { 1.4 / lambda.squareRoot() }
 
-  /// Whether most of the frame resembles itself more than its prediction.
+  /// Whether most of the frame resembles itself more than its prediction. Every second sample of every second row tells
+  /// enough.
   private func isNewScene(_ frame: PictureView) -> Bool {
-    state.field.compensate(state.reference, into: state.predicted, settings.execution)
-    let (a, b) = (frame.components[0], state.predicted.view.components[0])
+    let parts = parts(of: frame.height, execution)
+    let sums = AlignedBuffer<UInt64>(count: 2 * parts, zero: 0, state.pool)
+    let (luma, predicted) = (frame.components[0], state.predicted.frame.plane.0)
+    parallel(threads: execution.threads, count: parts) { i in
+      var (luma, predicted) = (luma, predicted)
+      let (first, end) = (i * frame.height / parts, (i + 1) * frame.height / parts)
+      sc_motion_scene(&luma, &predicted, Int32(first), Int32(end), sums.base + 2 * i)
+    }
     var (inter, intra): (UInt64, UInt64) = (0, 0)
-    // Every second sample of every second row tells enough.
-    for y in stride(from: 2, to: frame.height, by: 2) {
-      let (row, above, other) = (
-        a.base + y * a.row_stride, a.base + (y - 2) * a.row_stride, b.base + y * b.row_stride
-      )
-      for x in stride(from: 0, to: frame.width, by: 2) {
-        let v = Int(row[x * a.step])
-        inter &+= UInt64(abs(v - Int(other[x])))
-        intra &+= UInt64(abs(v - Int(above[x * a.step])))
-      }
+    for i in 0..<parts {
+      inter += sums.base[2 * i]
+      intra += sums.base[2 * i + 1]
     }
     let samples = UInt64(max(1, (frame.width + 1) / 2 * ((frame.height - 1) / 2)))
     return inter > 6 * samples && 10 * inter > 9 * intra
   }
 
   private func encode(_ frame: PictureView, isIntra: Bool, at position: RatePosition) -> [[UInt8]] {
-    let execution = settings.execution
     let model = state.model(isIntra: isIntra)
     let layout = state.layout(isIntra: isIntra)
-    let inputs = isIntra ? nil : state.predict(at: position, execution)
+    let inputs = isIntra ? nil : state.inputs(at: position, execution)
     let latent = state.program(.analysis, isIntra: isIntra, at: position, cpu: execution.cpu)
       .analyse(frame, layout, channels: model.latentChannels(at: position), reference: inputs, execution)
     let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, execution)
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
-    let inner = execution.inside(parallel: count)
     var quantised: [QuantisedSegment] = []
-    if settings.rdoq != .off || keepsSegments {
+    let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
+    if rdoq != .off || keepsSegments {
       quantised = (0..<count).map {
         codec.quantise(
           segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, reference: inputs, execution)
       }
     }
-    if settings.rdoq != .off {
+    if rdoq != .off {
+      let weight = isIntra ? settings.intraSearchWeight : settings.searchWeight
       _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
-        latent, quantised, of: frame, reference: inputs, settings.rdoq, lambda: nil, execution, progress: nil)
+        latent, quantised, of: frame, reference: inputs, rdoq, lambda: weight * model.lambda(at: position), execution,
+        progress: nil)
     }
     if quantised.isEmpty {
       var segments = [QuantisedSegment?](repeating: nil, count: count)
       segments.withUnsafeMutableBufferPointer { segments in
         // Each thread writes its own segments' elements.
         nonisolated(unsafe) let out = segments.baseAddress!
-        parallel(threads: execution.threads, count: count) { i in
+        forEachJob(count, execution) { i, inner in
           out[i] = codec.quantise(
             segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner)
         }
@@ -198,12 +216,12 @@ public final class VideoEncoder {
       quantised = segments.compactMap { $0 }
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
-    let fieldPayload = PayloadEncoder()
+    let fieldPayload = PayloadEncoder(state.pool)
     let hasMotion = !isIntra && model.motion != nil
     if hasMotion, let tables = model.motion { state.field.encode(fieldPayload, tables) }
-    state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { [state] in
+    state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { [state, execution] in
       state.skips.choose(
-        frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)))
+        frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)), execution)
     }
     if hasMotion { state.skips.encode(fieldPayload) }
     let found = quantised
@@ -213,7 +231,7 @@ public final class VideoEncoder {
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
-        let encoder = i == 0 ? fieldPayload : PayloadEncoder()
+        let encoder = i == 0 ? fieldPayload : PayloadEncoder(state.pool)
         codec.encode(encoder, found[i])
         out[i] = encoder.finish()
       }
@@ -226,7 +244,7 @@ public final class VideoEncoder {
 
   private func latentSearch(isIntra: Bool, _ codec: SegmentCodec, at position: RatePosition) -> LatentSearch {
     if let known = searches[isIntra], known.position == position { return known.program }
-    let synthesis = state.program(.synthesis, isIntra: isIntra, at: position, cpu: settings.execution.cpu)
+    let synthesis = state.program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
     let program = LatentSearch(state.model(isIntra: isIntra), .yuv420, synthesis, codec, at: position)
     searches[isIntra] = (program, position)
     return program

@@ -15,6 +15,8 @@ final class VideoState {
   let predicted: MotionFrame
   let field: MotionField
   let skips: SkipMask
+  /// What one frame leaves to the next.
+  let pool = MemoryPool()
   /// Of the frame before.
   private var latent: Latent?
   private var states: [TensorPlane] = []
@@ -76,11 +78,14 @@ final class VideoState {
     return intra.hyperLatent(of: latent, at: position, execution)
   }
 
-  /// Motion compensation with the field's vectors, then the context network: all that an inter frame's networks read.
-  func predict(at position: RatePosition, _ execution: Execution) -> ReferenceInputs {
+  /// Motion compensation with the field's vectors.
+  func compensate(_ execution: Execution) { field.compensate(reference, into: predicted, execution) }
+
+  /// What an inter frame's networks read, that of the context network included. A model that reads predicted planes needs
+  /// `compensate` before.
+  func inputs(at position: RatePosition, _ execution: Execution) -> ReferenceInputs {
     guard let model = interModel else { preconditionFailure("an inter frame in a stream without their model") }
     let layout = layout(isIntra: false)
-    if model.networks.readsMotion { field.compensate(reference, into: predicted, execution) }
     var inputs = ReferenceInputs()
     inputs.predicted = predicted.view
     inputs.latent = matching(latent, layout, channels: model.latentChannels(at: position))
@@ -114,7 +119,7 @@ final class VideoState {
     {
       return latent
     }
-    return Latent(layout: layout, channels: channels)
+    return Latent(layout: layout, channels: channels, pool)
   }
 
   /// States are zero after an intra frame.
@@ -138,13 +143,12 @@ final class VideoState {
     let program = program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
     // New states are written where no network reads the old ones any more: synthesis reads rows before it writes them only
     // if it has none, so it writes to others.
-    let next = isIntra ? [] : states.map { TensorPlane(width: $0.width, height: $0.height, channels: $0.channels) }
+    let next =
+      isIntra ? [] : states.map { TensorPlane(width: $0.width, height: $0.height, channels: $0.channels, pool) }
     program.synthesise(latent, into: reference.view, reference: inputs, states: next, execution)
-    if !isIntra, interModel?.networks.readsMotion == true {
-      chooses?()
-      skips.apply(predicted, to: reference)
-    }
-    reference.pad()
+    let skipsBlocks = !isIntra && interModel?.networks.readsMotion == true
+    if skipsBlocks { chooses?() }
+    skips.complete(reference, from: predicted, isUsed: skipsBlocks && skips.isUsed, execution)
     states = next
     self.latent = latent
     if isIntra { field.reset() } else { field.advance() }

@@ -9,6 +9,7 @@ package enum ContextRule {
   /// Rows and columns from a sample to its neighbours in the same channel, in the order of their weights: left, left of
   /// left, top left, top, top right, top of top.
   package static let causalOffsets: [(y: Int, x: Int)] = [(0, -1), (0, -2), (-1, -1), (-1, 0), (-1, 1), (-2, 0)]
+  /// How many these are.
   package static let causalCount = 6
   /// 3×3 around the sample in channels coded before, row by row.
   package static let boxCount = 9

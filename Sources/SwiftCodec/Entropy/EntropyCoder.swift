@@ -188,23 +188,28 @@ final class EntropyCoder {
     /// The last active channel.
     fileprivate var previous = -1
 
-    fileprivate init(_ coder: EntropyCoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
+    fileprivate init(
+      _ coder: EntropyCoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>, _ pool: MemoryPool?
+    ) {
       self.width = width
       self.height = height
       self.values = values
       let size = coder.paddedSize(width, height)
-      scratch = AlignedBuffer(count: sc_plane_scratch(Int32(width), Int32(height)), zero: 0)
+      scratch = AlignedBuffer(count: sc_plane_scratch(Int32(width), Int32(height)), zero: 0, pool)
       let places = 8 * sc_wavefront_of(Int32(width), Int32(height)).line
       let slack = Int(SC_PLANE_SLACK)
-      magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: coder.table.channelCount * size + slack, zero: 0) : nil
-      samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size + slack, zero: 0) : nil
-      base = AlignedBuffer(count: places, zero: 0)
-      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: places, zero: 0) : nil
+      let channels = coder.table.channelCount
+      magnitudes = coder.hasMagnitudes ? AlignedBuffer(count: channels * size + slack, zero: 0, pool) : nil
+      samples = coder.samplePlanes > 0 ? AlignedBuffer(count: coder.samplePlanes * size + slack, zero: 0, pool) : nil
+      base = AlignedBuffer(count: places, zero: 0, pool)
+      meanBase = coder.samplePlanes > 0 ? AlignedBuffer(count: places, zero: 0, pool) : nil
     }
   }
 
-  func contexts(width: Int, height: Int, values: UnsafeMutablePointer<Int16>) -> Contexts {
-    Contexts(self, width: width, height: height, values: values)
+  func contexts(
+    width: Int, height: Int, values: UnsafeMutablePointer<Int16>, _ pool: MemoryPool? = nil
+  ) -> Contexts {
+    Contexts(self, width: width, height: height, values: values, pool)
   }
 
   /// What earlier channels contribute to the sums of a plane. Channels that are not active contribute nothing.
@@ -325,8 +330,11 @@ final class EntropyCoder {
   }
 
   /// The same from a payload that has been begun.
-  func decode(_ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) -> Bool {
-    let contexts = self.contexts(width: width, height: height, values: values)
+  func decode(
+    _ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
+    _ pool: MemoryPool? = nil
+  ) -> Bool {
+    let contexts = self.contexts(width: width, height: height, values: values, pool)
     guard let active = decodeActivity(&decoder, contexts) else { return false }
     return decode(&decoder, 0..<table.channelCount, contexts, active: active)
   }
@@ -340,7 +348,7 @@ final class EntropyCoder {
 
   /// Appends a segment without a hyperprior.
   func encode(_ encoder: PayloadEncoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
-    let contexts = self.contexts(width: width, height: height, values: values)
+    let contexts = self.contexts(width: width, height: height, values: values, encoder.pool)
     let active = encodeActivity(encoder, contexts)
     encode(encoder, 0..<table.channelCount, contexts, active: active)
   }
@@ -353,8 +361,8 @@ struct PayloadDecoder {
   private let bytes: AlignedBuffer<UInt8>
 
   /// nil for a payload that is too short.
-  init?(_ payload: [UInt8], in range: Range<Int>) {
-    bytes = AlignedBuffer(count: range.count + Int(SC_RANS_SLACK), zero: 0)
+  init?(_ payload: [UInt8], in range: Range<Int>, _ pool: MemoryPool? = nil) {
+    bytes = AlignedBuffer(count: range.count + Int(SC_RANS_SLACK), zero: 0, pool)
     let to = bytes.base
     payload.withUnsafeBufferPointer { to.update(from: $0.baseAddress! + range.lowerBound, count: range.count) }
     guard sc_rans_decoder_init(&state, bytes.base, range.count) == 0 else { return nil }
@@ -370,14 +378,18 @@ struct PayloadDecoder {
 /// Collects the symbols of a segment, and codes them in reverse at the end.
 final class PayloadEncoder {
   var state = sc_rans_encoder(symbols: nil, count: 0, capacity: 0)
-  private var symbols = AlignedBuffer<UInt32>(count: 0, zero: 0)
+  private var symbols: AlignedBuffer<UInt32>
+  let pool: MemoryPool?
 
-  init() {}
+  init(_ pool: MemoryPool? = nil) {
+    self.pool = pool
+    symbols = AlignedBuffer(uninitialised: 0, pool)
+  }
 
   /// Makes room for more symbols.
   func reserve(_ count: Int) {
     guard state.count + count > state.capacity else { return }
-    let larger = AlignedBuffer<UInt32>(count: max(state.count + count, 2 * state.capacity), zero: 0)
+    let larger = AlignedBuffer<UInt32>(uninitialised: max(state.count + count, 2 * state.capacity), pool)
     larger.base.update(from: symbols.base, count: state.count)
     symbols = larger
     state.symbols = larger.base
@@ -386,7 +398,7 @@ final class PayloadEncoder {
 
   func finish() -> [UInt8] {
     let capacity = sc_rans_payload_bound(state.count)
-    let out = AlignedBuffer<UInt8>(count: capacity, zero: 0)
+    let out = AlignedBuffer<UInt8>(uninitialised: capacity, pool)
     let written = sc_rans_encoder_finish(&state, out.base, capacity)
     return Array(UnsafeBufferPointer(start: out.base + (capacity - written), count: written))
   }

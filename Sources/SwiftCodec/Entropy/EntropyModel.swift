@@ -27,6 +27,7 @@ package struct CDF: Sendable {
   /// 2…256 of them, each ≥ 1, together 2^15.
   package var frequencies: [UInt16]
 
+  /// Unchecked: `Model` checks what it reads.
   package init(minimum: Int, frequencies: [UInt16]) {
     self.minimum = minimum
     self.frequencies = frequencies
@@ -52,6 +53,7 @@ package struct ContextSource: Sendable {
   /// Stands for the last active channel in coding order.
   package static let previousActive = 65535
 
+  /// Unchecked, as above.
   package init(channel: Int, weights: [UInt8]) {
     self.channel = channel
     self.weights = weights
@@ -65,6 +67,7 @@ package struct MeanSource: Sendable {
   /// 3×3, row by row, int16.
   package var weights: [Int]
 
+  /// Unchecked, as above.
   package init(channel: Int, weights: [Int]) {
     self.channel = channel
     self.weights = weights
@@ -82,6 +85,7 @@ package struct MeanPredictor: Sendable {
   /// The fraction of the mean chooses among 2^phaseBits CDFs of a level; 0…3, at most `shift`.
   package var phaseBits: Int
 
+  /// Unchecked, as above.
   package init(weights: [Int], sources: [MeanSource], shift: Int, phaseBits: Int) {
     self.weights = weights
     self.sources = sources
@@ -136,8 +140,10 @@ package struct EntropyTable: Sendable {
   /// By channel number.
   package var channels: [ChannelContexts]
 
+  /// Of the latent.
   package var channelCount: Int { order.count }
 
+  /// Unchecked, as above.
   package init(mode: [Int], active: [Int], order: [Int], cdfs: [CDF], channels: [ChannelContexts]) {
     self.mode = mode
     self.active = active
@@ -168,13 +174,16 @@ package enum MagnitudeRule: Sendable {
 
 /// One ENTR section (model.md §8).
 package struct EntropyModel: Sendable {
+  /// What it conditions on.
   package var kind: EntropyKind
+  /// How values count in contexts.
   package var magnitude: MagnitudeRule
   /// Of the hyper-latent at each rate point; empty without a hyperprior.
   package let hyperTables: EntropyTables
   /// Of the latent at each rate point.
   package let tables: EntropyTables
 
+  /// Unchecked, as above.
   package init(
     kind: EntropyKind, magnitude: MagnitudeRule, hyperTables: [EntropyTable] = [], tables: [EntropyTable]
   ) {

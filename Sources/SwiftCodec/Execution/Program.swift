@@ -3,7 +3,7 @@ internal import CCodecKernels
 
 /// A graph at one rate position, with its weights narrowed, cut into phases and packed for one variant of the kernels.
 ///
-/// Immutable after `init`; shared by the runners of all threads.
+/// Immutable after `init` but for the schedules that it keeps; shared by the runners of all threads.
 package final class NetworkProgram {
   struct Step {
     let layer: any LayerProgram
@@ -21,6 +21,17 @@ package final class NetworkProgram {
   let unit: Int
   /// The owner of what the C structs point at.
   private let memory: ProgramMemory
+  /// The schedules of the last sizes, and their lock.
+  private var known: [(key: ScheduleKey, schedules: [Schedule])] = []
+  private let lock = AlignedBuffer<Int32>(count: 1, zero: 0)
+
+  private struct ScheduleKey: Equatable {
+    let width: Int
+    let height: Int
+    let band: Range<Int>
+    let threads: Int
+    let stripeRows: Int
+  }
 
   var inputCount: Int { inputs.count }
   /// The first output's tensor.
@@ -55,6 +66,25 @@ package final class NetworkProgram {
     self.layers = layers
     memory.freeScratch()
   }
+
+  /// The bands that a band is cut into for some threads.
+  func schedules(width: Int, height: Int, band: Range<Int>, _ execution: Execution) -> [Schedule] {
+    let key = ScheduleKey(
+      width: width, height: height, band: band, threads: execution.threads, stripeRows: execution.stripeRows)
+    sc_lock(lock.base)
+    let found = known.first { $0.key == key }
+    sc_unlock(lock.base)
+    if let found { return found.schedules }
+    let schedules = Schedule.divide(
+      self, width: width, height: height, band: band, threads: execution.threads, stripeRows: execution.stripeRows)
+    sc_lock(lock.base)
+    if known.count == Self.schedulesKept { known.removeFirst() }
+    known.append((key, schedules))
+    sc_unlock(lock.base)
+    return schedules
+  }
+
+  private static let schedulesKept = 4
 
   /// Rows of an output to a unit.
   func rowsPerUnit(output: Int) -> Int { unit / tensors[outputs[output].tensor].divisor }

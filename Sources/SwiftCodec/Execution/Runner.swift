@@ -4,7 +4,8 @@ internal import CCodecKernels
 /// Executes a network depth-first for a band of its outputs' rows: the picture passes in stripes, and each tensor keeps
 /// just the rows that later ones still need, in a ring.
 ///
-/// The result does not depend on the band or the stripe: rows near a band's edge are computed by both neighbours.
+/// The result does not depend on the bands or the stripe. Next to a band's borders there are rows that its neighbour needs,
+/// too: the lower band makes them, and hands them over in a seam.
 final class NetworkRunner {
   /// Fills row `row` of input `input`: [width][channels] samples.
   typealias Source = (_ input: Int, _ row: Int, _ out: UnsafeMutablePointer<Int16>) -> Void
@@ -14,49 +15,36 @@ final class NetworkRunner {
   typealias Tap = (_ tensor: Int, _ row: Int, _ samples: UnsafePointer<Int16>) -> Void
 
   private let program: NetworkProgram
-  private let band: Range<Int>
-  private let stripeUnits: Int
-  private let heights: [Int]
-  /// The first row of each tensor that the band needs.
-  private let firstRows: [Int]
+  private let schedule: Schedule
   private let rows: RowStore
+  private let above: Seam?
+  private let below: Seam?
 
   /// `width` × `height` is the padded picture; `band` are rows of the outputs in the program's units. A stripe has
   /// `stripeRows` rows of the finest output, rounded up to whole units; 0 for the default.
-  init(_ program: NetworkProgram, width: Int, height: Int, band: Range<Int>, stripeRows: Int) {
-    self.program = program
-    self.band = band
+  convenience init(_ program: NetworkProgram, width: Int, height: Int, band: Range<Int>, stripeRows: Int) {
     precondition(band.lowerBound >= 0 && band.upperBound <= height / program.unit && !band.isEmpty)
-    let finest = program.outputs.indices.reduce(1) { max($0, program.rowsPerUnit(output: $1)) }
-    stripeUnits =
-      stripeRows > 0 ? (stripeRows + finest - 1) / finest : NetworkRunner.defaultStripeUnits(program)
-    let heights = program.tensors.map { height / $0.divisor }
-    self.heights = heights
-
-    let first = NetworkRunner.firstRows(program, heights, band)
-    firstRows = first
-    let capacities = NetworkRunner.capacities(program, heights, first, band, stripeUnits)
-    rows = RowStore(program.tensors, width: width, height: height, capacities: capacities, program.kernels)
+    let schedule = Schedule(program, width: width, height: height, band: band, stripeRows: stripeRows)
+    self.init(program, schedule, width: width, height: height, above: nil, below: nil, nil)
   }
 
-  /// The first row of each tensor that a band needs; Int.max for a tensor that no output is made of.
-  private static func firstRows(_ program: NetworkProgram, _ heights: [Int], _ band: Range<Int>) -> [Int] {
-    var first = [Int](repeating: Int.max, count: program.tensors.count)
-    for (i, output) in program.outputs.enumerated() {
-      first[output.tensor] = min(first[output.tensor], band.lowerBound * program.rowsPerUnit(output: i))
-    }
-    for step in program.layers.reversed() where first[step.output] != Int.max {
-      // A row whose taps all lie outside of the picture still needs the nearest row inside.
-      let row = max(0, step.layer.inputRows(first[step.output]).lowerBound)
-      for input in step.inputs { first[input] = min(first[input], row, heights[input] - 1) }
-    }
-    return first
+  /// `above` and `below` are the seams at the borders to other bands.
+  init(
+    _ program: NetworkProgram, _ schedule: Schedule, width: Int, height: Int, above: Seam?, below: Seam?,
+    _ pool: MemoryPool?
+  ) {
+    self.program = program
+    self.schedule = schedule
+    self.above = above
+    self.below = below
+    rows = RowStore(
+      program.tensors, width: width, height: height, capacities: schedule.capacities, program.kernels, pool)
   }
 
   /// Rows of an input that a band of the outputs is made of; `height` is the padded picture's.
   static func rows(ofInput input: Int, _ program: NetworkProgram, height: Int, band: Range<Int>) -> Range<Int> {
     let heights = program.tensors.map { height / $0.divisor }
-    let first = firstRows(program, heights, band)[input]
+    let first = Schedule.firstRows(program, heights, band)[input]
     var last = [Int](repeating: -1, count: program.tensors.count)
     for (i, output) in program.outputs.enumerated() {
       last[output.tensor] = max(last[output.tensor], band.upperBound * program.rowsPerUnit(output: i) - 1)
@@ -68,87 +56,43 @@ final class NetworkRunner {
     return first <= last[input] ? first..<(last[input] + 1) : 0..<0
   }
 
-  /// Rows of each tensor that live at the same time: the schedule is played through once without computing.
-  private static func capacities(
-    _ program: NetworkProgram, _ heights: [Int], _ first: [Int], _ band: Range<Int>, _ stripeUnits: Int
-  ) -> [Int] {
-    var capacities = [Int](repeating: 1, count: program.tensors.count)
-    forEachStripe(program, heights, first, band, stripeUnits) { units, produced, needed in
-      var oldest = produced
-      for (i, output) in program.outputs.enumerated() {
-        oldest[output.tensor] = min(oldest[output.tensor], units.lowerBound * program.rowsPerUnit(output: i))
-      }
-      for step in program.layers where needed[step.output] >= produced[step.output] {
-        let row = max(0, step.layer.inputRows(produced[step.output]).lowerBound)
-        for input in step.inputs { oldest[input] = min(oldest[input], row, heights[input] - 1) }
-      }
-      for t in capacities.indices { capacities[t] = max(capacities[t], needed[t] - oldest[t] + 1) }
-    }
-    return capacities
-  }
-
   /// Bytes of the rows that a runner of a band in the middle of a picture keeps.
   static func byteCount(_ program: NetworkProgram, width: Int, height: Int, stripeRows: Int) -> Int64 {
-    let finest = program.outputs.indices.reduce(1) { max($0, program.rowsPerUnit(output: $1)) }
-    let stripe = stripeRows > 0 ? (stripeRows + finest - 1) / finest : defaultStripeUnits(program)
+    let stripe = Schedule.stripeUnits(program, width: width, rows: stripeRows)
     // Beyond some stripes the rings grow no more.
     let band = 0..<min(height / program.unit, 8 * stripe)
-    let heights = program.tensors.map { height / $0.divisor }
-    let rows = capacities(program, heights, firstRows(program, heights, band), band, stripe)
+    let schedule = Schedule(program, width: width, height: height, band: band, stripeRows: stripeRows)
     var bytes: Int64 = 0
-    for (tensor, rows) in zip(program.tensors, rows) {
+    for (tensor, rows) in zip(program.tensors, schedule.capacities) {
       bytes += 2 * Int64((tensor.left + width / tensor.divisor + tensor.right) * tensor.channels) * Int64(rows)
     }
     return bytes
   }
 
-  /// Two rows of the coarsest tensor: few enough for the second-level cache, enough to use a weight several times.
-  static func defaultStripeUnits(_ program: NetworkProgram) -> Int {
-    let coarsest = program.tensors.reduce(1) { max($0, $1.divisor) }
-    return max(1, 2 * coarsest / program.unit)
-  }
-
-  /// Plays the schedule: `units` are those of the stripe, `produced` is the next row of each tensor, `needed` the last row
-  /// that the stripe asks for.
-  private static func forEachStripe(
-    _ program: NetworkProgram, _ heights: [Int], _ first: [Int], _ band: Range<Int>, _ stripeUnits: Int,
-    _ body: (_ units: Range<Int>, _ produced: [Int], _ needed: [Int]) -> Void
-  ) {
-    var produced = first
-    for start in stride(from: band.lowerBound, to: band.upperBound, by: stripeUnits) {
-      let units = start..<min(start + stripeUnits, band.upperBound)
-      var needed = produced.map { $0 - 1 }
-      for (i, output) in program.outputs.enumerated() {
-        let last = units.upperBound * program.rowsPerUnit(output: i) - 1
-        needed[output.tensor] = max(needed[output.tensor], last)
-      }
-      for step in program.layers.reversed() where needed[step.output] >= produced[step.output] {
-        let row = step.layer.inputRows(needed[step.output]).upperBound
-        for input in step.inputs { needed[input] = max(needed[input], min(row, heights[input] - 1)) }
-      }
-      body(units, produced, needed)
-      for t in produced.indices { produced[t] = max(produced[t], needed[t] + 1) }
-    }
-  }
-
   /// `profile`, if given, has an element for each layer, to which the nanoseconds spent in it are added.
   func run(source: Source, sink: Sink, tap: Tap? = nil, profile: UnsafeMutablePointer<UInt64>? = nil) {
-    NetworkRunner.forEachStripe(program, heights, firstRows, band, stripeUnits) { units, produced, needed in
-      for input in 0..<program.inputCount where produced[input] <= needed[input] {
+    schedule.forEachStripe(program) { units, from, to in
+      for input in 0..<program.inputCount where from[input] < to[input] {
         let ring = rows.rings[input]
-        for y in produced[input]...needed[input] {
+        for y in from[input]..<to[input] {
           source(input, y, ring.row(y))
           rows.finish(input, y)
           tap?(input, y, UnsafePointer(ring.row(y)))
         }
       }
-      for (i, step) in program.layers.enumerated() where produced[step.output] <= needed[step.output] {
+      for (i, step) in program.layers.enumerated() where from[step.output] < to[step.output] {
         let start = profile == nil ? 0 : sc_thread_clock_ns()
         let ring = rows.rings[step.output]
-        for y in produced[step.output]...needed[step.output] {
-          step.layer.run(y, rows)
+        for y in from[step.output]..<to[step.output] {
+          let row = ring.row(y)
+          if let below, y >= below.first[step.output] {
+            below.take(step.output, y, row)
+          } else {
+            step.layer.run(y, rows)
+          }
           rows.finish(step.output, y)
-          tap?(step.output, y, UnsafePointer(ring.row(y)))
+          above?.put(step.output, y, UnsafePointer(row))
+          tap?(step.output, y, UnsafePointer(row))
         }
         if let profile { profile[i] += sc_thread_clock_ns() - start }
       }
@@ -163,7 +107,7 @@ final class NetworkRunner {
 
 extension NetworkProgram {
   /// Runs the network on a padded picture, whose sides are whole multiples of all divisors: for a band of the outputs' rows
-  /// in units, or all of them. Every thread takes a part of the band.
+  /// in units, or all of them. Every thread takes parts of the band.
   ///
   /// `source` and `sink` are called from all threads, for a row by one or, near a band's edge, two of them (`source`).
   /// A profile and a tap are for one thread.
@@ -173,12 +117,19 @@ extension NetworkProgram {
     source: NetworkRunner.Source, sink: NetworkRunner.Sink, tap: NetworkRunner.Tap? = nil
   ) {
     let whole = band ?? 0..<(height / unit)
-    let (first, units) = (whole.lowerBound, whole.count)
-    let bands = max(1, min(execution.threads, units))
-    parallel(threads: bands, count: bands) { i in
-      let part = (first + i * units / bands)..<(first + (i + 1) * units / bands)
-      NetworkRunner(self, width: width, height: height, band: part, stripeRows: execution.stripeRows)
-        .run(source: source, sink: sink, tap: tap, profile: profile)
+    let schedules = schedules(width: width, height: height, band: whole, execution)
+    let sizes = tensors.map { width / $0.divisor * $0.channels }
+    let seams = schedules.indices.dropLast().map {
+      Seam(first: schedules[$0 + 1].first, counts: schedules[$0].taken, sizes: sizes, execution.pool)
+    }
+    // From below: a band's lower neighbour has begun before it.
+    let last = schedules.count - 1
+    parallel(threads: execution.threads, count: schedules.count) { job in
+      let i = last - job
+      NetworkRunner(
+        self, schedules[i], width: width, height: height, above: i > 0 ? seams[i - 1] : nil,
+        below: i < last ? seams[i] : nil, execution.pool
+      ).run(source: source, sink: sink, tap: tap, profile: profile)
     }
   }
 }

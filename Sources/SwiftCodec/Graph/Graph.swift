@@ -27,6 +27,7 @@ public enum GraphRole: Sendable, Equatable {
     }
   }
 
+  /// For people.
   public var name: String {
     switch self {
     case .analysis: "analysis"
@@ -68,6 +69,7 @@ public enum TensorName: UInt8, Sendable {
   /// An output of the context network.
   case context
 
+  /// For people.
   public var name: StaticString {
     switch self {
     case .rgb: "rgb"

@@ -10,13 +10,26 @@ package final class Latent {
   package let segments: [AlignedBuffer<Int16>]
 
   /// All zeros. Without the segments that are not `present`, of which nothing may be read.
-  package init(layout: LatentLayout, channels: Int, present: Range<Int>? = nil) {
+  package convenience init(layout: LatentLayout, channels: Int, present: Range<Int>? = nil) {
+    self.init(layout: layout, channels: channels, present: present, nil)
+  }
+
+  init(layout: LatentLayout, channels: Int, present: Range<Int>? = nil, _ pool: MemoryPool?) {
     self.layout = layout
     self.channels = channels
     segments = (0..<layout.segmentCount).map {
       let isPresent = present?.contains($0) ?? true
       return AlignedBuffer(
-        count: isPresent ? channels * layout.rows(segment: $0).count * layout.width : 0, zero: 0)
+        count: isPresent ? channels * layout.rows(segment: $0).count * layout.width : 0, zero: 0, pool)
+    }
+  }
+
+  /// Without content: everything is written before it is read.
+  init(uninitialised layout: LatentLayout, channels: Int, _ pool: MemoryPool?) {
+    self.layout = layout
+    self.channels = channels
+    segments = (0..<layout.segmentCount).map {
+      AlignedBuffer(uninitialised: channels * layout.rows(segment: $0).count * layout.width, pool)
     }
   }
 

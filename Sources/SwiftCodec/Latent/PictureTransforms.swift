@@ -12,7 +12,7 @@ extension NetworkProgram {
     _ picture: PictureView, _ layout: LatentLayout, channels: Int, reference: ReferenceInputs? = nil,
     _ execution: Execution, profile: UnsafeMutablePointer<UInt64>? = nil
   ) -> Latent {
-    let latent = Latent(layout: layout, channels: channels)
+    let latent = Latent(uninitialised: layout, channels: channels, execution.pool)
     run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution, profile: profile,
       source: { input, y, row in

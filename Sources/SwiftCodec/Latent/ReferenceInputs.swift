@@ -8,11 +8,12 @@ final class TensorPlane {
   let channels: Int
   private let buffer: AlignedBuffer<Int16>
 
-  init(width: Int, height: Int, channels: Int) {
+  /// All zeros.
+  init(width: Int, height: Int, channels: Int, _ pool: MemoryPool? = nil) {
     self.width = width
     self.height = height
     self.channels = channels
-    buffer = AlignedBuffer(count: width * height * channels, zero: 0)
+    buffer = AlignedBuffer(count: width * height * channels, zero: 0, pool)
   }
 
   func row(_ y: Int) -> UnsafeMutablePointer<Int16> { buffer.base + y * width * channels }

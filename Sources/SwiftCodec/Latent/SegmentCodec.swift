@@ -37,7 +37,7 @@ package final class SegmentCodec {
     _ bytes: [UInt8], in payload: Range<Int>, segment: Int, _ latent: Latent, reference: ReferenceInputs?,
     _ execution: Execution
   ) -> Bool {
-    guard var decoder = PayloadDecoder(bytes, in: payload) else { return false }
+    guard var decoder = PayloadDecoder(bytes, in: payload, execution.pool) else { return false }
     return decode(&decoder, segment: segment, latent, reference: reference, execution) && decoder.isFinished
   }
 
@@ -49,11 +49,13 @@ package final class SegmentCodec {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
     let values = latent.segments[segment].base
-    guard let hyper else { return coder.decode(&decoder, width: width, height: height, values: values) }
-    let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference)
+    guard let hyper else {
+      return coder.decode(&decoder, width: width, height: height, values: values, execution.pool)
+    }
+    let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference, execution.pool)
     guard prior.decodeHyperLatent(&decoder) else { return false }
-    let symbols = AlignedBuffer<Int16>(count: latent.channels * width * height, zero: 0)
-    let contexts = coder.contexts(width: width, height: height, values: symbols.base)
+    let symbols = AlignedBuffer<Int16>(uninitialised: latent.channels * width * height, execution.pool)
+    let contexts = coder.contexts(width: width, height: height, values: symbols.base, execution.pool)
     guard let active = coder.decodeActivity(&decoder, contexts) else { return false }
     prior.synthesiseFeatures(execution)
     for (slice, channels) in prior.sliceRanges.enumerated() {
@@ -100,7 +102,7 @@ package final class SegmentCodec {
       return
     }
     prior.encodeHyperLatent(encoder)
-    let contexts = coder.contexts(width: width, height: height, values: segment.symbols.base)
+    let contexts = coder.contexts(width: width, height: height, values: segment.symbols.base, encoder.pool)
     let active = coder.encodeActivity(encoder, contexts)
     coder.encode(
       encoder, 0..<coder.table.channelCount, contexts, active: active, scales: UnsafePointer(prior.scales.base))
@@ -125,10 +127,10 @@ package final class SegmentCodec {
     let height = latent.layout.rows(segment: segment).count
     guard let hyper, let hyperLatent else { return QuantisedSegment(latent, segment: segment) }
     let values = latent.segments[segment].base
-    let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference)
+    let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference, execution.pool)
     prior.setHyperLatent(hyperLatent)
     prior.synthesiseFeatures(execution)
-    let symbols = AlignedBuffer<Int16>(count: latent.channels * width * height, zero: 0)
+    let symbols = AlignedBuffer<Int16>(uninitialised: latent.channels * width * height, execution.pool)
     for (slice, channels) in prior.sliceRanges.enumerated() {
       prior.predict(slice, from: values, execution)
       let range = channels.lowerBound * width * height
@@ -166,6 +168,7 @@ extension QuantisedSegment {
 package final class SegmentPrior {
   private let hyper: SegmentCodec.HyperPrograms
   private let reference: ReferenceInputs?
+  private let pool: MemoryPool?
   /// Of the segment, in the latent.
   private let firstRow: Int
   /// Of the latent.
@@ -188,18 +191,21 @@ package final class SegmentPrior {
   package let scales: AlignedBuffer<UInt8>
 
   init(
-    _ hyper: SegmentCodec.HyperPrograms, _ layout: LatentLayout, segment: Int, _ reference: ReferenceInputs? = nil
+    _ hyper: SegmentCodec.HyperPrograms, _ layout: LatentLayout, segment: Int, _ reference: ReferenceInputs? = nil,
+    _ pool: MemoryPool? = nil
   ) {
     self.hyper = hyper
     self.reference = reference
+    self.pool = pool
     let rows = layout.rows(segment: segment)
     firstRow = rows.lowerBound
     width = layout.width
     height = rows.count
     hyperWidth = width / (hyper.hyperDivisor / hyper.latentDivisor)
     hyperHeight = height / (hyper.hyperDivisor / hyper.latentDivisor)
-    hyperLatent = AlignedBuffer(count: hyper.coder.table.channelCount * hyperWidth * hyperHeight, zero: 0)
-    features = AlignedBuffer(count: width * height * hyper.synthesis.tensors[hyper.synthesis.output].channels, zero: 0)
+    hyperLatent = AlignedBuffer(uninitialised: hyper.coder.table.channelCount * hyperWidth * hyperHeight, pool)
+    let featureChannels = hyper.synthesis.tensors[hyper.synthesis.output].channels
+    features = AlignedBuffer(uninitialised: width * height * featureChannels, pool)
     var ranges: [Range<Int>] = []
     for count in hyper.sliceChannels {
       let first = ranges.last?.upperBound ?? 0
@@ -207,13 +213,13 @@ package final class SegmentPrior {
     }
     sliceRanges = ranges
     let channels = ranges.last?.upperBound ?? 0
-    means = AlignedBuffer(count: channels * width * height, zero: 0)
-    scales = AlignedBuffer(count: channels * width * height, zero: 0)
+    means = AlignedBuffer(uninitialised: channels * width * height, pool)
+    scales = AlignedBuffer(uninitialised: channels * width * height, pool)
   }
 
   /// False for a damaged payload.
   func decodeHyperLatent(_ decoder: inout PayloadDecoder) -> Bool {
-    let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base)
+    let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base, pool)
     guard let active = hyper.coder.decodeActivity(&decoder, contexts) else { return false }
     return hyper.coder.decode(&decoder, 0..<hyper.coder.table.channelCount, contexts, active: active)
   }
@@ -225,7 +231,7 @@ package final class SegmentPrior {
 
   /// Appends the hyper-latent's symbols.
   func encodeHyperLatent(_ encoder: PayloadEncoder) {
-    let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base)
+    let contexts = hyper.coder.contexts(width: hyperWidth, height: hyperHeight, values: hyperLatent.base, pool)
     let active = hyper.coder.encodeActivity(encoder, contexts)
     hyper.coder.encode(encoder, 0..<hyper.coder.table.channelCount, contexts, active: active)
   }

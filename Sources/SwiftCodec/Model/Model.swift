@@ -2,6 +2,7 @@
 
 /// A section of a model file: for people.
 public struct SectionInfo: Sendable {
+  /// Four characters (model.md §1).
   public let tag: String
   /// Bytes of the payload.
   public let size: Int
@@ -9,12 +10,15 @@ public struct SectionInfo: Sendable {
 
 /// A layer at a rate point: for people.
 public struct LayerInfo: Sendable {
+  /// As the exporter called it.
   public let name: String
+  /// The kind of layer.
   public let operation: String
   /// Channels of the output.
   public let channels: Int
   /// Height and width of the output are those of the padded picture divided by this.
   public let divisor: Int
+  /// Multiply-adds by pixel of the picture.
   public let macPerPixel: Double
 }
 
@@ -26,13 +30,17 @@ public final class Model: Sendable {
   public let id: UInt64
   /// What bitstreams name it by: the first half of `id`.
   public var shortID: UInt32 { UInt32(id >> 32) }
+  /// As the file calls the model.
   public let name: String
+  /// What the file says of itself, a line for people.
   public let summary: String
   /// From the lowest rate to the highest.
   public var ratePoints: [RatePoint] { weights.ratePoints }
+  /// In the order of the file.
   public let sections: [SectionInfo]
   let weights: Weights
   let networks: Networks
+  /// In the order of the file; at most one of each kind.
   package let entropyModels: [EntropyModel]
   /// How vectors are coded; nil for a model that does not read motion-compensated frames.
   let motion: MotionTables?

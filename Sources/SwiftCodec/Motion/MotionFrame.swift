@@ -24,9 +24,19 @@ final class MotionFrame {
       components: planes.map { sc_component(base: $0.samples, step: 1, row_stride: $0.stride) })
   }
 
-  /// Continues the samples over the margins: to be done when they have been written.
-  func pad() {
-    for plane in planes { withUnsafePointer(to: plane) { sc_motion_plane_pad($0) } }
+  /// Continues the samples of a row of 16×16 blocks to its left and right.
+  func pad(row: Int) {
+    for (c, plane) in planes.enumerated() {
+      let size = c == 0 ? 16 : 8
+      withUnsafePointer(to: plane) {
+        sc_motion_plane_pad_rows($0, Int32(size * row), min(Int32(size * (row + 1)), plane.height))
+      }
+    }
+  }
+
+  /// Continues the samples above and below the picture, when all rows have been.
+  func padEnds() {
+    for plane in planes { withUnsafePointer(to: plane) { sc_motion_plane_pad_ends($0) } }
   }
 
   /// Copies the samples into memory of the caller, of the frame's size and 4:2:0.
@@ -45,6 +55,11 @@ final class MotionFrame {
   }
 }
 
+/// In how many parts rows are handed to threads.
+func parts(of rows: Int, _ execution: Execution) -> Int {
+  execution.threads <= 1 ? 1 : max(1, min(4 * execution.threads, rows))
+}
+
 /// The vectors of a frame's blocks and those of the frame before.
 final class MotionField {
   let blocksX: Int
@@ -52,6 +67,9 @@ final class MotionField {
   private var vectors: AlignedBuffer<sc_vector>
   private var before: AlignedBuffer<sc_vector>
   private let modes: AlignedBuffer<UInt8>
+  /// Of the encoder alone, made when it first needs them.
+  private lazy var symbols = AlignedBuffer<sc_motion_symbol>(
+    count: Int(SC_MOTION_SYMBOLS_PER_BLOCK) * blocksX * blocksY, zero: sc_motion_symbol())
   /// Whether the frame before had vectors.
   private(set) var hasPrevious = false
 
@@ -83,8 +101,8 @@ final class MotionField {
   func compensate(_ reference: MotionFrame, into out: MotionFrame, _ execution: Execution) {
     let kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
     let rows = blocksY
-    let parts = max(1, min(execution.threads, rows))
-    parallel(threads: parts, count: parts) { i in
+    let parts = parts(of: rows, execution)
+    parallel(threads: execution.threads, count: parts) { i in
       var (from, to, field) = (reference.frame, out.frame, field)
       sc_motion_compensate(kernels, &from, &field, Int32(i * rows / parts), Int32((i + 1) * rows / parts), &to)
     }
@@ -106,8 +124,7 @@ final class MotionField {
   /// Appends the vectors, under the set of tables that makes them shortest.
   func encode(_ encoder: PayloadEncoder, _ tables: MotionTables) {
     var field = field
-    let symbols = AlignedBuffer<sc_motion_symbol>(
-      count: Int(SC_MOTION_SYMBOLS_PER_BLOCK) * blocksX * blocksY, zero: sc_motion_symbol())
+    let symbols = symbols
     let count = sc_motion_symbols(&field, previous, symbols.base)
     var set = 0
     var least = UInt64.max
@@ -127,10 +144,13 @@ final class MotionField {
 final class MotionSearch {
   private let memory: AlignedBuffer<UInt8>
   private var search: sc_motion_search
+  /// Blocks of each row that have been decided.
+  private let decided: AlignedBuffer<Int32>
 
   init(width: Int, height: Int) {
     memory = AlignedBuffer(count: sc_motion_search_size(Int32(width), Int32(height)), zero: 0)
     search = sc_motion_search_make(memory.base, Int32(width), Int32(height))
+    decided = AlignedBuffer(count: Int(search.blocks_y), zero: 0)
   }
 
   /// Finds the vectors of a frame. `lambda` is the sum of absolute differences that a bit is worth; `effort` is 0…2.
@@ -146,23 +166,35 @@ final class MotionSearch {
       search.lambda = UInt32(min(65536, max(1, (256 * lambda).rounded())))
       search.effort = Int32(effort)
       let source = frame.components[0]
-      sc_motion_search_begin(&search, source.base, source.row_stride)
       let rows = field.blocksY
-      let parts = max(1, min(4 * execution.threads, rows))
-      for stage in [sc_motion_search_coarse, sc_motion_search_whole] {
+      let parts = parts(of: rows, execution)
+      func forEachPart(_ stage: (inout sc_motion_search, _ first: Int32, _ end: Int32) -> Void) {
         parallel(threads: execution.threads, count: parts) { i in
           var copy = search
           stage(&copy, Int32(i * rows / parts), Int32((i + 1) * rows / parts))
         }
       }
+      forEachPart { sc_motion_search_load(&$0, source.base, source.row_stride, $1, $2) }
+      sc_motion_search_pad(&search)
+      forEachPart { sc_motion_search_coarse(&$0, $1, $2) }
+      forEachPart { sc_motion_search_whole(&$0, $1, $2) }
       decide(field, execution)
       search.reference = nil
     }
   }
 
-  /// Two rows are decided side by side, the lower one two blocks behind: its top right neighbours are known.
+  /// Rows are decided side by side, each some blocks behind the one above: its top right neighbours are known.
   private func decide(_ field: MotionField, _ execution: Execution) {
-    var target = field.field
-    for row in 0..<field.blocksY { sc_motion_search_decide(&search, &target, Int32(row), 0, Int32(field.blocksX)) }
+    let (target, count) = (field.field, field.blocksX)
+    decided.base.update(repeating: 0, count: decided.count)
+    parallel(threads: execution.threads, count: field.blocksY) { row in
+      var (search, target) = (search, target)
+      for first in stride(from: 0, to: count, by: 4) {
+        let end = min(first + 4, count)
+        if row > 0 { sc_counter_wait(decided.base + row - 1, Int32(min(end + 1, count))) }
+        sc_motion_search_decide(&search, &target, Int32(row), Int32(first), Int32(end))
+        sc_counter_set(decided.base + row, Int32(end))
+      }
+    }
   }
 }

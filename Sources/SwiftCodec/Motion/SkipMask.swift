@@ -11,6 +11,8 @@ final class SkipMask {
   let blocksY: Int
   private(set) var isUsed = false
   private let flags: AlignedBuffer<UInt8>
+  /// Of the encoder alone, made when it first needs them.
+  private lazy var gains = AlignedBuffer<Int64>(count: blocksX * blocksY, zero: 0)
 
   init(width: Int, height: Int) {
     blocksX = Int(sc_motion_blocks(Int32(width)))
@@ -69,79 +71,69 @@ final class SkipMask {
     }
   }
 
-  /// Copies the blocks of the prediction.
-  func apply(_ predicted: MotionFrame, to frame: MotionFrame) {
-    guard isUsed else { return }
-    for c in 0..<3 {
-      forEachBlock(c, predicted.view, frame.view) { i, from, to in
-        guard flags.base[i] == 1 else { return }
-        for y in 0..<from.height {
-          (to.base + y * to.stride).update(from: from.base + y * from.stride, count: from.width)
-        }
+  /// Completes a frame that the networks have decoded: skipped blocks become those of the prediction, and the samples go on over
+  /// the margins.
+  func complete(_ frame: MotionFrame, from predicted: MotionFrame, isUsed: Bool, _ execution: Execution) {
+    let (from, to) = (predicted.view, frame.view)
+    let parts = parts(of: blocksY, execution)
+    parallel(threads: execution.threads, count: parts) { i in
+      for row in (i * blocksY / parts)..<((i + 1) * blocksY / parts) {
+        if isUsed { copy(row: row, from, to) }
+        frame.pad(row: row)
       }
     }
+    frame.padEnds()
   }
 
-  private struct Block {
-    let base: UnsafeMutablePointer<UInt8>
-    let stride: Int
-    let width: Int
-    let height: Int
+  /// Copies the skipped blocks of a row, those next to each other together.
+  private func copy(row: Int, _ from: PictureView, _ to: PictureView) {
+    let flags = flags.base + row * blocksX
+    var x = 0
+    while x < blocksX {
+      let first = x
+      while x < blocksX, flags[x] == 1 { x += 1 }
+      if x > first {
+        for c in 0..<3 {
+          let (group, size) = c == 0 ? (to.first, 16) : (to.chroma, 8)
+          let (a, b) = (from.components[c], to.components[c])
+          let left = size * first
+          let count = min(size * x, group.width) - left
+          if count <= 0 { continue }
+          for y in (size * row)..<max(size * row, min(size * (row + 1), group.height)) {
+            (b.base + y * b.row_stride + left).update(from: a.base + y * a.row_stride + left, count: count)
+          }
+        }
+      }
+      x += 1
+    }
   }
 
   /// The encoder's choice: blocks of which the prediction is no worse than what the networks give. `bias` is the squared
   /// error that a block may lose by being skipped like its neighbours.
-  func choose(_ frame: PictureView, _ predicted: MotionFrame, _ decoded: MotionFrame, bias: Int) {
-    var gain = [Int](repeating: 0, count: blocksX * blocksY)
-    func add(_ other: PictureView, _ sign: Int) {
-      for c in 0..<3 {
-        let step = frame.components[c].step
-        let weight = c == 0 ? 3 : 2
-        forEachBlock(c, frame, other) { i, a, b in
-          var sum = 0
-          for y in 0..<a.height {
-            let (p, q) = (a.base + y * a.stride, b.base + y * b.stride)
-            for x in 0..<a.width {
-              let d = Int(p[x * step]) - Int(q[x])
-              sum += d * d
-            }
-          }
-          gain[i] += sign * weight * sum
-        }
+  func choose(
+    _ frame: PictureView, _ predicted: MotionFrame, _ decoded: MotionFrame, bias: Int, _ execution: Execution
+  ) {
+    let (gains, bias) = (gains, Int64(bias))
+    frame.components.withUnsafeBufferPointer { components in
+      nonisolated(unsafe) let components = components.baseAddress!
+      parallel(threads: execution.threads, count: blocksY) { row in
+        var (predicted, decoded) = (predicted.frame, decoded.frame)
+        sc_motion_skip_gain(components, &predicted, &decoded, Int32(row), gains.base + row * blocksX)
       }
     }
-    add(predicted.view, -1)
-    add(decoded.view, 1)
     // A flag like the neighbours' costs little, another one some bits.
-    var (skipped, saved) = (0, 0)
+    var (skipped, saved): (Int, Int64) = (0, 0)
     for y in 0..<blocksY {
       for x in 0..<blocksX {
         let i = y * blocksX + x
-        let flag = gain[i] + bias * (context(x, y) - 1) >= 0
+        let flag = gains.base[i] + bias * Int64(context(x, y) - 1) >= 0
         flags.base[i] = flag ? 1 : 0
         if flag {
           skipped += 1
-          saved += gain[i]
+          saved += gains.base[i]
         }
       }
     }
-    isUsed = skipped > 0 && saved > bias * blocksX * blocksY / 8
-  }
-
-  /// Every block of a plane of two frames of the same size.
-  private func forEachBlock(_ c: Int, _ a: PictureView, _ b: PictureView, _ body: (Int, Block, Block) -> Void) {
-    let (group, size) = c == 0 ? (a.first, 16) : (a.chroma, 8)
-    for y in 0..<blocksY where size * y < group.height {
-      for x in 0..<blocksX where size * x < group.width {
-        func block(_ view: PictureView) -> Block {
-          let component = view.components[c]
-          return Block(
-            base: component.base + size * y * component.row_stride + size * x * component.step,
-            stride: component.row_stride, width: min(size, group.width - size * x),
-            height: min(size, group.height - size * y))
-        }
-        body(y * blocksX + x, block(a), block(b))
-      }
-    }
+    isUsed = skipped > 0 && saved > bias * Int64(blocksX * blocksY) / 8
   }
 }

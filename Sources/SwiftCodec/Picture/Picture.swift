@@ -7,6 +7,7 @@ public enum PictureError: Error, Equatable, CustomStringConvertible {
   /// There are as many samples as the format's planes have at that size.
   case samples(count: Int, expected: Int)
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .size(let width, let height): "a picture of \(width)×\(height): sides are 1 to 65535"
@@ -24,6 +25,7 @@ public enum PixelFormat: UInt8, Sendable, CaseIterable {
   /// A plane of luma and, at half its width and height rounded up, one of U (Cb) and one of V (Cr).
   case yuv420 = 2
 
+  /// As the command line spells it.
   public var name: StaticString {
     switch self {
     case .rgb: "rgb"
@@ -32,6 +34,7 @@ public enum PixelFormat: UInt8, Sendable, CaseIterable {
     }
   }
 
+  /// 3 for 4:2:0, otherwise 1.
   public var planeCount: Int { self == .yuv420 ? 3 : 1 }
 
   /// The planes of a picture of `width` × `height` pixels, in the order in which their samples lie.
@@ -65,10 +68,14 @@ public struct PlaneLayout: Sendable, Equatable {
   public let offset: Int
   /// In sampling positions, each of `components` interleaved samples.
   public let width: Int
+  /// In rows.
   public let height: Int
+  /// Interleaved samples at each position: 3 for RGB, otherwise 1.
   public let components: Int
 
+  /// Samples of a row.
   public var rowSize: Int { width * components }
+  /// Of all its samples among the picture's.
   public var range: Range<Int> { offset..<(offset + rowSize * height) }
 }
 
@@ -76,11 +83,14 @@ public struct PlaneLayout: Sendable, Equatable {
 public struct Picture: Sendable, Equatable {
   /// In pixels, 1…65535.
   public let width: Int
+  /// In pixels, 1…65535.
   public let height: Int
+  /// What the samples are.
   public let format: PixelFormat
   /// Plane by plane, as `planes` says.
   public var samples: [UInt8]
 
+  /// Throws `size` for sides beyond 1…65535 and `samples` for another number than the format has at that size.
   public init(width: Int, height: Int, format: PixelFormat, samples: [UInt8]) throws(PictureError) {
     guard 1...65535 ~= width, 1...65535 ~= height else { throw .size(width: width, height: height) }
     let expected = format.sampleCount(width: width, height: height)
@@ -88,6 +98,7 @@ public struct Picture: Sendable, Equatable {
     self.init(unchecked: width, height, format, samples)
   }
 
+  /// Where the planes lie in `samples`.
   public var planes: [PlaneLayout] { format.planes(width: width, height: height) }
 
   /// Sum of squared differences to a picture of the same shape, all samples counted once.

@@ -2,11 +2,16 @@
 
 /// A rectangle of a picture, in pixels from the top left.
 public struct PictureRegion: Sendable, Equatable {
+  /// Its left column.
   public var x: Int
+  /// Its top row.
   public var y: Int
+  /// In pixels.
   public var width: Int
+  /// In pixels.
   public var height: Int
 
+  /// Any rectangle: `isValid` tells whether a picture has it.
   public init(x: Int, y: Int, width: Int, height: Int) {
     self.x = x
     self.y = y

@@ -18,6 +18,7 @@ public enum ResidualCodec {
     /// bytes.
     public var segmentPixels = 0
 
+    /// Lossless, at middle effort.
     public init() {}
   }
 

@@ -11,6 +11,7 @@ public enum ResidualError: Error, Equatable, CustomStringConvertible {
   /// A group of components of a segment holds values that no encoder writes, or ends too early or too late.
   case payload(segment: Int, group: Int)
 
+  /// Fields are compared by the length of their names, for the Embedded library has no tables of Unicode.
   public static func == (a: ResidualError, b: ResidualError) -> Bool {
     switch (a, b) {
     case (.truncated, .truncated): true
@@ -22,6 +23,7 @@ public enum ResidualError: Error, Equatable, CustomStringConvertible {
     }
   }
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     switch self {
     case .truncated: "the residual layer's payloads do not end where it does"

@@ -33,13 +33,15 @@ public struct RDOQPass: Sendable {
     /// Changes far apart that were decoded and measured one by one.
     case exact
   }
+  /// How its latent was made.
   public let kind: Kind
   /// In bits, as all costs: bits + λ · squared error / channels of the latent that the pass made.
   public let tried: Double
   /// The least so far, whose latent is kept: never rises.
   public let cost: Double
-  /// Of the latent that the pass made: ideal code length, and squared error summed over all samples.
+  /// Ideal code length of the latent that the pass made.
   public let bits: Double
+  /// Of the latent that the pass made, summed over all samples.
   public let squaredError: UInt64
   /// Values that the pass changed.
   public let changes: Int
@@ -54,8 +56,9 @@ public struct RDOQReport: Sendable {
   /// Values that differ from those of the analysis network.
   public let changedValues: Int
 
-  /// In bits, of the analysis network's latent and of the one that is coded.
+  /// In bits, of the analysis network's latent.
   public var initialCost: Double { passes.first?.cost ?? 0 }
+  /// In bits, of the latent that is coded.
   public var finalCost: Double { passes.last?.cost ?? 0 }
 }
 

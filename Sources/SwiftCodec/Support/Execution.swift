@@ -31,6 +31,7 @@ public struct CPU: Sendable, Equatable {
     self = cpu
   }
 
+  /// As `--cpu` and `init(name:)` spell it.
   public var name: String { String(cString: sc_cpu_name(Int32(rawValue))) }
 
   var kernels: UnsafePointer<sc_kernels> { sc_kernels_get(sc_cpu(UInt32(rawValue))) }
@@ -40,10 +41,14 @@ public struct CPU: Sendable, Equatable {
 public struct Execution: Sendable {
   /// At least 1.
   public var threads = 1
+  /// The variant of the kernels.
   public var cpu = CPU.best
   /// Output rows that pass through a network at a time; 0 for the default.
   public var stripeRows = 0
+  /// Where memory is taken from and left; nil for the allocator.
+  var pool: MemoryPool?
 
+  /// One thread, the strongest variant.
   public init() {}
 
   /// What is left for each of some jobs that run side by side.

@@ -12,6 +12,7 @@ public struct ModelLocation: Sendable, Equatable {
     a.section.utf8.elementsEqual(b.section.utf8) && a.item.utf8.elementsEqual(b.item.utf8)
   }
 
+  /// Section and item, for people.
   public var description: String {
     if section.utf8.isEmpty { return "model file" }
     return item.utf8.isEmpty ? "section " + section : "section " + section + ", " + item
@@ -45,6 +46,7 @@ public enum ModelError: Error, CustomStringConvertible {
   /// Entropy tables break a rule of model.md §8.
   case entropy(ModelLocation, StaticString)
 
+  /// Where the fault lies; nil for the file as a whole.
   public var location: ModelLocation? {
     switch self {
     case .notAModel: nil
@@ -55,6 +57,7 @@ public enum ModelError: Error, CustomStringConvertible {
     }
   }
 
+  /// The fault in words, for people; without a full stop.
   public var description: String {
     let place = location.map { $0.description + ": " } ?? ""
     switch self {

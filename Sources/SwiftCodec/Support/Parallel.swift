@@ -12,3 +12,13 @@ package func parallel(threads: Int, count: Int, _ body: (Int) -> Void) {
     }
   }
 }
+
+/// Runs `count` jobs of about the same size: as many side by side as there are threads, each on one of them; those that are left
+/// after that share all threads.
+func forEachJob(_ count: Int, _ execution: Execution, _ body: (_ job: Int, _ inner: Execution) -> Void) {
+  let threads = max(1, execution.threads)
+  let alone = count / threads * threads
+  let rest = count - alone
+  if alone > 0 { parallel(threads: threads, count: alone) { body($0, execution.inside(parallel: threads)) } }
+  if rest > 0 { parallel(threads: rest, count: rest) { body(alone + $0, execution.inside(parallel: rest)) } }
+}

@@ -79,7 +79,12 @@ enum CodecOptions {
 
   static func rdoq(_ arguments: Arguments) throws(ToolError) -> RDOQ {
     if let effort = try arguments.integer("effort", in: 0...9) { return efforts[effort].0 }
-    return try arguments.choice("rdoq", ["off": .off, "quick": .quick, "fast": .fast, "full": .full]) ?? .off
+    return try rdoq("rdoq", arguments) ?? .off
+  }
+
+  /// The kind of search that an option names.
+  static func rdoq(_ option: String, _ arguments: Arguments) throws(ToolError) -> RDOQ? {
+    try arguments.choice(option, ["off": .off, "quick": .quick, "fast": .fast, "full": .full])
   }
 
   private static func entropyKind(_ arguments: Arguments, of model: Model) throws(ToolError) -> EntropyKind? {

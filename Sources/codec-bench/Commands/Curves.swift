@@ -45,9 +45,18 @@ struct Curve: Sendable {
 
   let codec: String
   let points: [Point]
+  /// Each picture's own points, by its name; empty if the file has means alone.
+  var pictures: [String: [Point]] = [:]
 
   /// The points that have this metric, by rising rate.
-  func points(_ metric: Metric) -> [(rate: Double, quality: Double)] {
+  func points(_ metric: Metric) -> [(rate: Double, quality: Double)] { Curve.points(points, metric) }
+
+  /// The same of a picture.
+  func points(of picture: String, _ metric: Metric) -> [(rate: Double, quality: Double)] {
+    Curve.points(pictures[picture] ?? [], metric)
+  }
+
+  private static func points(_ points: [Point], _ metric: Metric) -> [(rate: Double, quality: Double)] {
     points.compactMap { point in
       guard let value = point.qualities[metric].map(metric.decibel), value.isFinite else { return nil }
       return (point.bitsPerPixel, value)
@@ -79,22 +88,26 @@ extension [Curve] {
   }
 }
 
-private func curvesFromJSON(_ bytes: [UInt8], _ file: String) throws(ToolError) -> [Curve] {
+func curvesFromJSON(_ bytes: [UInt8], _ file: String) throws(ToolError) -> [Curve] {
   let json: JSON
   do { json = try JSON(parsing: bytes) } catch { throw .badData(file: file, error.description) }
   guard let codec = json["codec"]?.string, let entries = json["rate_points"]?.array else {
     throw .badData(file: file, "not a result of eval: it lacks codec or rate_points")
   }
-  var points: [Curve.Point] = []
-  for entry in entries {
+  func point(_ entry: JSON) throws(ToolError) -> Curve.Point {
     guard let rate = entry["bpp"]?.number, rate > 0 else {
       throw .badData(file: file, "a rate point without a positive bpp")
     }
     var qualities: [Metric: Double] = [:]
     for metric in Metric.allCases { qualities[metric] = entry[metric.rawValue]?.number }
-    points.append(Curve.Point(bitsPerPixel: rate, qualities: qualities))
+    return Curve.Point(bitsPerPixel: rate, qualities: qualities)
   }
-  return [Curve(codec: codec, points: points)]
+  var curve = Curve(codec: codec, points: try entries.map(point))
+  for entry in json["pictures"]?.array ?? [] {
+    guard let name = entry["picture"]?.string else { throw .badData(file: file, "a picture without a name") }
+    curve.pictures[name, default: []].append(try point(entry))
+  }
+  return [curve]
 }
 
 /// Lines of pictures (columns picture and rate_point) are averaged for each rate point; other lines are points.
@@ -103,10 +116,12 @@ private func curvesFromCSV(_ bytes: [UInt8], _ file: String) throws(ToolError) -
   guard let header = rows.first, let codecColumn = header.firstIndex(of: "codec"),
     let rateColumn = header.firstIndex(of: "bpp")
   else { throw .badData(file: file, "not a CSV file with the columns codec and bpp") }
-  let pointColumn = header.contains("picture") ? header.firstIndex(of: "rate_point") : nil
+  let pictureColumn = header.firstIndex(of: "picture")
+  let pointColumn = pictureColumn == nil ? nil : header.firstIndex(of: "rate_point")
   var order: [String] = []
   var groups: [String: [[Curve.Point]]] = [:]
   var pointNames: [String: [String]] = [:]
+  var pictures: [String: [String: [Curve.Point]]] = [:]
   for (line, row) in rows.enumerated().dropFirst() {
     guard row.count == header.count else {
       throw .badData(file: file, "row \(line + 1) has \(row.count) columns instead of \(header.count)")
@@ -128,9 +143,13 @@ private func curvesFromCSV(_ bytes: [UInt8], _ file: String) throws(ToolError) -
       pointNames[codec, default: []].append(name)
       groups[codec, default: []].append([])
     }
-    groups[codec]?[place].append(Curve.Point(bitsPerPixel: rate, qualities: qualities))
+    let point = Curve.Point(bitsPerPixel: rate, qualities: qualities)
+    groups[codec]?[place].append(point)
+    if let pictureColumn { pictures[codec, default: [:]][row[pictureColumn], default: []].append(point) }
   }
-  return order.map { Curve(codec: $0, points: groups[$0, default: []].map(mean)) }
+  return order.map {
+    Curve(codec: $0, points: groups[$0, default: []].map(mean), pictures: pictures[$0] ?? [:])
+  }
 }
 
 /// A metric that one of the points lacks is lacking in the mean.

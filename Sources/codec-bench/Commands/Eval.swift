@@ -15,6 +15,9 @@ enum EvalCommand: Command {
       OptionSpec("rate-points", short: "k", value: "LIST", "such as 0,3,6 or 0-6; all by default"),
       OptionSpec("qualities", short: "q", value: "LIST", "such as 0,12.5,100, instead of rate points"),
       OptionSpec("name", value: "TEXT", "the codec's name in the results"),
+      OptionSpec("only", value: "FILE", "only the pictures that this file names, a line each"),
+      OptionSpec("anchor", value: "FILE", "tell BD-rates over the curve of this file, as bdrate does"),
+      OptionSpec("anchor-codec", value: "NAME", "the codec of that file, if it has several"),
       CodecOptions.model, CodecOptions.quiet, CodecOptions.oneThread,
     ] + CodecOptions.encoderOptions + CodecOptions.kernelOptions
   static let notes = """
@@ -30,7 +33,17 @@ enum EvalCommand: Command {
       throw .usage("expected \(name) \(operands); see \(CodecBench.name) \(name) --help")
     }
     let folder = arguments.operands[0]
-    let files = try listPictures(folder)
+    var files = try listPictures(folder)
+    if let list = arguments.string("only") {
+      let names = try readNames(list)
+      files = files.filter { names.contains($0) }
+      if files.isEmpty { throw .badData(file: list, "no picture of \(printable(folder))") }
+    }
+    let anchor: Curve? =
+      if let file = arguments.string("anchor") {
+        try readCurves(file).choose(arguments.string("anchor-codec"), from: file)
+      } else { nil }
+    if anchor == nil { try arguments.refuse(["anchor-codec"], "without --anchor") }
     try checkTarget(jsonFile)
     if let file = arguments.string("csv") { try checkTarget(file) }
 
@@ -78,7 +91,8 @@ enum EvalCommand: Command {
       "cpu": .string(settings.execution.cpu.name), "rate_points": .array(means.map(\.json)),
       "pictures": .array(results.map { $0.json(model) }),
     ]
-    try writeFile(jsonFile, Array(json.text.utf8))
+    let text = json.text
+    try writeFile(jsonFile, Array(text.utf8))
     if let file = arguments.string("csv") {
       let rows = [["codec"] + Result.columns] + results.map { [codec] + $0.cells(model) }
       try writeFile(file, Array(CSV.text(rows).utf8))
@@ -86,6 +100,13 @@ enum EvalCommand: Command {
     if jsonFile != "-" {
       try printOutput(
         "\(codec), \(results.count / positions.count) pictures\n" + table([Mean.header] + means.map(\.row)))
+      if let anchor, let test = try curvesFromJSON(Array(text.utf8), jsonFile).first {
+        let result: Comparison
+        do { result = try Comparison(anchor: anchor, test: test, .psnrRGB) } catch {
+          throw .badData(file: arguments.string("anchor") ?? "", "psnr_rgb: \(error.description)")
+        }
+        try printOutput("\nBD-rate over \(anchor.codec), psnr_rgb: \(result.text)\n")
+      }
     }
     guard contradictions.isEmpty else {
       throw .inconsistent("decoded pictures differ from the encoder's: " + contradictions.joined(separator: "; "))

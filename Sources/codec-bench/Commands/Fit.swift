@@ -13,6 +13,7 @@ enum FitCommand: Command {
   static let options = [
     CodecOptions.model,
     OptionSpec("images", value: "DIR", "pictures, also in subfolders; never those that results are measured on"),
+    OptionSpec("without", value: "FILE", "leave out the pictures that this file names, a line each"),
     OptionSpec("clips", value: "DIR", "for a model of inter frames: Y4M files instead"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
@@ -45,7 +46,10 @@ enum FitCommand: Command {
     let holdOut = try arguments.integer("hold-out", in: 2...1_000_000)
     var execution = Execution()
     execution.threads = try arguments.integer("threads", in: 1...1024) ?? processorCount
-    let files = try listPictures(folder).filter { !model.isInter || $0.lowercased().hasSuffix(".y4m") }
+    let without = if let list = arguments.string("without") { try readNames(list) } else { Set<String>() }
+    let files = try listPictures(folder).filter {
+      !without.contains($0) && (!model.isInter || $0.lowercased().hasSuffix(".y4m"))
+    }
     if let output { try checkTarget(output) }
     guard files.count > (holdOut == nil ? 0 : 1) else {
       throw .badData(

@@ -122,6 +122,8 @@ enum InfoCommand: Command {
   private static func describe(model bytes: [UInt8], _ file: String, _ arguments: Arguments) throws(ToolError) {
     let model = try parseModel(bytes, file)
     let last = model.ratePoints.count - 1
+    // Of models of inter frames there are networks for 4:2:0 alone.
+    let format = model.formats.contains(.rgb) ? PixelFormat.rgb : model.formats[0]
     let ratePoint = try arguments.integer("rate-point", in: 0...last) ?? last
     if arguments.has("json") {
       let points = model.ratePoints.indices.map { k -> JSON in
@@ -129,15 +131,15 @@ enum InfoCommand: Command {
           "rate_point": JSON(k), "lambda": .number(exactly(model.ratePoints[k].lambda)),
           "widths": .array(model.ratePoints[k].widths.map { JSON($0) }),
           "latent_channels": JSON(model.latentChannels(ratePoint: k)),
-          "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: k)),
-          "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: k)),
+          "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(format, ratePoint: k)),
+          "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(format, ratePoint: k)),
         ]
       }
-      let layers = model.roles().map { role in
+      let layers = model.roles(format).map { role in
         JSON.Member(
           name: role.name,
           value: .array(
-            model.layers(role, ratePoint: ratePoint).map { layer in
+            model.layers(role, format, ratePoint: ratePoint).map { layer in
               [
                 "name": .string(layer.name), "operation": .string(layer.operation), "channels": JSON(layer.channels),
                 "divisor": JSON(layer.divisor), "mac_per_pixel": .number(layer.macPerPixel),
@@ -147,8 +149,8 @@ enum InfoCommand: Command {
       let json: JSON = [
         "type": "model", "name": .string(model.name), "description": .string(model.summary),
         "id": .string(hexadecimal(model.id)), "bytes": JSON(bytes.count),
-        "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(ratePoint: ratePoint)),
-        "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(ratePoint: ratePoint)),
+        "decoder_mac_per_pixel": .number(model.decoderMACPerPixel(format, ratePoint: ratePoint)),
+        "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(format, ratePoint: ratePoint)),
         "entropy": .array(model.entropyKinds.map { .string("\($0.name)") }),
         "sections": .array(model.sections.map { ["tag": .string($0.tag), "bytes": JSON($0.size)] }),
         "rate_points": .array(points), "rate_point": JSON(ratePoint), "layers": .object(layers),
@@ -163,13 +165,13 @@ enum InfoCommand: Command {
     for (k, point) in model.ratePoints.enumerated() {
       rows.append([
         "\(k)", "\(point.lambda)", "\(model.latentChannels(ratePoint: k)) channels",
-        fixed(model.decoderMACPerPixel(ratePoint: k), 1), fixed(model.encoderMACPerPixel(ratePoint: k), 1),
+        fixed(model.decoderMACPerPixel(format, ratePoint: k), 1), fixed(model.encoderMACPerPixel(format, ratePoint: k), 1),
       ])
     }
     text += table(rows)
-    for role in model.roles() {
+    for role in model.roles(format) {
       rows = [["\(role.name), rate point \(ratePoint)", "operation", "channels", "1/size", "MAC/pixel"]]
-      for layer in model.layers(role, ratePoint: ratePoint) {
+      for layer in model.layers(role, format, ratePoint: ratePoint) {
         rows.append([layer.name, layer.operation, "\(layer.channels)", "\(layer.divisor)", fixed(layer.macPerPixel, 1)])
       }
       text += "\n" + table(rows)

@@ -15,8 +15,18 @@ enum VideoFiles {
     OptionSpec("intra-offset", value: "Q", "video: added to the quality of intra frames; 24 by default"),
     OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
     OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
+    OptionSpec("intra-rdoq", value: "KIND", "video: --rdoq of intra frames; fast by default"),
+    OptionSpec("search-weight", value: "W", "video: what errors of inter frames count in the search; 2 by default"),
+    OptionSpec("intra-search-weight", value: "W", "video: what errors of intra frames count in it; 2.5 by default"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
+
+  /// What is searched in inter and intra frames at an effort of 0…9.
+  private static let efforts: [(inter: RDOQ, intra: RDOQ)] = [
+    (.off, .off), (.off, .quick), (.off, .fast), (.off, .full), (.quick, .fast), (.quick, .fast), (.quick, .full),
+    (.fast, .full), (.fast, .full), (.full, .full),
+  ]
+  private static let defaultEffort = 2
 
   /// Whether a name or a file's first bytes are those of a Y4M file.
   static func isY4M(_ name: String) -> Bool { name.hasSuffix(".y4m") || name.hasSuffix(".Y4M") }
@@ -81,7 +91,13 @@ enum VideoFiles {
     if let pattern = try arguments.numbers("pattern", in: -100...100) { settings.pattern = pattern }
     if let weight = try arguments.number("motion-weight", above: 0) { settings.motionWeight = weight }
     settings.motionEffort = try arguments.integer("motion-effort", in: 0...2) ?? 1
-    settings.rdoq = try CodecOptions.rdoq(arguments)
+    try arguments.atMostOne(of: ["effort", "rdoq"])
+    let effort = try arguments.integer("effort", in: 0...9) ?? defaultEffort
+    (settings.rdoq, settings.intraRDOQ) = efforts[effort]
+    if let rdoq = try CodecOptions.rdoq("rdoq", arguments) { settings.rdoq = rdoq }
+    if let rdoq = try CodecOptions.rdoq("intra-rdoq", arguments) { settings.intraRDOQ = rdoq }
+    if let weight = try arguments.number("search-weight", above: 0) { settings.searchWeight = weight }
+    if let weight = try arguments.number("intra-search-weight", above: 0) { settings.intraSearchWeight = weight }
     settings.execution = try CodecOptions.execution(arguments)
     return settings
   }
@@ -196,6 +212,8 @@ enum VideoFiles {
     let headerBytes: [UInt8]
     /// Where the next packet starts in the stream.
     private(set) var offset: Int
+    /// What `next` gave last.
+    private var last: [UInt8] = []
 
     init(_ name: String) throws(ToolError) {
       self.name = name
@@ -214,23 +232,29 @@ enum VideoFiles {
       if buffer.count < count { buffer += try stream.readAll(count - buffer.count) }
     }
 
-    /// nil at the end of the stream. What is no packet is an error.
-    mutating func next() throws(ToolError) -> [UInt8]? {
+    /// nil at the end of the stream. What is no packet is an error, in place of frame `number`.
+    mutating func next(frame number: Int) throws(ToolError) -> [UInt8]? {
+      last = []
       try fill(VideoPacketPrefix.prefixSize)
       if buffer.isEmpty { return nil }
       let size: Int
       do { size = try VideoPacketPrefix(parsing: buffer).size } catch {
-        throw .badData(file: name, "at byte \(offset): \(error.description)")
+        throw .badData(file: name, "frame \(number), at byte \(offset): \(error.description)")
       }
       try fill(size)
       let packet = Array(buffer.prefix(size))
       buffer.removeFirst(packet.count)
       offset += packet.count
+      last = packet
       return packet
     }
 
-    /// Skips bytes until the next intra frame begins; false at the end of the stream.
+    /// Skips bytes until the next intra frame begins; false at the end of the stream. A damaged size may have made others part
+    /// of the last packet.
     mutating func resynchronise() throws(ToolError) -> Bool {
+      buffer.insert(contentsOf: last, at: 0)
+      offset -= last.count
+      last = []
       let tag = Array("INTR".utf8)
       while true {
         try fill(1 << 16)
@@ -252,7 +276,7 @@ enum VideoFiles {
   }
 
   static func decode(_ input: String, _ output: String, _ arguments: Arguments) throws(ToolError) {
-    var packets = try PacketReader(input)
+    let packets = try PacketReader(input)
     let header = packets.header
     let intra = try loadModel(arguments)
     let inter = header.interModelID == nil ? nil : try interModel(arguments)
@@ -268,24 +292,51 @@ enum VideoFiles {
     let writer = Y4MWriter(y4m)
     let file = try OutputFile(output)
     try file.write(writer.start)
-    let resynchronises = arguments.has("resync")
+    let frameOutput = FrameOutput(file, writer)
+    var decoded: Result<(frames: Int, failures: [String]), ToolError> = .success((0, []))
+    let start = ContinuousClock.now
+    parallel(threads: 2, count: 2) { job in
+      if job == 1 { return frameOutput.writeAll() }
+      do throws(ToolError) {
+        decoded = .success(try decodeFrames(packets, decoder, input, frameOutput, resync: arguments.has("resync"), start))
+      } catch { decoded = .failure(error) }
+      frameOutput.close()
+    }
+    let (frames, failures) = try decoded.get()
+    try frameOutput.check()
+    try file.finish()
+    Progress.clear()
+    for failure in failures { printError(failure) }
+    let seconds = start.duration(to: .now).seconds
+    let line =
+      "\(printable(input)): \(header.width)x\(header.height), \(frames) frames, "
+      + "\(fixed(Double(frames) / seconds, 1)) frames/s"
+    if output == "-" { printError(line) } else { try printOutput(line + "\n") }
+    if !failures.isEmpty { throw .badData(file: input, "\(frames) frames were decoded before the stream's damage") }
+  }
+
+  /// Decodes a stream's frames until its end or, without `resync`, its first damage.
+  private static func decodeFrames(
+    _ packets: PacketReader, _ decoder: VideoDecoder, _ input: String, _ output: FrameOutput, resync: Bool,
+    _ start: ContinuousClock.Instant
+  ) throws(ToolError) -> (frames: Int, failures: [String]) {
+    var packets = packets
     var frames = 0
+    // The frame that is due, as far as is known.
+    var number = 0
     var failures: [String] = []
     var hasEnded = false
-    let start = ContinuousClock.now
     while true {
       do {
-        guard let packet = try packets.next() else { break }
+        guard let packet = try packets.next(frame: number) else { break }
         let frame: VideoDecoder.Frame?
         do throws(DecodeError) { frame = try decoder.decode(packet) } catch {
-          throw ToolError.badData(file: input, "frame \(frames): \(error.description)")
+          throw ToolError.badData(file: input, "frame \(number): \(error.description)")
         }
         if let frame {
-          guard let bytes = try? writer.frame(frame.picture) else {
-            throw ToolError.badData(file: input, "a frame that is not one of the stream")
-          }
-          try file.write(bytes)
+          try output.take(frame.picture)
           frames += 1
+          number = frame.number + 1
           let seconds = start.duration(to: .now).seconds
           Progress.show("\(printable(input)): frame \(frames), \(fixed(Double(frames) / seconds, 1)) frames/s")
         } else if (try? VideoPacketPrefix(parsing: packet))?.tag.description == "END " {
@@ -296,19 +347,11 @@ enum VideoFiles {
         guard case .badData = error else { throw error }
         failures.append(error.message)
         // What was decoded before stays; with --resync decoding goes on at the next intra frame.
-        guard resynchronises, try packets.resynchronise() else { break }
+        guard resync, try packets.resynchronise() else { break }
       } catch { throw .badData(file: input, "\(error)") }
     }
     if !hasEnded, failures.isEmpty { failures.append("\(printable(input)): the stream has no end: it is cut off") }
-    try file.finish()
-    Progress.clear()
-    for failure in failures { printError(failure) }
-    let seconds = start.duration(to: .now).seconds
-    let line =
-      "\(printable(input)): \(header.width)x\(header.height), \(frames) frames, "
-      + "\(fixed(Double(frames) / seconds, 1)) frames/s"
-    if output == "-" { printError(line) } else { try printOutput(line + "\n") }
-    if !failures.isEmpty { throw .badData(file: input, "\(frames) frames were decoded before the stream's damage") }
+    return (frames, failures)
   }
 }
 

@@ -114,6 +114,47 @@ struct MonotoneCubic {
   }
 }
 
+/// How a codec compares with another one, at equal quality.
+struct Comparison {
+  /// Of the mean curves.
+  let means: BDRate
+  /// Of each picture that both curves have, in percent, by name; nil where its curves have no quality in common.
+  let pictures: [(name: String, percent: Double?)]
+
+  init(anchor: Curve, test: Curve, _ metric: Metric) throws(BDRateError) {
+    means = try BDRate(anchor: anchor.points(metric), test: test.points(metric))
+    pictures = anchor.pictures.keys.filter { test.pictures[$0] != nil }.sorted().map { name in
+      let own = try? BDRate(anchor: anchor.points(of: name, metric), test: test.points(of: name, metric))
+      return (name, own?.percent)
+    }
+  }
+
+  private var own: [Double] { pictures.compactMap(\.percent) }
+
+  /// The mean of the pictures' own, which each picture has the same say in: in the mean curve those of high rates weigh
+  /// most.
+  var meanOfPictures: Double? { own.isEmpty ? nil : own.reduce(0, +) / Double(own.count) }
+
+  var text: String {
+    func signed(_ percent: Double) -> String { (percent >= 0.005 ? "+" : "") + fixed(percent, 2) + " %" }
+    guard let mean = meanOfPictures else { return signed(means.percent) }
+    let without = pictures.count - own.count
+    return signed(means.percent) + "; mean of \(own.count) pictures' own: " + signed(mean)
+      + (without > 0 ? " (\(without) without a common range)" : "")
+  }
+
+  var json: [JSON.Member] {
+    let members: KeyValuePairs<String, JSON> = [
+      "bd_rate_percent": .finite(means.percent),
+      "bd_rate_percent_mean_of_pictures": meanOfPictures.map { .finite($0) } ?? .null,
+      "range": [.number(means.range.lowerBound), .number(means.range.upperBound)],
+      "pictures": .array(
+        pictures.map { ["picture": .string($0.name), "bd_rate_percent": $0.percent.map { .finite($0) } ?? .null] }),
+    ]
+    return members.map { JSON.Member(name: $0.key, value: $0.value) }
+  }
+}
+
 enum BDRateCommand: Command {
   static let name = "bdrate"
   static let summary = "Compare two rate-distortion curves: mean difference in rate at equal quality."
@@ -128,7 +169,8 @@ enum BDRateCommand: Command {
   static let notes = """
     The files are results of eval (JSON or CSV) or CSV files with the columns codec, bpp and metrics. Each point is the
     mean rate and the mean quality of all pictures; the logarithm of the rate is interpolated over quality by a
-    piecewise cubic Hermite function (PCHIP) and compared on the range of quality that both curves have.
+    piecewise cubic Hermite function (PCHIP) and compared on the range of quality that both curves have. Where both files
+    have pictures of the same names, the mean of each picture's own BD-rate is told, too.
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
@@ -136,18 +178,17 @@ enum BDRateCommand: Command {
     let metric = try arguments.choice("metric", Metric.words) ?? .psnrRGB
     let anchor = try readCurves(anchorFile).choose(arguments.string("anchor-codec"), from: anchorFile)
     let test = try readCurves(testFile).choose(arguments.string("test-codec"), from: testFile)
-    let result: BDRate
+    let result: Comparison
     do {
-      result = try BDRate(anchor: anchor.points(metric), test: test.points(metric))
+      result = try Comparison(anchor: anchor, test: test, metric)
     } catch {
       throw .badData(file: "\(anchorFile) and \(testFile)", "\(metric.rawValue): \(error.description)")
     }
     if arguments.has("json") {
-      let json: JSON = [
+      let names: KeyValuePairs<String, JSON> = [
         "anchor": .string(anchor.codec), "test": .string(test.codec), "metric": .string(metric.rawValue),
-        "bd_rate_percent": .finite(result.percent),
-        "range": [.number(result.range.lowerBound), .number(result.range.upperBound)],
       ]
+      let json = JSON.object(names.map { JSON.Member(name: $0.key, value: $0.value) } + result.json)
       return try printOutput(json.text)
     }
     func describe(_ curve: Curve) -> [String] {
@@ -158,10 +199,9 @@ enum BDRateCommand: Command {
         "\(fixed(qualities.min()!, 2)) to \(fixed(qualities.max()!, 2))",
       ]
     }
-    let sign = result.percent >= 0.005 ? "+" : ""
     try printOutput(
-      "BD-rate of \(test.codec) over \(anchor.codec), \(metric.rawValue): \(sign)\(fixed(result.percent, 2)) %\n"
-        + "common range: \(fixed(result.range.lowerBound, 2)) to \(fixed(result.range.upperBound, 2)) dB\n\n"
+      "BD-rate of \(test.codec) over \(anchor.codec), \(metric.rawValue): \(result.text)\n"
+        + "common range: \(fixed(result.means.range.lowerBound, 2)) to \(fixed(result.means.range.upperBound, 2)) dB\n\n"
         + table([["codec", "points", "bit/pixel", "dB"], describe(anchor), describe(test)]))
   }
 }

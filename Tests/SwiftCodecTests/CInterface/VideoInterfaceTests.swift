@@ -187,7 +187,7 @@ import Testing
     #expect(create { $0.segment_rows = 12 } == SC_ERROR_SEGMENT_ROWS)
     #expect(create { $0.segment_rows = .max } == SC_ERROR_SEGMENT_ROWS)
     #expect(create { $0.intra_period = .max } == SC_ERROR_ARGUMENT)
-    #expect(create { $0.reserved = 1 } == SC_ERROR_ARGUMENT)
+    #expect(create { $0.intra_rdoq = sc_rdoq(rawValue: 9) } == SC_ERROR_ARGUMENT)
     #expect(create { $0.struct_size = 0 } == SC_ERROR_ARGUMENT)
     #expect(sc_video_encoder_create(intra, inter, nil, &encoder) == SC_ERROR_ARGUMENT && encoder == nil)
     // Models in each other's place.

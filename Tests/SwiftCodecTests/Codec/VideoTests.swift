@@ -232,6 +232,51 @@ import Testing
     }
   }
 
+  /// Whatever the number of threads on both sides, the decoder has the encoder's reference after every one of 300 frames.
+  @Test func threeHundredFramesWithoutDrift() throws {
+    let (width, height) = (40, 72)
+    let settings = [1, 4].map { threads in Self.settings { $0.execution.threads = threads } }
+    let encoders = try settings.map {
+      try VideoEncoder(intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: width, height: height, $0)
+    }
+    let decoders = try [2, 1, 5].map { threads in
+      var execution = Execution()
+      execution.threads = threads
+      return try Self.decoder(encoders[0].header, execution)
+    }
+    var inter = 0
+    for t in 0..<300 {
+      // There and back again: content that the frames before have shown, and noise that they have not.
+      let frame = Fixtures.movingFrame(t % 40 < 20 ? t % 40 : 40 - t % 40, width: width, height: height)
+      let packets = try encoders.map { try $0.encode(frame) }
+      #expect(packets[0].bytes == packets[1].bytes, "frame \(t): the packet depends on threads")
+      if !packets[0].isIntra { inter += 1 }
+      for decoder in decoders {
+        let decoded = try #require(try decoder.decode(packets[0].bytes))
+        #expect(decoded.number == t && decoded.picture == encoders[0].reconstruction, "frame \(t)")
+      }
+    }
+    #expect(inter == 299)
+  }
+
+  /// Once all qualities of the pattern have come, frames take the memory of those before.
+  @Test func framesUseMemoryAgain() throws {
+    let (width, height) = (48, 80)
+    let encoder = try VideoEncoder(
+      intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: width, height: height, Self.settings())
+    let decoder = try Self.decoder(encoder.header)
+    var blocks: (encoder: Int, decoder: Int) = (0, 0)
+    for t in 0..<16 {
+      // The same few bytes every time, so that no payload is longer than those before.
+      let packet = try encoder.encode(Fixtures.movingFrame(t % 2, width: width, height: height))
+      _ = try decoder.decode(packet.bytes)
+      if t == 8 { blocks = (encoder.state.pool.allocations, decoder.state.pool.allocations) }
+    }
+    #expect(blocks.encoder > 0 && blocks.decoder > 0)
+    #expect(encoder.state.pool.allocations <= blocks.encoder + 1)
+    #expect(decoder.state.pool.allocations <= blocks.decoder + 1)
+  }
+
   /// Settings that change what is coded, but not that it decodes.
   @Test func everySettingDecodes() throws {
     let all: [(inout VideoSettings) -> Void] = [

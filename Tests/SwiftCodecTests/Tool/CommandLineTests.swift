@@ -9,7 +9,7 @@ import Testing
 @testable import codec_bench
 
 /// A folder of its own that is removed in the end, and the tool that was built beside the tests.
-private final class Workplace {
+final class Workplace {
   let folder: URL
 
   init() throws {

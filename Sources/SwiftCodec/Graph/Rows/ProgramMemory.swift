@@ -6,7 +6,7 @@ final class ProgramMemory {
   let kernels: UnsafePointer<sc_kernels>
   private var shorts: [AlignedBuffer<Int16>] = []
   private var words: [AlignedBuffer<Int32>] = []
-  private var scratch = AlignedBuffer<Int16>(uninitialized: 0)
+  private var scratch = AlignedBuffer<Int16>(uninitialised: 0)
 
   init(_ kernels: UnsafePointer<sc_kernels>) { self.kernels = kernels }
 
@@ -19,12 +19,12 @@ final class ProgramMemory {
 
   /// Not initialised; until the next call.
   func scratch(_ count: Int) -> UnsafeMutablePointer<Int16> {
-    if scratch.count < count { scratch = AlignedBuffer(uninitialized: max(count, 2 * scratch.count)) }
+    if scratch.count < count { scratch = AlignedBuffer(uninitialised: max(count, 2 * scratch.count)) }
     return scratch.base
   }
 
   /// To be called when all is packed.
-  func freeScratch() { scratch = AlignedBuffer(uninitialized: 0) }
+  func freeScratch() { scratch = AlignedBuffer(uninitialised: 0) }
 
   func keepWords(_ values: [Int32]) -> UnsafePointer<Int32> { keep(values, count: values.count, padding: 0) }
 

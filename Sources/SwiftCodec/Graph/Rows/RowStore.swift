@@ -29,7 +29,8 @@ final class RowStore {
   /// `width` × `height` is the padded picture, a whole multiple of every tensor's divisor; `capacities` are rows of each
   /// tensor.
   init(
-    _ tensors: [ProgramTensor], width: Int, height: Int, capacities: [Int], _ kernels: UnsafePointer<sc_kernels>
+    _ tensors: [ProgramTensor], width: Int, height: Int, capacities: [Int], _ kernels: UnsafePointer<sc_kernels>,
+    _ pool: MemoryPool? = nil
   ) {
     self.tensors = tensors
     self.kernels = kernels
@@ -40,16 +41,18 @@ final class RowStore {
       let tensorWidth = width / tensor.divisor
       let stride = (tensor.left + tensorWidth + tensor.right) * tensor.channels
       widest = max(widest, stride)
-      let owner = AlignedBuffer<Int16>(count: stride * capacity + Int(SC_ROW_SLACK), zero: 0)
+      let owner = AlignedBuffer<Int16>(uninitialised: stride * capacity + Int(SC_ROW_SLACK), pool)
       owners.append(owner)
-      rings.append(
-        Ring(
-          width: tensorWidth, height: height / tensor.divisor, channels: tensor.channels, stride: stride,
-          capacity: capacity, first: owner.base + tensor.left * tensor.channels))
+      let ring = Ring(
+        width: tensorWidth, height: height / tensor.divisor, channels: tensor.channels, stride: stride,
+        capacity: capacity, first: owner.base + tensor.left * tensor.channels)
+      rings.append(ring)
+      // Nothing writes zero margins later, unless both kinds are read.
+      for y in 0..<capacity { Self.clearMargins(tensor, ring, y) }
     }
     self.rings = rings
     self.owners = owners
-    zeros = AlignedBuffer(count: widest + Int(SC_ROW_SLACK), zero: 0)
+    zeros = AlignedBuffer(count: widest + Int(SC_ROW_SLACK), zero: 0, pool)
   }
 
   /// Margins of a row that just came to be. Zero margins are zero from the start, unless both kinds are read.
@@ -67,9 +70,7 @@ final class RowStore {
     for x in 1..<(info.right + 1) { (last + x * channels).update(from: last, count: channels) }
   }
 
-  private func clearMargins(_ tensor: Int, _ y: Int) {
-    let ring = rings[tensor]
-    let info = tensors[tensor]
+  private static func clearMargins(_ info: ProgramTensor, _ ring: Ring, _ y: Int) {
     let row = ring.row(y)
     (row - info.left * ring.channels).update(repeating: 0, count: info.left * ring.channels)
     (row + ring.width * ring.channels).update(repeating: 0, count: info.right * ring.channels)
@@ -86,7 +87,7 @@ final class RowStore {
     for y in rows {
       let inside = min(max(y, 0), ring.height - 1)
       if both {
-        if border == .zero { clearMargins(tensor, inside) } else { replicateMargins(tensor, inside) }
+        if border == .zero { Self.clearMargins(tensors[tensor], ring, inside) } else { replicateMargins(tensor, inside) }
       }
       if y == inside || border == .replicate {
         rowPointers.base[i] = UnsafePointer(ring.row(inside) + column * ring.channels)

@@ -16,6 +16,7 @@ public struct RatePosition: Sendable, Hashable, Comparable {
   /// Counts the positions from rate point 0.
   public var index: Int
 
+  /// `index` counts from rate point 0, ≥ 0.
   public init(index: Int) { self.index = index }
 
   /// `fraction` is 0 ..< steps: how many steps beyond the rate point.
@@ -26,9 +27,12 @@ public struct RatePosition: Sendable, Hashable, Comparable {
 
   /// The rate point below, or the one that it is.
   public var ratePoint: Int { index >> 5 }
+  /// Steps beyond that rate point, 0 ..< `steps`.
   public var fraction: Int { index & (Self.steps - 1) }
 
+  /// Whether a has the lower rate.
   public static func < (a: RatePosition, b: RatePosition) -> Bool { a.index < b.index }
 
+  /// The rate point and the steps beyond it.
   public var description: String { fraction == 0 ? "\(ratePoint)" : "\(ratePoint) + \(fraction)/\(Self.steps)" }
 }

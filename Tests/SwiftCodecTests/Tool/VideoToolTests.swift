@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Foundation
+import Testing
+
+@testable import PictureFiles
+@testable import SwiftCodec
+@testable import codec_bench
+
+/// Videos at the command line, with models that load fast.
+@Suite struct VideoToolTests {
+  private let place: Workplace
+
+  init() throws { place = try Workplace() }
+
+  private static let models = [
+    "--model", Fixtures.url("models/tiny-formats.scm").path, "--inter-model",
+    Fixtures.url("models/tiny-inter.scm").path,
+  ]
+
+  private func run(_ arguments: String...) throws -> Workplace.Outcome { try place.run(arguments + Self.models) }
+
+  /// The frames of a Y4M file.
+  private func frames(_ name: String) throws -> [Picture] {
+    let bytes = try place.bytes(name)
+    var position = 0
+    var reader = try Y4MReader { count in
+      defer { position = min(position + count, bytes.count) }
+      return Array(bytes[position..<min(position + count, bytes.count)])
+    }
+    var frames: [Picture] = []
+    while let frame = try reader.next() { frames.append(frame) }
+    return frames
+  }
+
+  /// A clip whose stream has intra frames at 0, 3, 6: its packets' ends in the file.
+  private func encodeClip() throws -> (stream: [UInt8], ends: [Int]) {
+    let writer = Y4MWriter(Y4MHeader(width: 33, height: 20, chroma: .yuv420jpeg))
+    var clip = writer.start
+    for t in 0..<8 { clip += try writer.frame(Fixtures.movingFrame(t, width: 33, height: 20)) }
+    try place.write("in.y4m", clip)
+    #expect(try run("encode", "in.y4m", "a.scv", "-q30", "--intra-period", "3").status == 0)
+    let stream = try place.bytes("a.scv")
+    var offset = 0
+    _ = try VideoHeader(parsing: Array(stream.prefix(VideoHeader.maximumSize)), size: &offset)
+    var ends = [offset]
+    for _ in 0..<8 {
+      offset += try VideoPacketPrefix(parsing: Array(stream[offset..<(offset + VideoPacketPrefix.prefixSize)])).size
+      ends.append(offset)
+    }
+    return (stream, ends)
+  }
+
+  @Test func aStreamComesBack() throws {
+    let (_, ends) = try encodeClip()
+    #expect(ends.count == 9)
+    for threads in ["-j1", "-j4"] {
+      #expect(try run("decode", "a.scv", "\(threads).y4m", threads).status == 0)
+      #expect(try run("encode", "in.y4m", "\(threads).scv", "-q30", "--intra-period", "3", threads).status == 0)
+      #expect(try place.bytes("\(threads).scv") == place.bytes("a.scv"))
+    }
+    #expect(try place.bytes("-j1.y4m") == place.bytes("-j4.y4m") && frames("-j1.y4m").count == 8)
+    #expect(try run("decode", "a.scv", "/dev/full").status == 74)
+  }
+
+  /// The frames before the damage come out; the error names the frame; with --resync decoding goes on at the next intra frame.
+  @Test func damageAndResynchronisation() throws {
+    let (stream, ends) = try encodeClip()
+    #expect(try run("decode", "a.scv", "whole.y4m").status == 0)
+    let whole = try frames("whole.y4m")
+    try #require(whole.count == 8)
+    var count = (flips: 0, recovered: 0)
+    for t in 0..<8 {
+      for place in [0, 5, (ends[t] + ends[t + 1]) / 2 - ends[t], ends[t + 1] - ends[t] - 1] {
+        var damaged = stream
+        damaged[ends[t] + place] ^= 1 << UInt8(place % 8)
+        try self.place.write("d.scv", damaged)
+        let stopped = try run("decode", "d.scv", "d.y4m")
+        let note = "frame \(t), byte \(place)"
+        #expect(stopped.status == 65 && stopped.errors.contains("frame \(t)"), "\(note)")
+        #expect(try frames("d.y4m") == Array(whole[..<t]), "\(note)")
+        let resynchronised = try run("decode", "d.scv", "d.y4m", "--resync")
+        #expect(resynchronised.status == 65, "\(note)")
+        let next = (t / 3 + 1) * 3
+        let found = try frames("d.y4m")
+        #expect(found == Array(whole[..<t] + whole[min(next, 8)...]), "\(note)")
+        count.flips += 1
+        if found.count > t { count.recovered += 1 }
+      }
+    }
+    #expect(count.flips == 32 && count.recovered == 24)
+    for t in 0..<8 {
+      for cut in [1, 7] {
+        try place.write("d.scv", Array(stream[..<(ends[t + 1] - cut)]))
+        let stopped = try run("decode", "d.scv", "d.y4m")
+        #expect(stopped.status == 65 && stopped.errors.contains("frame \(t)"), "\(cut) bytes less after frame \(t)")
+        #expect(try frames("d.y4m") == Array(whole[..<t]))
+      }
+    }
+  }
+}
