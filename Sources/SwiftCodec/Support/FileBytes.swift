@@ -10,7 +10,7 @@ package final class FileBytes: Sendable {
   package var isPermanent: Bool { copy == nil }
 
   package init(copying bytes: UnsafeBufferPointer<UInt8>) {
-    let copy = AlignedBuffer<UInt8>(uninitialized: bytes.count)
+    let copy = AlignedBuffer<UInt8>(uninitialised: bytes.count)
     if let base = bytes.baseAddress { copy.base.update(from: base, count: bytes.count) }
     self.copy = copy
     self.bytes = UnsafeBufferPointer(start: copy.base, count: bytes.count)
