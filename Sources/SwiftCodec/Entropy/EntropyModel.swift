@@ -296,7 +296,7 @@ extension EntropyModel {
     isKept: Bool, _ place: ModelLocation
   ) throws(ModelError) -> EntropyTable {
     let count = Int(try reader.u16())
-    if let width, count != width { 
+    if let width, count != width {
       throw .value(place, field: "channels", value: count, valid: width...width)
     }
     var mode: [Int] = []
