@@ -3,6 +3,11 @@
 """BD-rate of whole clips: real files, decoded again by a second process.
 
 evaluate_video.py TOOL ANCHORS.csv CLIP.y4m… [--qualities 0,14.3,…] [--options "--rdoq quick"] [--csv OUT] [--reference "x264 medium"]
+                  [--presets "x264 medium,x265 veryfast"] [--metric psnr_yuv|psnr_y|ms_ssim_y|vmaf]
+
+With --presets ffmpeg's x264 and x265 run on the same clips (without delay, one intra frame, tuned for PSNR, one thread) and are compared
+with; ANCHORS is then read for other codecs alone, and may be "-". MS-SSIM of Y is 10 log10(1 / (1 − x)) in dB (Wang et al. 2003, five scales);
+VMAF is there where ffmpeg has libvmaf. Times are wall clock of ours and of theirs alike.
 
 A clip is encoded at each quality and decoded; PSNR of YUV is (6 Y + U + V) / 8 in dB, the mean over frames, bits are those of the file. Rates of inter
 frames alone leave out the first frame's packet. ANCHORS has rows of clip, codec, preset, qp, frames, bpp, psnr_y, psnr_yuv, inter_bpp, inter_psnr_y,
@@ -10,6 +15,7 @@ inter_psnr_yuv. Needs NumPy and SciPy.
 """
 import argparse
 import csv
+import json
 import os
 import shlex
 import subprocess
@@ -19,6 +25,17 @@ import time
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import convolve1d
+
+
+METRICS = {'psnr_yuv': 'YUV PSNR, (6 Y + U + V) / 8 in dB,', 'psnr_y': 'Y PSNR', 'ms_ssim_y': 'MS-SSIM of Y in dB', 'vmaf': 'VMAF'}
+
+
+# No delay, one intra frame, nothing for the eye at the expense of PSNR.
+PARAMETERS = {
+    'x264': 'keyint=9999:scenecut=0:bframes=0:rc-lookahead=0:sync-lookahead=0:psy=0:aq-mode=0:mbtree=0:threads=1',
+    'x265': 'keyint=9999:scenecut=0:bframes=0:rc-lookahead=0:psy-rd=0:psy-rdoq=0:aq-mode=0:cutree=0:pools=none:frame-threads=1:wpp=0:log-level=error',
+}
 
 
 def read_y4m(path):
@@ -44,6 +61,49 @@ def psnrs(a, b):
     return y, (6 * y + u + v) / 8
 
 
+def ms_ssim(a, b):
+    """Of two planes in 0…255; a scale that is too small for the window ends it, and the weights of the others count."""
+    window = np.exp(-np.arange(-5, 6) ** 2 / (2 * 1.5 ** 2))
+    window /= window.sum()
+    weights = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
+
+    def blur(x):
+        return convolve1d(convolve1d(x, window, 0), window, 1)[5:-5, 5:-5]
+    a, b, product, used = a.astype(float), b.astype(float), 1.0, []
+    for scale, weight in enumerate(weights):
+        if min(a.shape) < 12:
+            break
+        ma, mb = blur(a), blur(b)
+        va, vb, cov = blur(a * a) - ma * ma, blur(b * b) - mb * mb, blur(a * b) - ma * mb
+        contrast = (2 * cov + 58.5225) / (va + vb + 58.5225)
+        luminance = (2 * ma * mb + 6.5025) / (ma * ma + mb * mb + 6.5025)
+        last = scale == len(weights) - 1 or min(a.shape) < 24
+        used.append((max(1e-9, np.mean(contrast * luminance if last else contrast)), weight))
+        if last:
+            break
+        a, b = (x[:x.shape[0] // 2 * 2, :x.shape[1] // 2 * 2].reshape(x.shape[0] // 2, 2, x.shape[1] // 2, 2).mean((1, 3)) for x in (a, b))
+    total = sum(w for _, w in used)
+    for value, weight in used:
+        product *= value ** (weight / total)
+    return product
+
+
+def has_vmaf():
+    try:
+        return 'libvmaf' in subprocess.run(['ffmpeg', '-hide_banner', '-filters'], capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        return False
+
+
+def vmaf(reference, decoded, folder):
+    """The mean over frames."""
+    log = os.path.join(folder, 'vmaf.json')
+    subprocess.run(['ffmpeg', '-v', 'error', '-y', '-i', decoded, '-i', reference, '-lavfi', f'libvmaf=log_fmt=json:log_path={log}', '-f', 'null', '-'],
+                   check=True)
+    with open(log) as f:
+        return json.load(f)['pooled_metrics']['vmaf']['mean']
+
+
 def first_packet(stream):
     """Bytes of a stream up to the end of its first frame."""
     data = open(stream, 'rb').read()
@@ -55,6 +115,13 @@ def first_packet(stream):
         p += 1
         if data[p - 1] < 128:
             return p + size + 4
+
+
+def first_size(coded):
+    """Bytes of the first packet of a file that ffmpeg wrote."""
+    text = subprocess.run(['ffprobe', '-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=size', '-of', 'csv=p=0',
+                           '-read_intervals', '%+#1', coded], check=True, capture_output=True, text=True).stdout
+    return int(text.split()[0].strip(','))
 
 
 def bd_rate(reference, curve):
@@ -79,52 +146,80 @@ def main():
     a.add_argument('--qualities', default='0,14.286,28.571,42.857,57.143,71.429')
     a.add_argument('--options', default='')
     a.add_argument('--csv')
+    a.add_argument('--presets', default='', help='such as "x264 medium,x265 veryfast": run on the same clips')
+    a.add_argument('--metric', default='psnr_yuv', choices=['psnr_yuv', 'psnr_y', 'ms_ssim_y', 'vmaf'])
     a.add_argument('--reference', default='x264 medium')
     a.add_argument('--page', help='write the table as a page of docs/benchmarks')
     o = a.parse_args()
-    rows = []
+    rows, measures_vmaf = [], has_vmaf()
+
+    def measure(clip, name, preset, setting, encode, decode, first, stream, decoded, source):
+        """One row: encodes, decodes, compares."""
+        start = time.time()
+        encode()
+        encoding = time.time() - start
+        start = time.time()
+        decode()
+        decoding = time.time() - start
+        width, height, frames = source
+        found = read_y4m(decoded)[2]
+        assert len(found) == len(frames), 'frames are missing'
+        d = np.array([psnrs(x, y) for x, y in zip(frames, found)])
+        luma = [ms_ssim(x[0].reshape(height, width), y[0].reshape(height, width)) for x, y in zip(frames, found)]
+        pixels, size, first = width * height, os.path.getsize(stream), first()
+        rows.append(dict(
+            clip=os.path.splitext(os.path.basename(clip))[0], codec=name, preset=preset, qp=setting, frames=len(frames),
+            bpp=8 * size / pixels / len(frames), psnr_y=d[:, 0].mean(), psnr_yuv=d[:, 1].mean(),
+            ms_ssim_y=-10 * np.log10(max(1e-9, 1 - np.mean(luma))), vmaf=vmaf(clip, decoded, folder) if measures_vmaf else '',
+            inter_bpp=8 * (size - first) / pixels / (len(frames) - 1), inter_psnr_y=d[1:, 0].mean(), inter_psnr_yuv=d[1:, 1].mean(),
+            inter_ms_ssim_y=-10 * np.log10(max(1e-9, 1 - np.mean(luma[1:]))), inter_vmaf='', encode_s=encoding, decode_s=decoding))
+
+    def run(*command):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    quiet = ['ffmpeg', '-v', 'error', '-y', '-threads', '1']
     with tempfile.TemporaryDirectory() as folder:
         stream, decoded = os.path.join(folder, 'a.scv'), os.path.join(folder, 'a.y4m')
         for clip in o.clips:
-            width, height, frames = read_y4m(clip)
+            source = read_y4m(clip)
             for q in o.qualities.split(','):
-                start = time.time()
-                subprocess.run([o.tool, 'encode', clip, stream, '-q', q, *shlex.split(o.options)], check=True, stdout=subprocess.DEVNULL)
-                encoding = time.time() - start
-                start = time.time()
-                subprocess.run([o.tool, 'decode', stream, decoded], check=True, stdout=subprocess.DEVNULL)
-                decoding = time.time() - start
-                found = read_y4m(decoded)[2]
-                assert len(found) == len(frames), 'frames are missing'
-                d = np.array([psnrs(x, y) for x, y in zip(frames, found)])
-                pixels, size, first = width * height, os.path.getsize(stream), first_packet(stream)
-                rows.append(dict(
-                    clip=os.path.splitext(os.path.basename(clip))[0], codec='SwiftCodec', preset=o.options or 'default', qp=q, frames=len(frames),
-                    bpp=8 * size / pixels / len(frames), psnr_y=d[:, 0].mean(), psnr_yuv=d[:, 1].mean(),
-                    inter_bpp=8 * (size - first) / pixels / (len(frames) - 1), inter_psnr_y=d[1:, 0].mean(), inter_psnr_yuv=d[1:, 1].mean(),
-                    encode_s=encoding, decode_s=decoding))
-            print(clip, *(f"{r['bpp']:.4f}/{r['psnr_yuv']:.2f}" for r in rows if r['clip'] in clip), flush=True)
+                measure(clip, 'SwiftCodec', o.options or 'default', q,
+                        lambda: run(o.tool, 'encode', '--quiet', clip, stream, '-q', q, *shlex.split(o.options)),
+                        lambda: run(o.tool, 'decode', '--quiet', stream, decoded), lambda: first_packet(stream), stream, decoded, source)
+            for name, preset in (p.split() for p in o.presets.split(',') if p):
+                coded = os.path.join(folder, 'a.mkv')
+                for qp in (20, 24, 28, 32, 36, 40):
+                    measure(clip, name, preset, qp,
+                            lambda: run(*quiet, '-i', clip, '-c:v', 'lib' + name, '-preset', preset, '-tune', 'zerolatency', f'-{name}-params',
+                                        PARAMETERS[name] + f':qp={qp}', '-threads', '1', coded),
+                            lambda: run(*quiet, '-i', coded, '-pix_fmt', 'yuv420p', decoded), lambda: first_size(coded), coded, decoded, source)
+            print(clip, *(f"{r['bpp']:.4f}/{r['psnr_yuv']:.2f}" for r in rows if r['clip'] in clip and r['codec'] == 'SwiftCodec'), flush=True)
     if o.csv:
         with open(o.csv, 'w', newline='') as f:
             w = csv.DictWriter(f, rows[0])
             w.writeheader()
             w.writerows(rows)
     anchors = {}
-    for r in csv.DictReader(open(o.anchors)):
+    ran = {p.strip() for p in o.presets.split(',')}
+    for r in list(csv.DictReader(open(o.anchors))) if o.anchors != '-' else []:
         name = r['codec'].replace('lib', '') + ' ' + r['preset']
-        anchors.setdefault((name, r['clip']), []).append(r)
+        if name not in ran:
+            anchors.setdefault((name, r['clip']), []).append(r)
+    for r in rows:
+        if r['codec'] != 'SwiftCodec':
+            anchors.setdefault((f"{r['codec']} {r['preset']}", r['clip']), []).append(r)
     clips = list(dict.fromkeys(r['clip'] for r in rows))
     names = ['SwiftCodec'] + [n for n in dict.fromkeys(k[0] for k in anchors) if n != o.reference]
-    lines = [f'BD-rate of YUV PSNR, (6 Y + U + V) / 8 in dB, against {o.reference}, per cent, whole clips with one intra frame.', '',
+    lines = [f'BD-rate of {METRICS[o.metric]} against {o.reference}, per cent, whole clips with one intra frame.', '',
              '| | mean | ' + ' | '.join(clips) + ' |', '|' + '---|' * (len(clips) + 2)]
     for part, label in (('', 'all frames'), ('inter_', 'inter frames')):
         def curve(rows):
-            return [(float(r[part + 'bpp']), float(r[part + 'psnr_yuv'])) for r in rows]
+            return [(float(r[part + 'bpp']), float(r[part + o.metric])) for r in rows if r.get(part + o.metric)]
         for name in names:
             values = []
             for c in clips:
                 mine = [r for r in rows if r['clip'] == c] if name == 'SwiftCodec' else anchors.get((name, c), [])
-                values.append(bd_rate(curve(anchors[o.reference, c]), curve(mine)) if mine else float('nan'))
+                values.append(bd_rate(curve(anchors[o.reference, c]), curve(mine)) if curve(mine) and curve(anchors.get((o.reference, c), []))
+                              else float('nan'))
             lines.append(f'| {name}, {label} | {np.nanmean(values):+.1f} | ' + ' | '.join(f'{v:+.1f}' for v in values) + ' |')
     print('\n' + '\n'.join(lines))
     if o.page:

@@ -78,7 +78,6 @@ public struct Y4MHeader: Sendable, Equatable {
     (self.width, self.height, self.chroma, self.isFullRange) = (width, height, chroma, isFullRange)
   }
 
-  /// Samples of a frame in the stream.
   /// Samples of a frame, all planes together.
   public var sampleCount: Int {
     switch chroma {

@@ -273,8 +273,8 @@ size_t sc_motion_search_size(int32_t width, int32_t height);
 sc_motion_search sc_motion_search_make(void *memory, int32_t width, int32_t height);
 /// Copies the current frame's luma, and makes the small planes: of the rows first … end − 1 of blocks, which are independent,
 /// and after all of them what lies above and below the picture.
-void sc_motion_search_load(const sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride, int32_t first,
-                           int32_t end);
+void sc_motion_search_load(const sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride,
+                           int32_t first, int32_t end);
 void sc_motion_search_pad(const sc_motion_search *search);
 /// Rows first … end − 1 of blocks of the first stage; all of them before the second, and all of that before the third.
 void sc_motion_search_coarse(const sc_motion_search *search, int32_t first, int32_t end);

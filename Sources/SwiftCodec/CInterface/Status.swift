@@ -217,6 +217,7 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
 @c @implementation
 public func sc_free(_ memory: UnsafeMutableRawPointer!) { sc_memory_release(memory) }
 
+/// See swiftcodec.h.
 @c @implementation
 public func sc_set_allocator(_ pointer: UnsafePointer<sc_allocator>!) -> sc_status {
   guard let pointer else { return sc_memory_set_hooks(nil) != 0 ? SC_OK : SC_ERROR_ARGUMENT }

@@ -296,7 +296,7 @@ extension EntropyModel {
     isKept: Bool, _ place: ModelLocation
   ) throws(ModelError) -> EntropyTable {
     let count = Int(try reader.u16())
-    if let width, count != width { 
+    if let width, count != width {
       throw .value(place, field: "channels", value: count, valid: width...width)
     }
     var mode: [Int] = []
@@ -348,11 +348,10 @@ extension EntropyModel {
     var frequencies: [UInt16] = []
     if isKept { frequencies.reserveCapacity(n) }
     var sum = 0
-    for _ in 0..<n {
-      let f = try reader.u16()
+    try reader.u16(count: n) { f throws(ModelError) in
       guard f >= 1 else { throw .entropy(place, "a frequency is 0") }
-      sum += Int(f)
-      if isKept { frequencies.append(f) }
+      sum += f
+      if isKept { frequencies.append(UInt16(f)) }
     }
     guard sum == 32768 else { throw .value(place, field: "sum of frequencies", value: sum, valid: 32768...32768) }
     return CDF(minimum: minimum, frequencies: frequencies)
@@ -376,8 +375,7 @@ extension EntropyModel {
     }
     let count = levels << (contexts.mean?.phaseBits ?? 0)
     if isKept { contexts.cdf.reserveCapacity(count) }
-    for _ in 0..<count {
-      let index = Int(try reader.u16())
+    try reader.u16(count: count) { index throws(ModelError) in
       guard index < cdfCount else { throw .value(place, field: "CDF", value: index, valid: 0...(cdfCount - 1)) }
       if isKept { contexts.cdf.append(index) }
     }
@@ -416,8 +414,7 @@ extension EntropyModel {
     guard contexts.shift <= 15 else { throw .value(place, field: "shift", value: contexts.shift, valid: 0...15) }
     if isKept { contexts.bounds.reserveCapacity(levels - 1) }
     var previous = 1
-    for _ in 1..<levels {
-      let bound = Int(try reader.u16())
+    try reader.u16(count: levels - 1) { bound throws(ModelError) in
       guard previous...1023 ~= bound else { throw .value(place, field: "bound", value: bound, valid: previous...1023) }
       if isKept { contexts.bounds.append(bound) }
       previous = bound

@@ -36,6 +36,17 @@ struct ByteReader<Failure: Error> {
     return UInt16(low) | UInt16(try u8()) << 8
   }
 
+  /// Calls `body` with each of `count` numbers.
+  @inline(__always)
+  mutating func u16(count: Int, _ body: (Int) throws(Failure) -> Void) throws(Failure) {
+    let range = try range(count: 2 * count)
+    var at = range.lowerBound
+    while at < range.upperBound {
+      try body(Int(bytes[at]) | Int(bytes[at + 1]) << 8)
+      at += 2
+    }
+  }
+
   mutating func u32() throws(Failure) -> UInt32 {
     let low = try u16()
     return UInt32(low) | UInt32(try u16()) << 16

@@ -165,7 +165,8 @@ enum InfoCommand: Command {
     for (k, point) in model.ratePoints.enumerated() {
       rows.append([
         "\(k)", "\(point.lambda)", "\(model.latentChannels(ratePoint: k)) channels",
-        fixed(model.decoderMACPerPixel(format, ratePoint: k), 1), fixed(model.encoderMACPerPixel(format, ratePoint: k), 1),
+        fixed(model.decoderMACPerPixel(format, ratePoint: k), 1),
+        fixed(model.encoderMACPerPixel(format, ratePoint: k), 1),
       ])
     }
     text += table(rows)

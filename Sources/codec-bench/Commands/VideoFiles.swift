@@ -298,7 +298,8 @@ enum VideoFiles {
     parallel(threads: 2, count: 2) { job in
       if job == 1 { return frameOutput.writeAll() }
       do throws(ToolError) {
-        decoded = .success(try decodeFrames(packets, decoder, input, frameOutput, resync: arguments.has("resync"), start))
+        decoded = .success(
+          try decodeFrames(packets, decoder, input, frameOutput, resync: arguments.has("resync"), start))
       } catch { decoded = .failure(error) }
       frameOutput.close()
     }

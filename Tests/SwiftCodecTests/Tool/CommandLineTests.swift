@@ -167,6 +167,12 @@ final class Workplace {
     let size = try place.bytes("c.sci").count
     #expect(try place.runTiny("encode", "in.png", "d.sci", "--size", "\(size)").status == 0)
     #expect(try place.bytes("d.sci").count <= size)
+    let thousands = "\(Double(size) / 1000)k"
+    #expect(try place.runTiny("encode", "in.png", "k.sci", "--size", thousands).status == 0)
+    #expect(try place.bytes("k.sci") == place.bytes("d.sci"))
+    for wrong in ["0", "-3", "k", "1.5", "3G"] {
+      #expect(try place.runTiny("encode", "in.png", "k.sci", "--size", wrong).status == 64)
+    }
     #expect(try place.runTiny("encode", "in.png", "e.sci", "--bpp", "\(Double(8 * size) / (53 * 37))").status == 0)
     #expect(try place.bytes("d.sci") == place.bytes("e.sci"))
     let reached = try place.runTiny("encode", "in.png", "f.sci", "--psnr", "5")

@@ -254,7 +254,8 @@ struct DenseProduct {
 
   /// Gathers and packs the weights of some taps.
   init(
-    _ values: ConvolutionWeights.Values, _ kernel: ConvolutionWeights, _ rows: Taps, _ columns: Taps, _ layer: LayerContext,
+    _ values: ConvolutionWeights.Values, _ kernel: ConvolutionWeights, _ rows: Taps, _ columns: Taps,
+    _ layer: LayerContext,
     _ requant: sc_requant, _ memory: ProgramMemory
   ) {
     let inputs = layer.inputTensors[0].channels

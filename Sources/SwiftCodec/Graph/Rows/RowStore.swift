@@ -87,7 +87,11 @@ final class RowStore {
     for y in rows {
       let inside = min(max(y, 0), ring.height - 1)
       if both {
-        if border == .zero { Self.clearMargins(tensors[tensor], ring, inside) } else { replicateMargins(tensor, inside) }
+        if border == .zero {
+          Self.clearMargins(tensors[tensor], ring, inside)
+        } else {
+          replicateMargins(tensor, inside)
+        }
       }
       if y == inside || border == .replicate {
         rowPointers.base[i] = UnsafePointer(ring.row(inside) + column * ring.channels)
