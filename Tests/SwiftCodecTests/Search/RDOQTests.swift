@@ -153,11 +153,11 @@ import Testing
     }
   }
 
-  /// Where the gradient promises what it cannot keep, passes fail and the search ends early: without the curvature of later
+  /// Counted from the dead zone. Where the gradient promises what it cannot keep, passes fail: without the curvature of later
   /// slices 1.000 and 0.993 of the cost are left here.
   @Test func theEmbeddedModelGains() throws {
     let picture = try Fixtures.picture("scene")
-    for (k, bound) in [(5, 0.95), (7, 0.93)] {
+    for (k, bound) in [(5, 0.96), (7, 0.94)] {
       let report = try Self.check(picture, Fixtures.embedded, k, .fast)
       #expect(report.finalCost < bound * report.initialCost)
     }
