@@ -212,7 +212,7 @@ train:
 MODEL ?= $(OUT)/$(NETWORK).scm
 export: tool
 	$(PYTHON) Training/export.py $(NETWORK) $(CHECKPOINT) --data $(DATA) -o $(MODEL).float.scm $(ARGUMENTS)
-	$(TOOL) fit --model $(MODEL).float.scm --images $(DATA) -o $(MODEL)
+	$(TOOL) fit --model $(MODEL).float.scm --images $(DATA) --without Training/set-aside.txt -o $(MODEL)
 
 # The paper's second table on a folder of pictures: make table2 PICTURES=…
 table2: tool

@@ -28,6 +28,13 @@ void sc_gradient_apply_mask(int16_t *gradient, const uint8_t *mask, size_t count
 void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
                             ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels,
                             const int32_t *factor, size_t pixels);
+/// Σ gradient[i]²; |gradient[i]| < 2^15.
+int64_t sc_gradient_power(const int16_t *gradient, size_t count);
+/// gradient[i] becomes gradient[i] · 2^shift, rounded down, clamped to the limit; shift is -16…16.
+void sc_gradient_scale(int16_t *gradient, size_t count, int32_t shift);
+/// out[c * plane + x] = in[x * channels + c] * unit[c]; or adds that to it (`power` 1), or its square (2).
+void sc_gradient_to_planes(const int16_t *in, const float *unit, float *out, ptrdiff_t plane,
+                           int32_t channels, size_t width, int32_t power);
 /// One output of a synthesis and the components of the picture that it is compared with.
 typedef struct sc_plane_error {
   const sc_component *components; ///< [count], of one size and step
@@ -121,19 +128,32 @@ typedef struct sc_requantiser {
   const int16_t *means;              ///< [places]
   int16_t *decoded;                  ///< [places], written: value · 2^q + mean
   const int16_t *reference;          ///< [places], what moves are counted from
-  const float *gradient, *curvature; ///< of place p at [p * stride]; curvature >= 0
-  ptrdiff_t stride;
+  const float *gradient, *curvature; ///< [places]; curvature >= 0
   float weight;
   int32_t q;
   int32_t looks_ahead;    ///< whether bits of other samples count, whose contexts see the value
-  const float *threshold; ///< [places], what a change must save, in bits
+  const float *threshold; ///< [places], what a change must save, in bits; NULL for any, also a negative one
+  uint8_t *scratch;       ///< [places]
 } sc_requantiser;
 
 /// Gives every value of an active channel the one nearby that costs least, in the order of rows; returns how many changed.
 int32_t sc_rate_requantise(const sc_rate *rate, int32_t channel, const sc_requantiser *how);
-/// Says what the best change of every value would save and to what: both [places]. Thresholds do not matter.
+/// Says what the best change of every value would save and to what: both [places]; −1e9 where that is less than the
+/// threshold.
 void sc_rate_propose(const sc_rate *rate, int32_t channel, const sc_requantiser *how, float *gains,
                      int16_t *to);
+/// How a channel's values are chosen without a search, from the latent: by squared steps to it, and bits.
+typedef struct sc_zone {
+  const int16_t *latent, *means; ///< [places], with exponent q
+  int32_t q;
+  float step; ///< what an error of a step costs, squared, in bits
+  /// What a move by a step toward 0 costs beside that: `pull` bits, and the part `share` of the bits that it saves.
+  float pull, share;
+} sc_zone;
+
+/// Gives every value of a channel, all 0 before, the integer nearest to the latent, or the next one toward 0 where that
+/// costs less, in the order of rows.
+void sc_rate_quantise(const sc_rate *rate, int32_t channel, const sc_zone *zone);
 /// Adds the bits of every sample of a channel to its place.
 void sc_rate_place_bits(const sc_rate *rate, int32_t channel, double *bits);
 

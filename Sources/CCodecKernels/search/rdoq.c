@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "sc_rdoq.h"
 
-#include <math.h>
-
 #include "contexts.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -36,14 +34,78 @@ void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict 
   }
 }
 
+// The same of contiguous pixels with factors of 1.
+static void add(const int16_t *restrict in, int16_t *restrict out, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const int16_t v = (int16_t)(out[i] + in[i]);
+    out[i] = (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v);
+  }
+}
+
 void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
                             ptrdiff_t out_step, ptrdiff_t out_channel, int32_t channels,
                             const int32_t *factor, size_t pixels) {
+  int is_one = in_channel == 1 && out_channel == 1 && in_step == channels && out_step == channels;
+  int is_narrow = 1;
+  for (int32_t c = 0; is_narrow && c < channels; c++) {
+    is_one &= factor[c] == 1 << 16;
+    is_narrow = factor[c] > -(1 << 17) && factor[c] < 1 << 17;
+  }
+  if (is_one) {
+    add(in, out, pixels * (size_t)channels);
+    return;
+  }
+  // No product exceeds 31 bits.
+  for (int32_t c = 0; is_narrow && c < channels; c++) {
+    const int16_t *from = in + c * in_channel;
+    int16_t *to = out + c * out_channel;
+    for (size_t x = 0; x < pixels; x++, from += in_step, to += out_step)
+      *to = limit(*to + ((*from * factor[c] + 32768) >> 16));
+  }
+  if (is_narrow)
+    return;
   for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
     for (int32_t c = 0; c < channels; c++) {
       const int64_t v = in[c * in_channel] * (int64_t)factor[c] + 32768;
       out[c * out_channel] = limit(out[c * out_channel] + (v >> 16));
     }
+}
+
+int64_t sc_gradient_power(const int16_t *gradient, size_t count) {
+  int64_t sum = 0;
+  for (size_t i = 0; i < count; i++)
+    sum += (uint32_t)(gradient[i] * gradient[i]);
+  return sum;
+}
+
+void sc_gradient_scale(int16_t *gradient, size_t count, int32_t shift) {
+  if (shift < 0)
+    for (size_t i = 0; i < count; i++)
+      gradient[i] = limit(gradient[i] >> -shift);
+  else
+    for (size_t i = 0; i < count; i++) {
+      const int32_t v = gradient[i], most = LIMIT >> shift,
+                    clamped = v < -most - 1  ? -most - 1
+                              : v > most + 1 ? most + 1
+                                             : v;
+      const int32_t scaled = clamped * (1 << shift);
+      gradient[i] = (int16_t)(scaled < -LIMIT ? -LIMIT : scaled > LIMIT ? LIMIT : scaled);
+    }
+}
+
+void sc_gradient_to_planes(const int16_t *in, const float *unit, float *out, ptrdiff_t plane,
+                           int32_t channels, size_t width, int32_t power) {
+  // Rows are read and planes written in blocks of a cache line.
+  for (int32_t first = 0; first < channels; first += 32) {
+    const int32_t last = first + 32 < channels ? first + 32 : channels;
+    for (int32_t c = first; c < last; c++) {
+      float *to = out + c * plane;
+      for (size_t x = 0; x < width; x++) {
+        const float v = (float)in[x * (size_t)channels + (size_t)c] * unit[c];
+        to[x] = power == 0 ? v : power == 1 ? to[x] + v : to[x] + v * v;
+      }
+    }
+  }
 }
 
 // ---- Rate ----------------------------------------------------------------------------------------------------------
@@ -252,23 +314,39 @@ void sc_rate_differences(const sc_rate *r, int32_t channel, int32_t order, float
   }
 }
 
+// Marks the values for which no change can save as much as the thresholds say, all 0: from there other values only take
+// more bits, and by the error there is at most weight · slope² / curvature to save, by moves of more than half a step.
+static void mark_settled(const sc_requantiser *how, const int16_t *restrict values, int32_t places,
+                         uint8_t *restrict settled) {
+  const float one = (float)(1 << how->q), weight = how->weight;
+  const int16_t *restrict means = how->means, *restrict reference = how->reference;
+  const float *restrict gradient = how->gradient, *restrict curvature = how->curvature;
+  const float *restrict threshold = how->threshold;
+  for (int32_t p = 0; p < places; p++) {
+    const float h = curvature[p], d = (float)(means[p] - reference[p]);
+    const float slope = gradient[p] + h * d, size = slope < 0 ? -slope : slope;
+    settled[p] =
+        (uint8_t)((values[p] == 0) & ((2 * size <= h * one) | (weight * slope * slope <= threshold[p] * h)));
+  }
+}
+
 // The change of a value that saves most, more than `saved`; the value itself if there is none.
 static int32_t best_change(const sc_rate *r, int32_t channel, int32_t p, const sc_requantiser *how,
                            double *saved) {
   const sc_rate_channel *c = r->channels + channel;
   const double one = 1 << how->q;
-  const double g = how->gradient[p * how->stride], h = how->curvature[p * how->stride];
+  const double g = how->gradient[p], h = how->curvature[p];
   const int32_t mean = how->means[p], old = c->values[p];
   const int32_t base = mean - how->reference[p], sum = SUM(c, p), offset = MEAN(c, p);
   double ideal = ((h > 0 ? -g / h : 0) - base) / one;
   ideal = ideal < -32000 ? -32000 : ideal > 32000 ? 32000 : ideal;
-  const int32_t below = (int32_t)floor(ideal);
+  const int32_t whole = (int32_t)ideal, below = whole - (whole > ideal);
   // What it is, the integers around the best real value, and the next one on the side of zero.
   const int32_t candidates[4] = {old, below, below + 1, ideal > 0 ? below - 1 : below + 2};
   double cost[4], own[4], least = 0;
   for (int i = 0; i < 4; i++) {
     const double d = candidates[i] * one + base;
-    own[i] = sample_bits(r, c, candidates[i], sum, offset);
+    own[i] = candidates[i] == old && i ? own[0] : sample_bits(r, c, candidates[i], sum, offset);
     cost[i] = how->weight * d * (2 * g + h * d) + own[i];
     if (i == 0 || cost[i] < least)
       least = cost[i];
@@ -289,17 +367,28 @@ static int32_t best_change(const sc_rate *r, int32_t channel, int32_t p, const s
   return best;
 }
 
+// Whether `scratch` says which values are settled: not where means move, whose values are small at other places.
+static int marks(const sc_rate_channel *c, const sc_requantiser *how, int32_t places) {
+  if (!how->threshold || c->means)
+    return 0;
+  mark_settled(how, c->values, places, how->scratch);
+  return 1;
+}
+
 int32_t sc_rate_requantise(const sc_rate *r, int32_t channel, const sc_requantiser *how) {
   const sc_rate_channel *c = r->channels + channel;
+  const int is_marked = marks(c, how, r->places);
   int32_t changes = 0;
   for (int32_t p = 0; p < r->places; p++) {
-    double saved = how->threshold[p];
-    const int32_t v = best_change(r, channel, p, how, &saved);
-    if (v != c->values[p]) {
-      sc_rate_change(r, channel, p, v, 1);
-      changes++;
+    if (!(is_marked && how->scratch[p])) {
+      double saved = how->threshold ? how->threshold[p] : 0;
+      const int32_t v = best_change(r, channel, p, how, &saved);
+      if (v != c->values[p]) {
+        sc_rate_change(r, channel, p, v, 1);
+        changes++;
+      }
     }
-    const int32_t y = v * (1 << how->q) + how->means[p];
+    const int32_t y = c->values[p] * (1 << how->q) + how->means[p];
     how->decoded[p] = (int16_t)(y < -32768 ? -32768 : y > 32767 ? 32767 : y);
   }
   return changes;
@@ -307,10 +396,62 @@ int32_t sc_rate_requantise(const sc_rate *r, int32_t channel, const sc_requantis
 
 void sc_rate_propose(const sc_rate *r, int32_t channel, const sc_requantiser *how, float *gains,
                      int16_t *to) {
+  const sc_rate_channel *c = r->channels + channel;
+  const int is_marked = marks(c, how, r->places);
   for (int32_t p = 0; p < r->places; p++) {
     double saved = -1e9;
-    to[p] = (int16_t)best_change(r, channel, p, how, &saved);
+    to[p] = c->values[p];
+    if (!(is_marked && how->scratch[p]))
+      to[p] = (int16_t)best_change(r, channel, p, how, &saved);
     gains[p] = (float)saved;
+  }
+}
+
+// Gives a value, 0 before, its final one, and what follows for contexts of those that come after it in coding order. Those
+// before have theirs.
+static void set_value(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
+  const sc_rate_channel *c = r->channels + channel;
+  c->values[place] = (int16_t)value;
+  const int32_t start = r->causal_start[place], end = r->causal_start[place + 1];
+  if (c->means && value)
+    for (int32_t j = start; j < end; j++)
+      c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * value;
+  for (int32_t l = 0; l < c->mean_link_count && value; l++)
+    for (int32_t j = r->box_start[place]; j < r->box_start[place + 1]; j++)
+      r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
+          c->mean_links[l].weight[r->box[j].k] * value;
+  if (!c->magnitudes)
+    return;
+  const int32_t m = magnitude_of(r, c, residual_of(c, value, MEAN(c, place))),
+                moved = m - c->magnitudes[place];
+  if (!moved)
+    return;
+  c->magnitudes[place] = (uint8_t)m;
+  if (c->sums)
+    for (int32_t j = start; j < end; j++)
+      c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
+  for (int32_t l = 0; l < c->link_count; l++)
+    for (int32_t j = r->box_start[place]; j < r->box_start[place + 1]; j++)
+      r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * moved;
+}
+
+void sc_rate_quantise(const sc_rate *r, int32_t channel, const sc_zone *zone) {
+  const sc_rate_channel *c = r->channels + channel;
+  const int32_t one = 1 << zone->q, half = zone->q ? 1 << (zone->q - 1) : 0;
+  for (int32_t p = 0; p < r->places; p++) {
+    const int32_t rest = zone->latent[p] - zone->means[p];
+    int32_t v = (rest + half) >> zone->q;
+    v = v < -32768 ? -32768 : v > 32767 ? 32767 : v;
+    if (v) {
+      const int32_t nearer = v > 0 ? v - 1 : v + 1, sum = SUM(c, p), mean = MEAN(c, p);
+      // Where the latent lies between the two: mostly from 1/2 to 3/2.
+      const float f = (float)(v > 0 ? rest - nearer * one : nearer * one - rest) / (float)one;
+      const double saved = sample_bits(r, c, v, sum, mean) - sample_bits(r, c, nearer, sum, mean);
+      if ((1 - zone->share) * (float)saved > zone->pull + zone->step * (2 * f - 1))
+        v = nearer;
+    }
+    if (v || c->means)
+      set_value(r, channel, p, v);
   }
 }
 

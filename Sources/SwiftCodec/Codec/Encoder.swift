@@ -165,8 +165,9 @@ private struct SearchKey: Equatable {
 /// lock. Threads of one's own each have an encoder; a `Model` is shared by all. Within a call `execution.threads` work.
 public final class Encoder {
   var prepared: PreparedModel
-  /// The last one used.
+  /// The last ones used.
   private var search: (program: LatentSearch, key: SearchKey)?
+  private var zone: (rule: DeadZone, key: SearchKey)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
 
@@ -219,10 +220,11 @@ public final class Encoder {
     let (latent, hyperLatent) = analyse(picture, at: position, execution)
     let count = latent.layout.segmentCount
     try settings.report(settings.searchShare.lowerBound)
-    let (segments, report) = search(latent, hyperLatent, codec, kind, of: picture, settings)
+    let quantise = quantiser(latent, hyperLatent, codec, kind, settings, picture.format)
+    let (segments, report) = search(latent, quantise, codec, kind, of: picture, settings)
     if segments != nil, report == nil { throw .cancelled }
     try settings.report(settings.searchShare.upperBound)
-    let (payloads, bits) = code(latent, hyperLatent, segments, codec, execution)
+    let (payloads, bits) = code(count, segments, quantise, codec, execution)
     try settings.report(settings.measuresDistortion ? 0.95 : 1)
     var decoded: Picture?
     if settings.measuresDistortion {
@@ -249,8 +251,8 @@ public final class Encoder {
 
   /// Quantises all segments and searches for cheaper symbols, if that is asked for: what is to be coded, and what was done.
   private func search(
-    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, of picture: PictureView,
-    _ settings: EncoderSettings
+    _ latent: Latent, _ quantise: (Int, Execution) -> QuantisedSegment, _ codec: SegmentCodec, _ kind: EntropyKind,
+    of picture: PictureView, _ settings: EncoderSettings
   ) -> ([QuantisedSegment]?, RDOQReport?) {
     if settings.rdoq == .off { return (nil, nil) }
     let (position, execution) = (settings.position, settings.execution)
@@ -259,7 +261,7 @@ public final class Encoder {
       let synthesis = prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
       search = (LatentSearch(model, picture.format, synthesis, codec, at: position), key)
     }
-    let segments = quantise(latent, hyperLatent, codec, execution)
+    let segments = latent.segments.indices.map { quantise($0, execution) }
     let report = search?.program.optimise(
       latent, segments, of: picture, settings.rdoq, share: settings.rdoqShare, lambda: settings.lambda, execution,
       progress: settings.progress,
@@ -270,11 +272,21 @@ public final class Encoder {
     return (segments, report)
   }
 
-  private func quantise(
-    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ execution: Execution
-  ) -> [QuantisedSegment] {
-    latent.segments.indices.map {
-      codec.quantise(segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, execution)
+  /// How the symbols of a latent are chosen without a search: with a hyperprior the latent becomes what they decode to.
+  private func quantiser(
+    _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, _ settings: EncoderSettings,
+    _ format: PixelFormat
+  ) -> (_ segment: Int, Execution) -> QuantisedSegment {
+    guard let hyperLatent else {
+      return { codec.quantise(segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, $1) }
+    }
+    let key = SearchKey(kind: kind, position: settings.position, format: format, cpu: settings.execution.cpu)
+    let rule: DeadZone
+    if let zone, zone.key == key { rule = zone.rule } else { rule = DeadZone(codec) }
+    zone = (rule, key)
+    return {
+      codec.quantise(
+        segment: $0, latent, hyperLatent: hyperLatent.segments[$0].base, reference: nil, $1, choice: rule.choice)
     }
   }
 
@@ -296,26 +308,24 @@ public final class Encoder {
       guard hyperLatent == nil, settings.rdoq == .off else { throw .entropyModel(settings.entropy) }
       return latent.segments.indices.map { QuantisedSegment(latent, segment: $0) }
     }
-    let segments = search(latent, hyperLatent, codec, kind, of: picture, settings).0
-    return segments ?? quantise(latent, hyperLatent, codec, settings.execution)
+    let quantise = quantiser(latent, hyperLatent, codec, kind, settings, picture.format)
+    let segments = search(latent, quantise, codec, kind, of: picture, settings).0
+    return segments ?? latent.segments.indices.map { quantise($0, settings.execution) }
   }
 
-  /// Codes all segments: those given, or else the nearest symbols, where with a hyperprior the latent becomes what the
-  /// decoder gets. Gives payloads and the ideal code length in bits.
+  /// Codes all segments: those given, or else as `quantise` chooses them, one after the other. Gives payloads and the ideal
+  /// code length in bits.
   private func code(
-    _ latent: Latent, _ hyperLatent: Latent?, _ segments: [QuantisedSegment]?, _ codec: SegmentCodec,
-    _ execution: Execution
+    _ count: Int, _ segments: [QuantisedSegment]?, _ quantise: (Int, Execution) -> QuantisedSegment,
+    _ codec: SegmentCodec, _ execution: Execution
   ) -> ([[UInt8]], Double) {
-    let count = latent.segments.count
     var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
     let inner = execution.inside(parallel: count)
     coded.withUnsafeMutableBufferPointer { coded in
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
-        out[i] = codec.encode(
-          segments?[i]
-            ?? codec.quantise(segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, inner))
+        out[i] = codec.encode(segments?[i] ?? quantise(i, inner))
       }
     }
     return (coded.map { $0.payload }, coded.reduce(0) { $0 + $1.bits })

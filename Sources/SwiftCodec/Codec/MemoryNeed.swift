@@ -73,8 +73,8 @@ extension Encoder {
     }
     let together = Int64(min(layout.segmentCount, max(1, execution.threads)))
     let segmentValues = values / Int64(max(1, layout.height)) * Int64(layout.rows(segment: 0).count)
-    // Symbols of 32 bits, some more than values, in a buffer that doubles, and the payload.
-    let coding = together * (codec.decodingBytes(layout, segment: 0) + 20 * segmentValues)
+    // Symbols of 32 bits, some more than values, in a buffer that doubles, and the payload; contexts of those that are chosen.
+    let coding = together * (codec.decodingBytes(layout, segment: 0) + 30 * segmentValues)
     // The latent, payloads and the bitstream.
     var bytes = 4 * values
     var most = max(running(.analysis), coding)
@@ -96,7 +96,7 @@ extension Encoder {
         let beside = 128 * Int64(layout.paddedWidth) / divisor
         planes += 5 * Int64(tensor.channels) * (pixels / (divisor * divisor) + beside)
       }
-      bytes += 2 * model.preparationBytes + 100 * values
+      bytes += 2 * model.preparationBytes + 110 * values
       most = max(most, planes + running(.synthesis))
     }
     return bytes + most

@@ -118,10 +118,16 @@ package final class SegmentCodec {
     quantise(segment: segment, latent, hyperLatent: hyperLatent, reference: nil, execution)
   }
 
-  /// The same of an inter frame, with what its networks read of the frame before.
+  /// Chooses the symbols of a slice's channels, once its means and scales are known.
+  typealias SymbolChoice = (_ channels: Range<Int>) -> Void
+
+  /// The same of an inter frame, with what its networks read of the frame before; and by `choice`, if it is given, which
+  /// gets the prior and the segment's symbols, all 0, instead of by rounding.
   func quantise(
     segment: Int, _ latent: Latent, hyperLatent: UnsafePointer<Int16>?, reference: ReferenceInputs?,
-    _ execution: Execution
+    _ execution: Execution,
+    choice: ((SegmentPrior, _ values: UnsafePointer<Int16>, _ symbols: UnsafeMutablePointer<Int16>) -> SymbolChoice)? =
+      nil
   ) -> QuantisedSegment {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
@@ -130,13 +136,22 @@ package final class SegmentCodec {
     let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference, execution.pool)
     prior.setHyperLatent(hyperLatent)
     prior.synthesiseFeatures(execution)
-    let symbols = AlignedBuffer<Int16>(uninitialised: latent.channels * width * height, execution.pool)
+    let count = latent.channels * width * height
+    let symbols =
+      choice == nil
+      ? AlignedBuffer<Int16>(uninitialised: count, execution.pool)
+      : AlignedBuffer<Int16>(count: count, zero: 0, execution.pool)
+    let choose = choice?(prior, values, symbols.base)
     for (slice, channels) in prior.sliceRanges.enumerated() {
       prior.predict(slice, from: values, execution)
       let range = channels.lowerBound * width * height
-      sc_quantise(
-        values + range, prior.means.base + range, symbols.base + range, channels.count * width * height,
-        Int32(hyper.q))
+      if let choose {
+        choose(channels)
+      } else {
+        sc_quantise(
+          values + range, prior.means.base + range, symbols.base + range, channels.count * width * height,
+          Int32(hyper.q))
+      }
       prior.dequantise(slice, symbols.base, into: values)
     }
     return QuantisedSegment(width: width, height: height, symbols: symbols, prior: prior)

@@ -28,6 +28,8 @@ final class DistortionMeter {
   /// Pixels that a band covers at most, if it has more than `minimumBandRows` rows.
   static let bandSamples = 1 << 20
   static let minimumBandRows = 16
+  /// That of a picture of one band, for the next pass.
+  private var kept: Band?
 
   init(
     _ program: NetworkProgram, _ adjoint: AdjointProgram, _ picture: PictureView, _ layout: LatentLayout,
@@ -92,7 +94,8 @@ final class DistortionMeter {
   ) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
     for band in bands {
-      let work = Band(self, band)
+      let work = kept ?? Band(self, band)
+      if band.count == layout.height { kept = work }
       forward(latent, units: work.adjoint.outputUnits, own: band, work)
       let size = layout.width * channels
       work.propagate(into: gradient.base + band.lowerBound * size, unit: 1 / Float(1 << work.scaleErrors()))
@@ -187,17 +190,21 @@ final class DistortionMeter {
 
   /// One band of the latent: errors of what it decodes to, taken back to it.
   private final class Band {
-    let meter: DistortionMeter
     let adjoint: AdjointPass
-    let band: Range<Int>
+    private let planes: [ErrorPlane]
+    private let width: Int
+    private let channels: Int
+    private let band: Range<Int>
     /// Elements of a row of each plane's output.
     private let rowSizes: [Int]
     /// The decoded rows of each plane, which probes need.
     private let decoded: [AlignedBuffer<Int16>]
 
     init(_ meter: DistortionMeter, _ band: Range<Int>) {
-      self.meter = meter
       self.band = band
+      planes = meter.planes
+      width = meter.layout.width
+      channels = meter.channels
       let layout = meter.layout
       let program = meter.program
       let adjoint = AdjointPass(
@@ -236,7 +243,7 @@ final class DistortionMeter {
       var power: Int64 = 0
       var samples: Int64 = 0
       forEachRow { output, _, row in
-        for i in 0..<rowSizes[output] { power += Int64(row[i]) * Int64(row[i]) }
+        power += sc_gradient_power(row, rowSizes[output])
         samples += Int64(rowSizes[output])
       }
       var scale: Int32 = 9
@@ -244,16 +251,13 @@ final class DistortionMeter {
         power /= 4
         scale -= 1
       }
-      let limit = Int32(SC_GRADIENT_LIMIT)
-      forEachRow { output, _, row in
-        for i in 0..<rowSizes[output] { row[i] = Int16(min(max(Int32(row[i]) << scale, -limit), limit)) }
-      }
+      forEachRow { output, _, row in sc_gradient_scale(row, rowSizes[output], scale) }
       return scale + DistortionMeter.errorBits
     }
 
     func fillProbe(_ index: Int) {
       forEachRow { output, y, row in
-        let plane = meter.planes[output]
+        let plane = planes[output]
         guard y < plane.height else { return }
         plane.withC { plane in
           sc_plane_probe_row(
@@ -270,9 +274,9 @@ final class DistortionMeter {
       var at = out
       for y in band {
         let row = adjoint.inputRow(y)
-        for x in 0..<meter.layout.width {
-          for c in 0..<meter.channels { at[c] = Float(row[x * meter.channels + c]) * units[c] }
-          at += meter.channels
+        for x in 0..<width {
+          for c in 0..<channels { at[c] = Float(row[x * channels + c]) * units[c] }
+          at += channels
         }
       }
     }

@@ -45,7 +45,10 @@ final class LatentSearch {
       ? rdoq.priorEffort(macPerPixel: macPerPixel)
       : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
     if share < 1 {
-      effort.gradientPasses = max(1, Int(Double(effort.gradientPasses) * share))
+      // Measured changes come after all passes with a gradient, which find more in less time.
+      if effort.exactPasses == 0 {
+        effort.gradientPasses = max(1, Int((Double(effort.gradientPasses) * share).rounded()))
+      }
       effort.exactPasses = Int(Double(effort.exactPasses) * share)
     }
     let state = SearchState(

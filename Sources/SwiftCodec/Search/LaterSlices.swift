@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
+/// Adjoint passes of a segment's slices, for the next time.
+final class KeptPasses {
+  fileprivate var ofSlices: [Int: AdjointPass] = [:]
+}
+
 extension SegmentPrior {
   /// Adds to a gradient at the decoded latent what a move does to the bits of later slices, through their means and scales.
   ///
   /// What is decoded there is taken to stay, as a slice's symbols answer a move of its means: a symbol is what is decoded
   /// less the mean. `adjoints` are those of all slices but the first, `rate` holds the symbols, `latent` [channels][places] what they
-  /// decode to. `gradient` is that of half the squared error, [places][channels], which costs `weight` · squared error.
+  /// decode to. `gradient` is that of half the squared error, [channels][places], which costs `weight` · squared error.
   func addLaterSlices(
     _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, weight: Double,
-    to gradient: UnsafeMutablePointer<Float>, _ execution: Execution
+    to gradient: UnsafeMutablePointer<Float>, _ kept: KeptPasses?, _ execution: Execution
   ) {
     let unit = 1 / Float(2 * weight)
     let perMean = -1 / Float(1 << latentExponent)
     let places = rate.width * rate.height
-    propagateLaterSlices(adjoints, latent, rate, execution) { c, byMean, byScale in
+    propagateLaterSlices(adjoints, latent, rate, kept, execution) { c, byMean, byScale in
       rate.differences(c, order: 1, byValue: byMean, byScale: byScale)
       for p in 0..<places { byMean[p] *= perMean }
-    } into: { at, derivative in
-      gradient[at] += unit * derivative
+    } into: { y, row, units in
+      sc_gradient_to_planes(
+        row, units.map { unit * $0 }, gradient + y * width, places, Int32(units.count), width, 1)
     }
   }
 
@@ -27,7 +33,7 @@ extension SegmentPrior {
   /// promises too much.
   func addLaterCurvature(
     _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, weight: Double,
-    probe: Int, to curvature: UnsafeMutablePointer<Float>, _ execution: Execution
+    probe: Int, to curvature: UnsafeMutablePointer<Float>, _ kept: KeptPasses?, _ execution: Execution
   ) {
     let unit = 1 / Float(2 * weight)
     let perMean = 1 / Float(1 << latentExponent)
@@ -40,33 +46,42 @@ extension SegmentPrior {
       let root = max(0, bend).squareRoot()
       return state >> 63 == 0 ? root : -root
     }
-    propagateLaterSlices(adjoints, latent, rate, execution) { c, byMean, byScale in
+    propagateLaterSlices(adjoints, latent, rate, kept, execution) { c, byMean, byScale in
       rate.differences(c, order: 2, byValue: byMean, byScale: byScale)
       for p in 0..<places {
         byMean[p] = perMean * root(byMean[p])
         byScale[p] = root(byScale[p])
       }
-    } into: { at, derivative in
-      curvature[at] += unit * derivative * derivative
+    } into: { y, row, units in
+      for x in 0..<width {
+        let at = curvature + (y * width + x) * rate.channelCount
+        for c in units.indices {
+          let derivative = Float(row[x * units.count + c]) * units[c]
+          at[c] += unit * derivative * derivative
+        }
+      }
     }
   }
 
   /// Takes derivatives with respect to means and scales of later slices, [places] of a channel, back to the slices before:
-  /// `add` gets those with respect to the latent, at place · channels + channel.
+  /// `add` gets rows of those with respect to the latent, [width][earlier channels], with the unit of each channel.
   private func propagateLaterSlices(
-    _ adjoints: [AdjointProgram], _ latent: UnsafePointer<Int16>, _ rate: SegmentRate, _ execution: Execution,
+    _ adjoints: [AdjointProgram], _ latent: UnsafePointer<Int16>, _ rate: SegmentRate, _ kept: KeptPasses?,
+    _ execution: Execution,
     _ derivatives: (_ c: Int, _ byMean: UnsafeMutablePointer<Float>, _ byScale: UnsafeMutablePointer<Float>) -> Void,
-    into add: (_ at: Int, _ derivative: Float) -> Void
+    into add: (_ y: Int, _ row: UnsafePointer<Int16>, _ units: [Float]) -> Void
   ) {
-    let channels = rate.channelCount
     let places = width * height
     var alone = execution
     alone.threads = 1
     for (slice, range) in sliceRanges.enumerated().dropFirst() {
       let adjoint = adjoints[slice - 1]
-      let pass = AdjointPass(
-        adjoint, input: 1, width: width * divisor, height: height * divisor, rows: 0..<height,
-        threads: execution.threads)
+      let pass =
+        kept?.ofSlices[slice]
+        ?? AdjointPass(
+          adjoint, input: 1, width: width * divisor, height: height * divisor, rows: 0..<height,
+          threads: execution.threads)
+      kept?.ofSlices[slice] = pass
       predict(slice, from: latent, alone) { [height] in pass.keepMask($0, $1, $2, output: 0..<height) }
       // Derivatives with respect to the network's output: means, then scales.
       let own = range.count
@@ -83,21 +98,20 @@ extension SegmentPrior {
       let exponent = 8 - (power / Double(2 * own * places)).squareRoot().exponent
       let factor = Float(sign: .plus, exponent: Int(exponent), significand: 1)
       let limit = Float(SC_GRADIENT_LIMIT)
-      for p in 0..<places {
-        let out = pass.outputRow(p / width) + p % width * 2 * own
+      for y in 0..<height {
+        let out = pass.outputRow(y)
         for k in 0..<own {
-          out[k] = Int16(min(max(byMean.base[k * places + p] * factor, -limit), limit))
-          out[own + k] = Int16(min(max(byScale.base[k * places + p] * factor, -limit), limit))
+          let (means, scales) = (byMean.base + k * places + y * width, byScale.base + k * places + y * width)
+          for x in 0..<width {
+            out[2 * own * x + k] = Int16(min(max(means[x] * factor, -limit), limit))
+            out[2 * own * x + own + k] = Int16(min(max(scales[x] * factor, -limit), limit))
+          }
         }
       }
       pass.propagate()
       let unit = Float(adjoint.scales[adjoint.forward.output][0]) / factor
       let units = pass.inputScales.map { unit / Float($0) }
-      let earlier = range.lowerBound
-      for p in 0..<places {
-        let row = pass.inputRow(p / width) + p % width * earlier
-        for c in 0..<earlier { add(p * channels + c, Float(row[c]) * units[c]) }
-      }
+      for y in 0..<height { add(y, pass.inputRow(y), units) }
     }
   }
 }

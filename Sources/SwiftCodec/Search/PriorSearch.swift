@@ -1,6 +1,51 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
+/// What each place of the latent costs: squared errors there, and bits of all channels.
+private struct PlaceCosts {
+  var cells: [UInt64]
+  var bits: [Double]
+  let activityBits: Double
+
+  /// Of the state that the meter has measured.
+  init(_ state: SearchState) {
+    cells = state.meter.cells
+    bits = state.segments.flatMap { $0.rate.placeBits() }
+    activityBits = state.segments.reduce(0) { $0 + $1.rate.activityBits }
+  }
+
+  /// All bits but those of the hyper-latent.
+  var sum: Double { bits.reduce(activityBits, +) }
+}
+
+/// The state that changes are made to.
+private final class Base {
+  /// By segment.
+  let symbols: [AlignedBuffer<Int16>]
+  let decoded: [AlignedBuffer<Int16>]
+  /// Nearly: where places of two states were put together, as they cost there.
+  private(set) var costs: PlaceCosts
+
+  var sum: Double { costs.sum }
+
+  init(_ state: SearchState) {
+    symbols = state.segments.map { AlignedBuffer(count: $0.symbols.count, zero: 0) }
+    decoded = state.segments.map { AlignedBuffer(count: $0.symbols.count, zero: 0) }
+    costs = PlaceCosts(state)
+  }
+
+  /// Takes the present state, which the meter has measured.
+  func take(_ state: SearchState) { take(state, PlaceCosts(state)) }
+
+  func take(_ state: SearchState, _ costs: PlaceCosts) {
+    self.costs = costs
+    for (i, segment) in state.segments.enumerated() {
+      symbols[i].base.update(from: segment.symbols.base, count: segment.symbols.count)
+      decoded[i].base.update(from: state.latent.segments[i].base, count: segment.symbols.count)
+    }
+  }
+}
+
 /// The search with a hyperprior: lowers bits + weight · squared error of symbols whose means and scales depend on what the
 /// slices before decode to.
 ///
@@ -15,9 +60,17 @@ struct PriorSearch {
   private let laterSlices: [AdjointProgram]
   /// Exponent of the latent.
   private let q: Int
-  /// At the best state: the meter's gradient, and the same with what a move does to bits of later slices.
+  /// Of a picture of one segment: of many they would take much memory.
+  private let kept: KeptPasses?
+  /// At the best state: the meter's gradient, and the same with what a move does to bits of later slices; and the
+  /// curvature. [channels][places] of each segment, from its first place times the channels on.
   private let gradient: AlignedBuffer<Float>
   private let total: AlignedBuffer<Float>
+  private let curvature: AlignedBuffer<Float>
+
+  private let base: Base
+  /// At a place, in a pass.
+  private static let mostChanges = 16.0
 
   private var effort: SearchEffort { state.effort }
   private var channels: Int { state.channels }
@@ -26,8 +79,11 @@ struct PriorSearch {
     self.state = state
     self.laterSlices = laterSlices
     q = state.segments[0].prior?.latentExponent ?? 0
+    kept = state.segments.count == 1 ? KeptPasses() : nil
     gradient = AlignedBuffer(count: state.curvature.count, zero: 0)
     total = AlignedBuffer(count: state.curvature.count, zero: 0)
+    curvature = AlignedBuffer(count: state.curvature.count, zero: 0)
+    base = Base(state)
   }
 
   /// Segments with their priors, in parallel.
@@ -44,115 +100,172 @@ struct PriorSearch {
       forEachSegment { i, segment, prior, execution in
         prior.addLaterCurvature(
           laterSlices, segment.rate, state.latent.segments[i].base, weight: state.weight, probe: probe,
-          to: state.curvature.base + segment.firstPlace * channels, execution)
+          to: state.curvature.base + segment.firstPlace * channels, kept, execution)
       }
     }
     state.smoothCurvature()
-    state.report(.start, changes: 0)
-    takeGradient()
+    transpose(state.curvature, to: curvature)
+    base.take(state)
+    state.report(.start, changes: 0, bits: base.sum)
+    transpose(state.meter.gradient, to: gradient)
+    takeTotal()
     // Changes that are made at the same time disturb each other: as many are made as the last passes could bear.
     var budget = effort.changesPerPlace
-    var worse = 0
-    for _ in 0..<effort.gradientPasses {
+    // A search of many passes comes down slowly.
+    let down = max(0.7, 1 - 2 / Double(max(1, effort.gradientPasses)))
+    for pass in 1...max(1, effort.gradientPasses) where effort.gradientPasses > 0 {
       guard state.begins(.gradient) else { return }
       let changes = sweep(thresholds(budget))
       if changes == 0 { break }
-      state.meter.differentiate(state.latent)
-      learn()
-      if state.report(.gradient, changes: changes) {
-        takeGradient()
-        worse = 0
-        budget = min(6, 1.2 * budget)
-      } else {
-        worse += 1
-        state.restore()
-        if worse == effort.patience { break }
-        budget *= 0.7
-      }
+      let isLast = pass == effort.gradientPasses
+      if isLast { state.meter.measure(state.latent) } else { state.meter.differentiate(state.latent) }
+      let trial = PlaceCosts(state)
+      state.report(.gradient, changes: changes, bits: trial.sum)
+      if !isLast { learn() }
+      let isBetter = settle(trial)
+      if !isLast { takeTotal() }
+      budget = isBetter ? min(PriorSearch.mostChanges, 1.2 * budget) : down * budget
     }
-    state.restore()
+    if effort.gradientPasses > 0 {
+      state.meter.measure(state.latent)
+      state.report(.gradient, changes: 0)
+      state.restore()
+    }
     if effort.exactPasses > 0 {
       state.refine {
-        takeGradient()
+        transpose(state.meter.gradient, to: gradient)
+        base.take(state)
+        takeTotal()
         return candidates()
       }
     }
   }
 
-  /// Takes the gradient of the present state, which is the best, and adds the later slices' part.
-  private func takeGradient() {
-    gradient.base.update(from: state.meter.gradient.base, count: gradient.count)
-    total.base.update(from: state.meter.gradient.base, count: total.count)
-    forEachSegment { i, segment, prior, execution in
-      prior.addLaterSlices(
-        laterSlices, segment.rate, state.latent.segments[i].base, weight: state.weight,
-        to: total.base + segment.firstPlace * channels, execution)
-    }
-  }
-
-  private func learn() {
-    let one = Float(1 << q)
-    for (i, segment) in state.segments.enumerated() {
-      let (now, before) = (state.latent.segments[i].base, state.bestDecoded[i].base)
-      for c in 0..<channels {
-        for p in 0..<segment.places {
-          let move = Float(now[c * segment.places + p]) - Float(before[c * segment.places + p])
-          if abs(move) < 0.5 * one { continue }
-          let at = (segment.firstPlace + p) * channels + c
-          state.learn(at, (state.meter.gradient.base[at] - gradient.base[at]) / move)
+  /// From [places][channels] of the picture to planes of the segments.
+  private func transpose(_ from: AlignedBuffer<Float>, to: AlignedBuffer<Float>) {
+    state.forEachSegment { i, _ in
+      let segment = self.state.segments[i]
+      let (source, target) = (from.base + segment.firstPlace * channels, to.base + segment.firstPlace * channels)
+      // In blocks that the caches hold.
+      for first in stride(from: 0, to: segment.places, by: 16) {
+        let places = first..<min(first + 16, segment.places)
+        for c in 0..<channels {
+          for p in places { target[c * segment.places + p] = source[p * channels + c] }
         }
       }
     }
   }
 
-  private func requantiser(
-    _ index: Int, _ prior: SegmentPrior, _ c: Int, looksAhead: Bool, threshold: UnsafePointer<Float>? = nil
-  ) -> sc_requantiser {
-    let segment = state.segments[index]
-    let (first, plane) = (segment.firstPlace * channels + c, c * segment.places)
-    return sc_requantiser(
-      means: prior.means.base + plane, decoded: state.latent.segments[index].base + plane,
-      reference: state.bestDecoded[index].base + plane, gradient: total.base + first,
-      curvature: state.curvature.base + first, stride: channels, weight: Float(state.weight), q: Int32(q),
-      looks_ahead: looksAhead ? 1 : 0, threshold: threshold)
+  /// Adds to the gradient of the present state, which is the base, the later slices' part.
+  private func takeTotal() {
+    total.base.update(from: gradient.base, count: total.count)
+    forEachSegment { i, segment, prior, execution in
+      prior.addLaterSlices(
+        laterSlices, segment.rate, state.latent.segments[i].base, weight: state.weight,
+        to: total.base + segment.firstPlace * channels, kept, execution)
+    }
   }
 
-  /// What the best change of every symbol of a segment would save, and to what: [channels][places].
-  private func propose(
-    _ index: Int, _ prior: SegmentPrior, looksAhead: Bool
-  ) -> (gains: AlignedBuffer<Float>, to: AlignedBuffer<Int16>) {
-    let segment = state.segments[index]
-    let gains = AlignedBuffer<Float>(count: channels * segment.places, zero: 0)
-    let to = AlignedBuffer<Int16>(count: channels * segment.places, zero: 0)
-    for c in 0..<channels {
-      segment.rate.propose(
-        c, requantiser(index, prior, c, looksAhead: looksAhead), gains.base + c * segment.places,
-        to.base + c * segment.places)
+  /// Makes of the base and the trial, which was measured with its gradient, the next base: at each place the cheaper one.
+  /// Whether the trial as a whole was cheaper.
+  ///
+  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else.
+  private func settle(_ trial: PlaceCosts) -> Bool {
+    var all = 0.0
+    let isKept = AlignedBuffer<UInt8>(count: trial.bits.count, zero: 1)
+    for p in trial.bits.indices {
+      let errors = Double(trial.cells[p]) - Double(base.costs.cells[p])
+      let change = state.weight * errors + trial.bits[p] - base.costs.bits[p]
+      all += change
+      if change > 0 { isKept.base[p] = 0 }
     }
-    return (gains, to)
+    forEachSegment { i, segment, prior, execution in
+      let symbols = base.symbols[i].base
+      let first = segment.firstPlace
+      var isMixed = false
+      for p in 0..<segment.places where isKept.base[first + p] == 0 {
+        isMixed = true
+        for c in 0..<channels { segment.symbols.base[c * segment.places + p] = symbols[c * segment.places + p] }
+      }
+      let (old, new) = (gradient.base + first * channels, state.meter.gradient.base + first * channels)
+      for p in 0..<segment.places where isKept.base[first + p] == 1 {
+        for c in 0..<channels { old[c * segment.places + p] = new[p * channels + c] }
+      }
+      if isMixed {
+        segment.rate.refresh()
+        state.decode(i, execution)
+      }
+    }
+    var costs = PlaceCosts(state)
+    for p in costs.bits.indices where isKept.base[p] == 0 { costs.cells[p] = base.costs.cells[p] }
+    base.take(state, costs)
+    return all < 0
+  }
+
+  /// Where the gradient changed by more than the curvature said, the next estimate is more careful.
+  private func learn() {
+    let one = Float(1 << q)
+    forEachSegment { i, segment, _, _ in
+      let (now, before) = (state.latent.segments[i].base, base.decoded[i].base)
+      let first = segment.firstPlace * channels
+      let (new, old) = (state.meter.gradient.base + first, gradient.base + first)
+      let curvature = curvature.base + first
+      for c in 0..<channels {
+        for p in 0..<segment.places {
+          let at = c * segment.places + p
+          let move = Float(now[at]) - Float(before[at])
+          if abs(move) < 0.5 * one { continue }
+          let observed = (new[p * channels + c] - old[at]) / move
+          if observed > curvature[at] { curvature[at] += effort.learning * (observed - curvature[at]) }
+        }
+      }
+    }
+  }
+
+  /// `threshold` nil for changes that save anything or nothing.
+  private func requantiser(
+    _ index: Int, _ prior: SegmentPrior, _ c: Int, looksAhead: Bool, threshold: UnsafePointer<Float>?,
+    _ scratch: AlignedBuffer<UInt8>
+  ) -> sc_requantiser {
+    let segment = state.segments[index]
+    let plane = c * segment.places
+    let first = segment.firstPlace * channels + plane
+    return sc_requantiser(
+      means: prior.means.base + plane, decoded: state.latent.segments[index].base + plane,
+      reference: base.decoded[index].base + plane, gradient: total.base + first,
+      curvature: curvature.base + first, weight: Float(state.weight), q: Int32(q), looks_ahead: looksAhead ? 1 : 0,
+      threshold: threshold, scratch: scratch.base)
   }
 
   /// What a change must save at each place, so that about `budget` changes a place are made, at the best state.
   private func thresholds(_ budget: Double) -> AlignedBuffer<Float> {
     let places = state.width * state.height
-    let result = AlignedBuffer<Float>(count: places, zero: 0)
+    let result = AlignedBuffer<Float>(count: places, zero: SearchState.margin)
     let most = max(1, Int(budget.rounded(.up)))
     var promising = [[Float]](repeating: [], count: state.segments.count)
     promising.withUnsafeMutableBufferPointer { promising in
       // Each segment writes its own.
       nonisolated(unsafe) let promising = promising.baseAddress!
       forEachSegment { i, segment, prior, _ in
-        let gains = propose(i, prior, looksAhead: false).gains
-        var top = [Float](repeating: 0, count: most)
-        for p in 0..<segment.places {
-          for k in 0..<most { top[k] = 0 }
-          for c in 0..<channels {
-            var gain = gains.base[c * segment.places + p]
-            for k in 0..<most where gain > top[k] { swap(&gain, &top[k]) }
+        let gains = AlignedBuffer<Float>(count: segment.places, zero: 0)
+        let to = AlignedBuffer<Int16>(count: segment.places, zero: 0)
+        let scratch = AlignedBuffer<UInt8>(count: segment.places, zero: 0)
+        // Of each place the most promising, best first.
+        let top = AlignedBuffer<Float>(count: segment.places * most, zero: 0)
+        let threshold = result.base + segment.firstPlace
+        for c in 0..<channels where segment.rate.active[c] {
+          segment.rate.propose(
+            c, requantiser(i, prior, c, looksAhead: false, threshold: threshold, scratch), gains.base, to.base)
+          for p in 0..<segment.places where gains.base[p] > SearchState.margin {
+            var gain = gains.base[p]
+            let best = top.base + p * most
+            for k in 0..<most where gain > best[k] { swap(&gain, &best[k]) }
           }
-          result.base[segment.firstPlace + p] = max(SearchState.margin, 0.999 * top[most - 1])
-          for gain in top where gain > 0 { promising[i].append(gain) }
         }
+        for p in 0..<segment.places {
+          threshold[p] = max(SearchState.margin, 0.999 * top.base[p * most + most - 1])
+        }
+        promising[i] = UnsafeBufferPointer(start: top.base, count: top.count).filter { $0 > 0 }
       }
     }
     var all = promising.flatMap { $0 }
@@ -168,13 +281,14 @@ struct PriorSearch {
   private func sweep(_ thresholds: AlignedBuffer<Float>) -> Int {
     let changes = AlignedBuffer<Int>(count: state.segments.count, zero: 0)
     forEachSegment { i, segment, prior, execution in
+      let scratch = AlignedBuffer<UInt8>(count: segment.places, zero: 0)
       for (slice, range) in prior.sliceRanges.enumerated() {
         prior.predict(slice, from: state.latent.segments[i].base, execution)
         segment.rate.setScales(prior.scales.base, range)
         for c in range {
           let how = requantiser(
             i, prior, c, looksAhead: effort.countsContexts || segment.rate.hasMean(c),
-            threshold: thresholds.base + segment.firstPlace)
+            threshold: thresholds.base + segment.firstPlace, scratch)
           changes.base[i] += segment.rate.requantise(c, how)
         }
       }
@@ -188,15 +302,20 @@ struct PriorSearch {
     var queue = [[SearchCandidate]](repeating: [], count: state.width * state.height)
     for (i, segment) in state.segments.enumerated() {
       guard let prior = segment.prior else { continue }
-      let (gains, to) = propose(i, prior, looksAhead: effort.countsContexts)
-      for p in 0..<segment.places {
-        for c in 0..<channels where gains.base[c * segment.places + p] >= -effort.slack {
-          let at = c * segment.places + p
+      let gains = AlignedBuffer<Float>(count: segment.places, zero: 0)
+      let to = AlignedBuffer<Int16>(count: segment.places, zero: 0)
+      let scratch = AlignedBuffer<UInt8>(count: segment.places, zero: 0)
+      for c in 0..<channels where segment.rate.active[c] {
+        segment.rate.propose(
+          c, requantiser(i, prior, c, looksAhead: effort.countsContexts, threshold: nil, scratch), gains.base, to.base)
+        for p in 0..<segment.places where gains.base[p] >= -effort.slack {
+          let step = Int32(to.base[p]) - Int32(segment.symbols.base[c * segment.places + p])
           queue[segment.firstPlace + p].append(
-            SearchCandidate(
-              gain: gains.base[at], channel: Int32(c), step: Int32(to.base[at]) - Int32(segment.symbols.base[at])))
+            SearchCandidate(gain: gains.base[p], channel: Int32(c), step: step))
         }
-        queue[segment.firstPlace + p].sort { ($0.gain, $1.channel) < ($1.gain, $0.channel) }
+      }
+      for p in segment.firstPlace..<(segment.firstPlace + segment.places) {
+        queue[p].sort { ($0.gain, $1.channel) < ($1.gain, $0.channel) }
       }
     }
     return queue

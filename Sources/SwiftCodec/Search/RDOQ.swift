@@ -90,7 +90,7 @@ extension RDOQ {
   func priorEffort(macPerPixel: Double) -> SearchEffort {
     let share = min(1, 8000 / max(1, macPerPixel))
     func passes(_ most: Double) -> Int { max(4, Int(most * share)) }
-    var effort = SearchEffort(gradientPasses: 0, exactPasses: 0, changesPerPlace: 2, learning: 0.25, patience: 8)
+    var effort = SearchEffort(gradientPasses: 0, exactPasses: 0, changesPerPlace: 6, learning: 0.5, patience: 8)
     switch self {
     case .off: break
     case .fast, .quick:
@@ -98,7 +98,8 @@ extension RDOQ {
       effort.probes = 1
       effort.countsContexts = false
     case .full:
-      effort.gradientPasses = passes(60)
+      // From here on measured changes find more in the same time.
+      effort.gradientPasses = passes(24)
       effort.exactPasses = passes(600)
     }
     return effort

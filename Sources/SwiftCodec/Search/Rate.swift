@@ -113,6 +113,8 @@ final class SegmentRate {
   private let channels: AlignedBuffer<sc_rate_channel>
   private var links = AlignedBuffer<sc_rate_link>(count: 0, zero: sc_rate_link())
   private var rate = sc_rate()
+  /// Whether all channels count as active, whatever their values: while these are still being chosen, by `quantise` alone.
+  private let countsAll: Bool
   private(set) var active: [Bool]
   /// Values of each channel that are not the mode.
   private(set) var moved: [Int]
@@ -120,8 +122,11 @@ final class SegmentRate {
   var channelCount: Int { tables.table.channelCount }
   private var size: Int { width * height }
 
-  init(_ tables: RateTables, _ geometry: RateGeometry, values: UnsafeMutablePointer<Int16>) {
+  init(
+    _ tables: RateTables, _ geometry: RateGeometry, values: UnsafeMutablePointer<Int16>, countsAll: Bool = false
+  ) {
     self.tables = tables
+    self.countsAll = countsAll
     self.geometry = geometry
     width = geometry.width
     height = geometry.height
@@ -139,11 +144,11 @@ final class SegmentRate {
     magnitudes = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
     sums = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
     means = hasMeans ? AlignedBuffer(count: count * places, zero: 0) : nil
-    changes = hasContexts ? AlignedBuffer(count: 2 * count * places, zero: 0) : nil
-    touched = hasContexts ? AlignedBuffer(count: count * places, zero: 0) : nil
+    changes = hasContexts && !countsAll ? AlignedBuffer(count: 2 * count * places, zero: 0) : nil
+    touched = hasContexts && !countsAll ? AlignedBuffer(count: count * places, zero: 0) : nil
     let hasScales = tables.table.channels.contains { $0.scaleWeight > 0 }
     scales = hasScales ? AlignedBuffer(count: count * places, zero: 0) : nil
-    list = AlignedBuffer(count: hasContexts ? count * places : 0, zero: 0)
+    list = AlignedBuffer(count: hasContexts && !countsAll ? count * places : 0, zero: 0)
     channels = AlignedBuffer(count: count, zero: sc_rate_channel())
     active = [Bool](repeating: false, count: count)
     moved = [Int](repeating: 0, count: count)
@@ -211,7 +216,7 @@ final class SegmentRate {
       var count = 0
       for i in 0..<size where values[c * size + i] != mode { count += 1 }
       moved[c] = count
-      active[c] = count > 0
+      active[c] = countsAll || count > 0
     }
   }
 
@@ -248,18 +253,18 @@ final class SegmentRate {
     return Int(sc_rate_requantise(&rate, Int32(c), &how))
   }
 
-  /// What the best change of every value of a channel would save, and to what: both [height][width]. Nothing is saved by
-  /// those of a channel that is not active.
+  /// What the best change of every value of an active channel would save, and to what: both [height][width].
   func propose(
     _ c: Int, _ how: sc_requantiser, _ gains: UnsafeMutablePointer<Float>, _ to: UnsafeMutablePointer<Int16>
   ) {
     var how = how
-    if active[c] {
-      sc_rate_propose(&rate, Int32(c), &how, gains, to)
-    } else {
-      gains.update(repeating: -1e9, count: size)
-      to.update(from: values + c * size, count: size)
-    }
+    sc_rate_propose(&rate, Int32(c), &how, gains, to)
+  }
+
+  /// Chooses the values of a channel, all 0 before, by squared steps to the latent and bits.
+  func quantise(_ c: Int, _ zone: sc_zone) {
+    var zone = zone
+    sc_rate_quantise(&rate, Int32(c), &zone)
   }
 
   /// Bits of all samples at each place.
@@ -331,6 +336,9 @@ final class SegmentRate {
       }
     }
   }
+
+  /// Bits of the channels' activation flags.
+  var activityBits: Double { (0..<channelCount).reduce(0) { $0 + tables.flagBits[$1][active[$1] ? 1 : 0] } }
 
   /// Bits of the segment, summed anew.
   var bits: Double {

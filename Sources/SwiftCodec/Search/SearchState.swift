@@ -69,6 +69,7 @@ final class SearchState {
   private let start: [[Int16]]
   private(set) var bestCost = Double.infinity
   private var passes: [RDOQPass] = []
+  var lastCost: Double { passes.last?.tried ?? 0 }
   private let progress: ((RDOQPass) -> Void)?
   private let monitor: ((Double) -> Bool)?
   /// Passes of both kinds so far, for the monitor.
@@ -150,7 +151,13 @@ final class SearchState {
   /// Keeps the state if it is the best so far; the meter has measured it.
   @discardableResult
   func report(_ kind: RDOQPass.Kind, changes: Int) -> Bool {
-    let bits = segments.reduce(0) { $0 + $1.hyperBits + $1.rate.bits }
+    report(kind, changes: changes, bits: segments.reduce(0) { $0 + $1.rate.bits })
+  }
+
+  /// The same where the segments' bits are known, without those of the hyper-latent.
+  @discardableResult
+  func report(_ kind: RDOQPass.Kind, changes: Int, bits: Double) -> Bool {
+    let bits = segments.reduce(bits) { $0 + $1.hyperBits }
     let cost = bits + weight * Double(meter.squaredError)
     let improved = cost < bestCost
     if improved {
@@ -178,7 +185,7 @@ final class SearchState {
   }
 
   /// The decoder's means, scales and latent of a segment's symbols.
-  private func decode(_ index: Int, _ execution: Execution) {
+  func decode(_ index: Int, _ execution: Execution) {
     let segment = segments[index]
     guard let prior = segment.prior else { return }
     let decoded = latent.segments[index].base
