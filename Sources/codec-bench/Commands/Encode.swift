@@ -31,8 +31,8 @@ enum EncodeCommand: Command {
     networks; with --quality or --rate-point too, on their picture of that quality. With --quality alone, text and diagrams
     are coded by a residual layer where that is better and smaller; from 80 on no picture has less than 26 dB, rising to
     38 dB at 100. --size, --bpp and --psnr encode about ten times to find the quality; a
-    PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error. A video of
-    --size has the bitrate that gives this, and comes near it.
+    PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error. --size
+    holds for videos, too, which then are encoded nine times.
 
     One line about each result goes to standard output, or to standard error if the bitstream goes there. With --output-dir
     pictures are coded side by side; one that fails does not stop the others, and the exit code is that of the first.

@@ -107,14 +107,55 @@ enum VideoFiles {
     fileSize(file).map { $0 / (header.sampleCount + 6) }
   }
 
-  /// Bits a second of a stream of `size` bytes.
-  private static func bitrate(
-    of size: Int, frames: Int?, _ rate: (numerator: Int, denominator: Int), _ input: String
+  /// The highest quality, to one in 128, whose stream has at most `size` bytes: by bisection, each trial an encoding of
+  /// the file.
+  private static func quality(
+    of size: Int, _ input: String, _ settings: VideoSettings, intra: Model, inter: Model?
   ) throws(ToolError) -> Double {
-    guard let frames, frames > 0, rate.numerator > 0, rate.denominator > 0 else {
-      throw .usage("\(printable(input)): --size needs a file, not a pipe, that says its frames a second")
+    guard fileSize(input) != nil else {
+      throw .usage("\(printable(input)): --size needs a file that can be read several times, not a pipe")
     }
-    return 8 * Double(size) * Double(rate.numerator) / (Double(frames) * Double(rate.denominator))
+    var settings = settings
+    var (low, high): (Double?, Double) = (nil, 100)
+    for trial in 0..<8 {
+      let quality = trial == 0 ? 0 : ((low ?? 0) + high) / 2
+      settings.rate = .quality(quality)
+      Progress.show("\(printable(input)): trial \(trial + 1) of 8", done: Double(trial) / 9)
+      if try fits(size, input, settings, intra: intra, inter: inter) {
+        low = quality
+      } else if trial == 0 {
+        break
+      } else {
+        high = quality
+      }
+    }
+    guard let low else { throw .badData(file: input, "no stream of at most \(size) bytes") }
+    return low
+  }
+
+  /// Whether a stream has at most `size` bytes.
+  private static func fits(
+    _ size: Int, _ input: String, _ settings: VideoSettings, intra: Model, inter: Model?
+  ) throws(ToolError) -> Bool {
+    let stream = try InputStream(input)
+    do {
+      var reader = try Y4MReader { count throws(Y4MError) in
+        do { return try stream.read(count) } catch { throw .truncated }
+      }
+      let encoder = try VideoEncoder(
+        intra: intra, inter: inter, width: reader.header.width, height: reader.header.height, settings)
+      var sum = encoder.header.count
+      while sum <= size, let frame = try reader.next() {
+        sum += try encoder.encode(frame.format == .grey ? frame.withNeutralChroma : frame).bytes.count
+      }
+      return sum + encoder.finish().count <= size
+    } catch let error as Y4MError {
+      throw .badData(file: input, error.description)
+    } catch let error as EncodeError {
+      throw .badData(file: input, error.description)
+    } catch {
+      throw .badData(file: input, "\(error)")
+    }
   }
 
   // MARK: Encoding
@@ -133,13 +174,13 @@ enum VideoFiles {
     var settings = try settings(arguments)
     let rate = reader.header.frameRate
     let length = frameCount(input, reader.header)
-    if let size = try arguments.byteCount("size") {
-      settings.rate = .bitrate(try bitrate(of: size, frames: length, rate, input))
-    }
     settings.frameRate = rate.denominator > 0 ? rate : (0, 1)
     settings.colour = reader.header.colour
     let intra = try loadModel(arguments)
     let inter = try interModel(arguments)
+    if let size = try arguments.byteCount("size") {
+      settings.rate = .quality(try quality(of: size, input, settings, intra: intra, inter: inter))
+    }
     let encoder: VideoEncoder
     do {
       encoder = try VideoEncoder(
@@ -187,6 +228,7 @@ enum VideoFiles {
       line += ", PSNR Y \(fixed(error.luma / Double(frames), 3)) dB, YUV \(fixed(error.all / Double(frames), 3)) dB"
     }
     line += ", \(fixed(Double(frames) / seconds, 1)) frames/s"
+    if arguments.has("quiet") { return }
     if output == "-" { printError(line) } else { try printOutput(line + "\n") }
   }
 
