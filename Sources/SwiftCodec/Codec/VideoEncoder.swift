@@ -57,6 +57,8 @@ public final class VideoEncoder {
   private var writer: VideoPacketWriter
   private let search: MotionSearch
   private var control: RateControl
+  /// The last ones used: qualities alternate between few positions.
+  private var zones: [(rule: DeadZone, isIntra: Bool, position: RatePosition)] = []
   private var searches: [Bool: (program: LatentSearch, position: RatePosition)] = [:]
   private var frames = 0
   private var sinceIntra = 0
@@ -203,6 +205,7 @@ public final class VideoEncoder {
         latent, quantised, of: frame, reference: inputs, rdoq, lambda: weight * model.lambda(at: position), execution,
         progress: nil)
     }
+    let zone = hyperLatent == nil ? nil : deadZone(isIntra: isIntra, codec, at: position)
     if quantised.isEmpty {
       var segments = [QuantisedSegment?](repeating: nil, count: count)
       segments.withUnsafeMutableBufferPointer { segments in
@@ -210,7 +213,8 @@ public final class VideoEncoder {
         nonisolated(unsafe) let out = segments.baseAddress!
         forEachJob(count, execution) { i, inner in
           out[i] = codec.quantise(
-            segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner)
+            segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner,
+            choice: zone?.choice)
         }
       }
       quantised = segments.compactMap { $0 }
@@ -241,6 +245,14 @@ public final class VideoEncoder {
 
   /// The distortion (`DistortionMeter`) that two bits are worth.
   private static func skipBias(_ lambda: Double) -> Int { Int(min(1e6, 4 * 2 / lambda)) }
+
+  private func deadZone(isIntra: Bool, _ codec: SegmentCodec, at position: RatePosition) -> DeadZone {
+    if let known = zones.first(where: { $0.isIntra == isIntra && $0.position == position }) { return known.rule }
+    let rule = DeadZone(codec)
+    zones.insert((rule, isIntra, position), at: 0)
+    if zones.count > 4 { zones.removeLast() }
+    return rule
+  }
 
   private func latentSearch(isIntra: Bool, _ codec: SegmentCodec, at position: RatePosition) -> LatentSearch {
     if let known = searches[isIntra], known.position == position { return known.program }
