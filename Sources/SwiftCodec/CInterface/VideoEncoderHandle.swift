@@ -15,22 +15,33 @@ final class VideoEncoderHandle {
   private let memory: Int64
   private var hasFrame = false
 
-  init(_ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?) throws(CallFailure) {
+  /// Checks all before an object is made: see `VideoState.check`.
+  static func make(
+    _ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?
+  ) throws(CallFailure) -> VideoEncoderHandle {
     let given = try copy(pointer, zero: sc_video_settings(), "sc_video_settings")
     let settings = try VideoSettings(given)
-    (width, height) = (Int(given.width), Int(given.height))
+    let (width, height) = (Int(given.width), Int(given.height))
     // The search of a frame keeps about what that of a picture of its size does.
     let search = settings.rdoq == .off ? 0 : 200 * Int64(min(given.width, 65535)) * Int64(min(given.height, 65535))
-    memory =
+    let memory =
       search
       + videoMemory(
         intra, inter, width: min(width, 65535), height: min(height, 65535), settings.execution, isEncoding: true)
     try requireMemory(memory)
     do throws(EncodeError) {
-      encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
+      _ = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)
+      let encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
+      return VideoEncoderHandle(encoder, width: width, height: height, memory: memory)
     } catch {
       throw CallFailure(error.status, error.description)
     }
+  }
+
+  private init(_ encoder: VideoEncoder, width: Int, height: Int, memory: Int64) {
+    self.encoder = encoder
+    self.memory = memory
+    (self.width, self.height) = (width, height)
     header = CBytes(encoder.header)
   }
 
@@ -154,7 +165,7 @@ public func sc_video_encoder_create(
   out?.pointee = nil
   guard let intra, let settings, let out else { return SC_ERROR_ARGUMENT }
   do throws(CallFailure) {
-    out.pointee = retainedHandle(try VideoEncoderHandle(model(intra), inter.map { model($0) }, settings))
+    out.pointee = retainedHandle(try VideoEncoderHandle.make(model(intra), inter.map { model($0) }, settings))
     return SC_OK
   } catch {
     return error.status

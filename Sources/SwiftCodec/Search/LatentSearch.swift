@@ -45,6 +45,7 @@ final class LatentSearch {
       ? rdoq.priorEffort(macPerPixel: macPerPixel)
       : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
     if share < 1 {
+      let share = max(0, share)
       effort.gradientPasses = max(1, Int(Double(effort.gradientPasses) * share))
       effort.exactPasses = Int(Double(effort.exactPasses) * share)
     }
