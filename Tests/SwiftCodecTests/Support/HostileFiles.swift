@@ -129,7 +129,7 @@ enum HostileFiles {
     guard let kind = model.preferredEntropyKind, let entropy = model.entropyModels.first(where: { $0.kind == kind })
     else { preconditionFailure("no entropy model") }
     let encoder = PayloadEncoder()
-    for table in entropy.hyperTables.prefix(1) + entropy.tables.prefix(1) {
+    for table in Array(entropy.hyperTables.prefix(1)) + Array(entropy.tables.prefix(1)) {
       encoder.reserve(table.channelCount)
       for (i, channel) in table.order.enumerated() {
         sc_rans_encode_flag(&encoder.state, Int32(i & 3), UInt32(table.active[channel]), 0)
