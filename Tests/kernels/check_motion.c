@@ -384,6 +384,24 @@ static int check_search(const sc_motion_kernels *const *kernels, int32_t count) 
       good = fail("%s finds other vectors than %s, %d × %d", kernels[i]->name, kernels[0]->name, s.width,
                   s.height);
   }
+  // In parts, the lower ones first, as threads may take them.
+  memset(memory, 0xA5, sc_motion_search_size(s.width, s.height));
+  const int32_t rows = s.field.blocks_y, cut = between(0, rows);
+  sc_motion_search_load(&search, s.tight[1], s.width, cut, rows);
+  sc_motion_search_load(&search, s.tight[1], s.width, 0, cut);
+  sc_motion_search_pad(&search);
+  sc_motion_search_coarse(&search, cut, rows);
+  sc_motion_search_coarse(&search, 0, cut);
+  sc_motion_search_whole(&search, cut, rows);
+  sc_motion_search_whole(&search, 0, cut);
+  for (int32_t row = 0; row < rows; row++) {
+    const int32_t middle = between(0, s.field.blocks_x);
+    sc_motion_search_decide(&search, &s.field, row, 0, middle);
+    sc_motion_search_decide(&search, &s.field, row, middle, s.field.blocks_x);
+  }
+  ran++;
+  if (good && memcmp(first, s.field.vectors, bytes))
+    good = fail("other vectors where the search is done in parts, %d × %d", s.width, s.height);
   if (!within(&s.field))
     good = fail("search beyond the limit");
   // The modes that it assumed are those of the code.
@@ -392,6 +410,67 @@ static int check_search(const sc_motion_kernels *const *kernels, int32_t count) 
   if (memcmp(modes, s.field.modes, blocks))
     good = fail("modes of the search, %d × %d", s.width, s.height);
   free(memory), free(first), free(modes), free(symbols);
+  free_scene(&s);
+  return good;
+}
+
+// ---- Choices of the encoder ----------------------------------------------------------------------------------------
+
+// The frame's samples may stand apart, as in NV12.
+static int check_choices(void) {
+  scene s = make_scene();
+  const ptrdiff_t step = between(1, 2);
+  const size_t samples = tight_size(s.width, s.height), blocks = (size_t)s.field.blocks_x;
+  uint8_t *apart = allocate(samples * (size_t)step), *decoded = allocate(samples);
+  int64_t *gains = allocate(blocks * sizeof *gains), *want = allocate(blocks * sizeof *want);
+  fill(decoded, samples);
+  for (size_t i = 0; i < samples; i++)
+    apart[i * (size_t)step] = s.tight[1][i];
+  const sc_motion_frame frame = frame_of(s.tight[1], s.width, s.height),
+                        other = frame_of(decoded, s.width, s.height);
+  sc_component components[3];
+  for (int c = 0; c < 3; c++)
+    components[c] = (sc_component){.base = apart + (frame.plane[c].samples - s.tight[1]) * step,
+                                   .step = step,
+                                   .row_stride = frame.plane[c].stride * step};
+  int good = 1;
+  for (int32_t row = 0; row < s.field.blocks_y && good; row++) {
+    memset(want, 0, blocks * sizeof *want);
+    for (int c = 0; c < 3; c++) {
+      const int32_t size = c ? 8 : 16;
+      const sc_motion_plane *f = &frame.plane[c], *p = &s.padded.plane[c], *d = &other.plane[c];
+      for (int32_t y = size * row; y < size * (row + 1) && y < f->height; y++) {
+        for (int32_t x = 0; x < f->width; x++) {
+          const int32_t v = f->samples[y * f->stride + x], a = v - p->samples[y * p->stride + x],
+                        b = v - d->samples[y * d->stride + x];
+          want[x / size] += (c ? 2 : 3) * (b * b - a * a);
+        }
+      }
+    }
+    sc_motion_skip_gain(components, &s.padded, &other, row, gains);
+    ran++;
+    if (memcmp(gains, want, blocks * sizeof *gains))
+      good = fail("gains of skipping, %d × %d", s.width, s.height);
+  }
+  // Any cut into rows has the same sums.
+  uint64_t whole[2] = {0, 0}, parts[2] = {0, 0}, sums[2];
+  for (int32_t y = 2; y < s.height; y += 2) {
+    for (int32_t x = 0; x < s.width; x += 2) {
+      const uint8_t *f = s.tight[1] + y * s.width + x;
+      const sc_motion_plane *p = &s.padded.plane[0];
+      whole[0] += (uint64_t)abs(f[0] - p->samples[y * p->stride + x]);
+      whole[1] += (uint64_t)abs(f[0] - f[-2 * s.width]);
+    }
+  }
+  for (int32_t y = 0, end; y < s.height; y = end) {
+    end = between(y + 1, s.height);
+    sc_motion_scene(&components[0], &s.padded.plane[0], y, end, sums);
+    parts[0] += sums[0], parts[1] += sums[1];
+  }
+  ran++;
+  if (memcmp(whole, parts, sizeof whole))
+    good = fail("sums of a new scene, %d × %d", s.width, s.height);
+  free(apart), free(decoded), free(gains), free(want);
   free_scene(&s);
   return good;
 }
@@ -455,7 +534,7 @@ int main(int argc, char **argv) {
     state = (seed + (uint64_t)i) * 0x9E3779B97F4A7C15u | 1;
     for (int warm = 0; warm < 8; warm++)
       next();
-    int good = check_code() & check_search(kernels, count) & check_predict();
+    int good = check_code() & check_search(kernels, count) & check_choices() & check_predict();
     for (int32_t k = 0; k < count; k++)
       good &= check_kernels(kernels[0], kernels[k]) & check_compensation(kernels[k]);
     if (!good) {

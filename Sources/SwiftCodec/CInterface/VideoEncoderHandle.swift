@@ -22,12 +22,7 @@ final class VideoEncoderHandle {
     let given = try copy(pointer, zero: sc_video_settings(), "sc_video_settings")
     let settings = try VideoSettings(given)
     let (width, height) = (Int(given.width), Int(given.height))
-    // The search of a frame keeps about what that of a picture of its size does.
-    let search = settings.rdoq == .off ? 0 : 200 * Int64(min(given.width, 65535)) * Int64(min(given.height, 65535))
-    let memory =
-      search
-      + videoMemory(
-        intra, inter, width: min(width, 65535), height: min(height, 65535), settings.execution, isEncoding: true)
+    let memory = videoMemory(intra, inter, width: width, height: height, settings.execution, isEncoding: true)
     try requireMemory(memory)
     do throws(EncodeError) {
       _ = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)

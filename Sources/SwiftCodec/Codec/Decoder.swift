@@ -174,8 +174,8 @@ public final class Decoder {
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
-    if let payloads { try checkPayloads(payloads, header, layout) }
-    guard let cost = model.cost(model.decoderRoles, format, header.entropy, at: header.position) else {
+    if let payloads { try checkPayloads(payloads, header, layout, format) }
+    guard let cost = prepared.cost(format, header.entropy, at: header.position) else {
       throw .entropyModel(header.entropy)
     }
     let (mostMemory, mostWork) = (limits.memory(size: size), limits.work(size: size))
@@ -206,9 +206,9 @@ public final class Decoder {
 
   /// Payloads that no encoder can have made, because they are too short.
   private func checkPayloads(
-    _ payloads: [Range<Int>], _ header: BitstreamHeader, _ layout: LatentLayout
+    _ payloads: [Range<Int>], _ header: BitstreamHeader, _ layout: LatentLayout, _ format: PixelFormat
   ) throws(DecodeError) {
-    guard let least = LeastPayload(model, header.entropy, at: header.position) else { return }
+    guard let least = prepared.leastPayload(format, header.entropy, at: header.position) else { return }
     var bytes = 0
     for (i, payload) in payloads.enumerated() {
       // All but the last have the same height.

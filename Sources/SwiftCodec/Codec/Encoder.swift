@@ -255,8 +255,8 @@ public final class Encoder {
   private func checkLimits(
     _ picture: PictureView, _ settings: EncoderSettings, _ kind: EntropyKind
   ) throws(EncodeError) {
-    guard let cost = model.cost(model.encoderRoles, picture.format, kind, at: settings.position),
-      let decoding = model.cost(model.decoderRoles, picture.format, kind, at: settings.position)
+    guard let cost = prepared.cost(isEncoder: true, picture.format, kind, at: settings.position),
+      let decoding = prepared.cost(picture.format, kind, at: settings.position)
     else { return }
     let most = limits.encoderMemory(pixels: picture.width * picture.height)
     do throws(BrokenLimit) { try limits.check(cost, memory: most, work: .infinity) } catch {

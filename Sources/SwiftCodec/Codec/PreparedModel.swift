@@ -38,6 +38,45 @@ package struct PreparedModel {
     self.cpu = cpu
   }
 
+  /// What was asked for last of `cost` and `leastPayload`: entropy tables are read anew for them.
+  private struct Known {
+    let isEncoder: Bool
+    let format: PixelFormat
+    let kind: EntropyKind
+    let position: RatePosition
+    let cost: ModelCost
+    let least: LeastPayload
+  }
+  private var known: [Known] = []
+
+  private mutating func known(
+    isEncoder: Bool, _ format: PixelFormat, _ kind: EntropyKind, at position: RatePosition
+  ) -> Known? {
+    let found = known.first {
+      $0.isEncoder == isEncoder && $0.format == format && $0.kind == kind && $0.position == position
+    }
+    if let found { return found }
+    let roles = isEncoder ? model.encoderRoles : model.decoderRoles
+    guard let cost = model.cost(roles, format, kind, at: position), let least = LeastPayload(model, kind, at: position)
+    else { return nil }
+    if known.count == 16 { known.removeFirst() }
+    let new = Known(isEncoder: isEncoder, format: format, kind: kind, position: position, cost: cost, least: least)
+    known.append(new)
+    return new
+  }
+
+  /// nil if the model has no such entropy model.
+  mutating func cost(
+    isEncoder: Bool = false, _ format: PixelFormat, _ kind: EntropyKind, at position: RatePosition
+  ) -> ModelCost? {
+    known(isEncoder: isEncoder, format, kind, at: position)?.cost
+  }
+
+  /// nil if the model has no such entropy model.
+  mutating func leastPayload(_ format: PixelFormat, _ kind: EntropyKind, at position: RatePosition) -> LeastPayload? {
+    known(isEncoder: false, format, kind, at: position)?.least
+  }
+
   private mutating func makeRoom(_ bytes: Double) {
     if keptBytes > 0, keptBytes + bytes > Self.mostBytes {
       let cpu = cpu

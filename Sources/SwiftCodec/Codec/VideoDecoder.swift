@@ -90,7 +90,7 @@ public final class VideoDecoder {
   }
 
   private func checkLimits(_ model: Model, _ position: RatePosition, size: Int) throws(DecodeError) {
-    guard let cost = model.cost(model.decoderRoles, header.format, header.entropy, at: position) else {
+    guard let cost = state.cost(isIntra: !model.isInter, at: position) else {
       throw .entropyModel(header.entropy)
     }
     let pixels = limits.pixels(size: size)

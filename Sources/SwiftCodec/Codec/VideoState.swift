@@ -83,6 +83,11 @@ final class VideoState {
     return codec
   }
 
+  func cost(isIntra: Bool, at position: RatePosition) -> ModelCost? {
+    if !isIntra, inter != nil { return inter!.cost(header.format, entropy, at: position) }
+    return intra.cost(header.format, entropy, at: position)
+  }
+
   func hyperLatent(of latent: Latent, isIntra: Bool, at position: RatePosition, _ execution: Execution) -> Latent? {
     if !isIntra, inter != nil { return inter!.hyperLatent(of: latent, at: position, execution) }
     return intra.hyperLatent(of: latent, at: position, execution)

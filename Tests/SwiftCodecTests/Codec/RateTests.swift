@@ -206,9 +206,14 @@ import Testing
       let shifts = (UInt8(random.int(1...30)), UInt8(random.int(1...30)))
       let biases = (Int32(random.int(-1 << 30...1 << 30)), Int32(random.int(-1 << 30...1 << 30)))
       let bits = random.int(1...15)
+      let stored = weights.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
+      let file = FileArray<Int16>(
+        stored.withUnsafeBufferPointer { FileBytes(copying: $0) }, at: 0, count: weights.count)
+      #expect(Array(file) == weights)
+      let magnitudes = file.magnitudes(from: 0, count: weights.count)
+      #expect(magnitudes == weights.reduce(0) { $0 + Int64($1.magnitude) })
       let (s, bound) = ConvolutionWeights.shiftBetween(
-        scales, shifts, biases, weights[...], sum: weights.reduce(0) { $0 + Int64($1.magnitude) }, inputBits: bits,
-        leakyShift: 0)
+        scales, shifts, biases, file[...], sum: magnitudes, inputBits: bits, leakyShift: 0)
       if s == 0 { continue }
       checked += 1
       for f in 1..<32 {
@@ -218,7 +223,8 @@ import Testing
           Interpolation.aligned(biases.0, shifts.0, to: s), Interpolation.aligned(biases.1, shifts.1, to: s), f)
         let m = Int16(Interpolation.rounded(scale: scale))
         let sum = weights.reduce(0) { $0 + abs(Int(ConvolutionWeights.modulated($1, by: m))) }
-        #expect(abs(Int(Interpolation.rounded(bias: bias))) + sum << bits + 1 << (Int(s) - 1) <= Int(bound))
+        let most = abs(Int(Interpolation.rounded(bias: bias))) + sum << bits + 1 << (Int(s) - 1)
+        #expect(most <= Int(bound))
       }
     }
     #expect(checked > 30, "seed \(SplitMix.seed)")

@@ -390,8 +390,8 @@ import Testing
     let wrong: [[UInt8]] = [
       [0xc0, 0x80], [0xe0, 0x80, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xf8, 0, 0, 0], [0x80], [0xc3],
     ]
-    for bytes in wrong { #expect(!isUTF8(bytes[...])) }
-    #expect(isUTF8(Array("Grün, 緑, 🟩".utf8)[...]))
+    for bytes in wrong { #expect(!bytes.withUnsafeBufferPointer { isUTF8($0[...]) }) }
+    #expect(Array("Grün, 緑, 🟩".utf8).withUnsafeBufferPointer { isUTF8($0[...]) })
   }
 
   @Test func wrongChecksums() {
