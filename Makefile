@@ -47,7 +47,7 @@ RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
 .PHONY: help demo tool test test-fast test-long test-debug test-c test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
-  test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz train export table2 clean
+  test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage hostile train export table2 clean
 
 include packaging/install.mk
 include examples/examples.mk
@@ -83,6 +83,8 @@ test-c: embedded test-kernels test-motion test-residual
 	scripts/check_header.sh Sources/CDefaultModel/include/sc_default_model.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden Fixtures
+	$(CC) -std=gnu11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/leaks Tests/embedded/leaks.c $(OUT)/libswiftcodec.a -lm -lpthread
+	$(OUT)/leaks Fixtures 1000
 	$(if $(filter Linux,$(shell uname -s)),$(MAKE) test-memory)
 
 # Little memory, and an allocator of the program's own: the Embedded library, and the ordinary one if `make example` has built it.
@@ -114,14 +116,16 @@ test-snippets:
 	scripts/check_snippets.sh "$(MAKE)"
 
 # Leaks are looked for in the C program: XCTest and Swift's spare bits confuse the search elsewhere.
+# make test-asan ASAN_TESTS='HostileTests|VideoTests': only these of the Swift tests.
+ASAN_TESTS ?= .
 test-asan: embedded test-kernels-asan test-motion-asan test-residual-asan
 	$(CC) -std=c11 -g -fsanitize=address,undefined -I $(INCLUDE) -o $(OUT)/golden-asan Tests/embedded/golden.c \
 	  $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden-asan Fixtures
-	ASAN_OPTIONS=detect_leaks=0 $(SWIFTTEST) --sanitize=address --scratch-path .build-asan
+	ASAN_OPTIONS=detect_leaks=0 $(SWIFTTEST) --sanitize=address --scratch-path .build-asan --filter '$(ASAN_TESTS)'
 
 # What runs on several threads; the rest would take an hour.
-TSAN_TESTS ?= KernelTests|NetworkTests/stripes|HyperpriorTests/severalSegments|ResidualTests/segments|PixelFormatTests/roundTrips|VideoTests/decoder|VideoTests/everySetting|RDOQTests/threads
+TSAN_TESTS ?= KernelTests|NetworkTests/stripes|HyperpriorTests/severalSegments|ResidualTests/segments|PixelFormatTests/roundTrips|VideoTests/decoder|VideoTests/everySetting|RDOQTests/threads|ThreadTests
 test-tsan:
 	TSAN_OPTIONS=halt_on_error=1 $(SWIFTTEST) --sanitize=thread --scratch-path .build-tsan --filter '$(TSAN_TESTS)'
 
@@ -193,9 +197,18 @@ GOLDEN ?= 1
 golden:
 	SC_WRITE_GOLDEN=$(GOLDEN) $(SWIFTTEST) --filter GoldenTests
 
-# Random and mutated files under AddressSanitizer: make fuzz FUZZ_SECONDS=600
+# Mutated inputs under AddressSanitizer and UndefinedBehaviorSanitizer, so many seconds of each target, and the lines that
+# all inputs so far reach: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS=models
 fuzz:
-	scripts/fuzz.sh "$(SWIFT)" .build-fuzz $(FUZZ_SECONDS)
+	Tests/fuzz/fuzz.sh run "$(SWIFT)" .build-fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+fuzz-coverage:
+	Tests/fuzz/fuzz.sh coverage "$(SWIFT)" .build-fuzz
+
+# Files made to exhaust whoever reads them; then a search for worse ones.
+hostile: tool
+	$(PYTHON) Fixtures/hostile/hostile.py cases $(TOOL)
+	$(PYTHON) Fixtures/hostile/hostile.py search $(TOOL) $(FUZZ_SECONDS)
 
 # ---- Training and evaluation ------------------------------------------------------------------------------------------
 

@@ -309,7 +309,7 @@ for name, part, *parts in (
         ('filter-5', 'filter 5', G, chunk('IDAT', z(b'\5' + grey_rows[1:])), END),
         ('no-palette', 'no palette', P, IP, END),
         ('width-0', '0x32', header(8, 0, w=0), IG, END),
-        ('huge', 'fewer', header(8, 2, 16384, 16384), IC, END)):
+        ('huge', 'limit of 33554432', header(8, 2, 16384, 16384), IC, END)):
     refuse(f'{name}.png', b''.join(parts), part)
 
 # PNM ----------------------------------------------------------------------------------------------------------------

@@ -200,6 +200,8 @@ public enum PictureFileError: Error, CustomStringConvertible {
   case jpeg(JPEGError)
   case bmp(BMPError)
   case y4m(Y4MError)
+  /// More pixels than are to be read.
+  case tooLarge(width: Int, height: Int, limit: Int)
 
   /// In words, for people; without a full stop.
   public var description: String {
@@ -212,37 +214,65 @@ public enum PictureFileError: Error, CustomStringConvertible {
     case .jpeg(let error): error.description
     case .bmp(let error): error.description
     case .y4m(let error): error.description
+    case .tooLarge(let width, let height, let limit):
+      "\(width)×\(height) pixels are more than the limit of \(limit) for a file of this size"
     }
   }
 }
 
 /// Reads and writes picture files of all formats that are known, told apart by content (reading) or extension (writing).
 public enum PictureFile {
-  /// Pixels of a picture that are read when nothing else is said.
+  /// Pixels of a picture that are read from a file of any size when nothing else is said.
   public static let defaultMaximumPixels = 1 << 28
+
+  /// Pixels that are read of a file of so many bytes when nothing else is said: of a small file, which may be a large flat
+  /// picture or made to exhaust memory, fewer than of a large one.
+  public static func defaultMaximumPixels(size: Int) -> Int {
+    min(defaultMaximumPixels, 1 << 25 + 64 * max(0, min(size, 1 << 30) - 1 << 20))
+  }
 
   /// Reads a PNG, JPEG, PNM, PAM, BMP or Y4M file, told apart by its first bytes.
   ///
-  /// An orientation in EXIF data is applied. Nothing is allocated for a picture of more than `maximumPixels`, or for one
-  /// that the file is too short to hold. Of Y4M the first frame is read.
+  /// An orientation in EXIF data is applied. Nothing is allocated for a picture of more than `maximumPixels`, nil for
+  /// `defaultMaximumPixels(size:)`, or for one that the file is too short to hold. Of Y4M the first frame is read.
   public static func read(
-    _ bytes: [UInt8], maximumPixels: Int = defaultMaximumPixels
+    _ bytes: [UInt8], maximumPixels: Int? = nil
   ) throws(PictureFileError) -> LoadedPicture {
     guard !bytes.isEmpty else { throw .empty }
+    let maximumPixels = maximumPixels ?? defaultMaximumPixels(size: bytes.count)
+    func refusal(_ error: PictureFileError, _ width: Int, _ height: Int) -> PictureFileError {
+      guard 1...65535 ~= width, 1...65535 ~= height, width * height > maximumPixels else { return error }
+      return .tooLarge(width: width, height: height, limit: maximumPixels)
+    }
     if bytes.starts(with: PNG.signature.prefix(4)) {
-      do { return try PNG.load(bytes, maximumPixels: maximumPixels) } catch { throw .png(error) }
+      do { return try PNG.load(bytes, maximumPixels: maximumPixels) } catch {
+        if case .dimensions(let width, let height) = error { throw refusal(.png(error), Int(width), Int(height)) }
+        throw .png(error)
+      }
     }
     if bytes.starts(with: [0xFF, 0xD8]) {
-      do { return try JPEG.load(bytes, maximumPixels: maximumPixels) } catch { throw .jpeg(error) }
+      do { return try JPEG.load(bytes, maximumPixels: maximumPixels) } catch {
+        if case .dimensions(let width, let height) = error { throw refusal(.jpeg(error), width, height) }
+        throw .jpeg(error)
+      }
     }
     if bytes.count >= 2, bytes[0] == UInt8(ascii: "P"), (0x31...0x37).contains(bytes[1]) {
-      do { return try PNM.load(bytes, maximumPixels: maximumPixels) } catch { throw .pnm(error) }
+      do { return try PNM.load(bytes, maximumPixels: maximumPixels) } catch {
+        if case .dimensions(let width, let height) = error { throw refusal(.pnm(error), width, height) }
+        throw .pnm(error)
+      }
     }
     if bytes.starts(with: Y4M.signature) {
-      do { return try Y4M.load(bytes, maximumPixels: maximumPixels) } catch { throw .y4m(error) }
+      do { return try Y4M.load(bytes, maximumPixels: maximumPixels) } catch {
+        if case .dimensions(let width, let height) = error { throw refusal(.y4m(error), width, height) }
+        throw .y4m(error)
+      }
     }
     if bytes.starts(with: "BM".utf8) {
-      do { return try BMP.load(bytes, maximumPixels: maximumPixels) } catch { throw .bmp(error) }
+      do { return try BMP.load(bytes, maximumPixels: maximumPixels) } catch {
+        if case .dimensions(let width, let height) = error { throw refusal(.bmp(error), width, height) }
+        throw .bmp(error)
+      }
     }
     if let name = foreignFormat(bytes) { throw .unsupported(name) }
     throw .unknown

@@ -12,6 +12,9 @@
 
 private func lastError() -> String { String(cString: strerror(errno)) }
 
+/// Larger files are not read as a whole: no picture that is read has so many bytes. Streams have no limit.
+private let largestFile = Int(clamping: Int64(1) << 31)
+
 /// The whole file, or standard input for `-`.
 func readFile(_ name: String) throws(ToolError) -> [UInt8] {
   let descriptor = name == "-" ? 0 : open(name, O_RDONLY | O_CLOEXEC)
@@ -19,6 +22,9 @@ func readFile(_ name: String) throws(ToolError) -> [UInt8] {
   defer { if name != "-" { close(descriptor) } }
   var information = stat()
   let size = fstat(descriptor, &information) == 0 ? Int(information.st_size) : 0
+  guard size <= largestFile else {
+    throw .inputOutput(file: name, "\(size) bytes are more than are read, \(largestFile)")
+  }
   var bytes: [UInt8] = []
   bytes.reserveCapacity(size + 1)
   var buffer = [UInt8](repeating: 0, count: size > 0 ? min(size + 1, 1 << 18) : 1 << 18)
@@ -29,6 +35,9 @@ func readFile(_ name: String) throws(ToolError) -> [UInt8] {
       throw .inputOutput(file: name, lastError())
     }
     if count == 0 { return bytes }
+    guard bytes.count + count <= largestFile else {
+      throw .inputOutput(file: name, "more bytes than are read, \(largestFile)")
+    }
     bytes += buffer[..<count]
   }
 }

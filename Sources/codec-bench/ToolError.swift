@@ -23,16 +23,15 @@ enum ToolError: Error {
     }
   }
 
-  var message: String {
+  /// Escaped: texts quote names from files and command lines.
+  var message: String { printable(text, keepsLines: true) }
+
+  private var text: String {
     switch self {
     case .usage(let text), .inconsistent(let text): text
     case .several(let failed, let count, _): "\(failed) of \(count) files failed"
-    case .badData(let file, let text), .inputOutput(let file, let text): "\(displayName(file)): \(text)"
+    case .badData(let file, let text), .inputOutput(let file, let text):
+      "\(file == "-" ? "standard input or output" : file): \(text)"
     }
   }
-}
-
-/// `-` as people know it.
-private func displayName(_ file: String) -> String {
-  file == "-" ? "standard input or output" : printable(file)
 }

@@ -22,7 +22,7 @@
 // No function prints, exits or aborts on bad input. Memory: a call finds out what it needs, asks the allocator for all of it
 // at once, and gives it back before work begins; if it is not there the call ends with SC_ERROR_OUT_OF_MEMORY. Only where other
 // threads of the program take memory away while a call works can it run out later, and then the process ends. What a
-// bitstream may ask for is limited with max_pixels and max_memory of sc_decoder_settings.
+// bitstream may ask for is limited with the bounds of sc_decoder_settings, whose defaults are meant for files from anywhere.
 #ifndef SWIFTCODEC_H
 #define SWIFTCODEC_H
 
@@ -100,7 +100,7 @@ typedef enum sc_status {
   SC_ERROR_CHECKSUM = 33,    ///< a CRC does not match: it is damaged
   SC_ERROR_INVALID = 34,     ///< it breaks a rule of the format
   SC_ERROR_OTHER_MODEL = 35, ///< made with another model than the decoder's
-  SC_ERROR_TOO_LARGE = 36,   ///< more pixels than max_pixels
+  SC_ERROR_TOO_LARGE = 36,   ///< more than max_pixels, max_mac_per_pixel or max_work
   SC_ERROR_MEMORY = 37,      ///< decoding takes more than max_memory
   SC_ERROR_MODEL_KIND =
       38, ///< a model of inter frames where one of pictures is needed, or the other way round
@@ -252,15 +252,19 @@ typedef struct sc_decoder_settings {
   size_t struct_size;   ///< sizeof(sc_decoder_settings)
   uint32_t threads;     ///< at most 64; 0: one for every processor that the process may use
   uint32_t reserved;    ///< 0
-  uint64_t max_pixels;  ///< pictures of more pixels are refused before memory is allocated; 0: 2^28
+  uint64_t max_pixels;  ///< pictures of more pixels are refused before memory is allocated
   uint64_t max_memory;  ///< so are those whose decoding takes more bytes beside model, bitstream and
-                        ///< samples; 0: no limit. Fewer threads need less. Not of streams.
+                        ///< samples. Fewer threads need less
   sc_progress progress; ///< may be NULL; with it a call cannot be quite as fast. Not of streams.
   void *progress_context;
+  uint64_t max_mac_per_pixel; ///< so are those whose networks make more multiply-adds for a pixel; 0: 2^19
+  uint64_t max_work;          ///< so are those whose decoding takes the work of more multiply-adds in all
 } sc_decoder_settings;
+// Without them a bitstream (or a frame of a stream) of at most 2^20 bytes has 2^26 pixels, 384 MiB and a work of 2^38, which
+// is a few seconds on one thread; each byte beyond adds 256 pixels (up to 2^28), 1024 bytes and a work of 2^20.
 
 #define SC_DECODER_SETTINGS                                                                                  \
-  { sizeof(sc_decoder_settings), 0, 0, 0, 0, 0, 0 }
+  { sizeof(sc_decoder_settings), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /// `settings` NULL means the defaults.
 SC_API sc_status sc_decoder_create(const sc_model *model, const sc_decoder_settings *settings,
@@ -315,7 +319,7 @@ typedef struct sc_encoder_settings {
   sc_rdoq rdoq;
   uint32_t reserved; ///< 0
   double
-      lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1]; 0: the
+      lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1], 1e-9 to 1e9; 0: the
               ///< position's
   uint64_t max_pixels;  ///< pictures of more pixels are refused; 0: 2^28
   sc_progress progress; ///< may be NULL

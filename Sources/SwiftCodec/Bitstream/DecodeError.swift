@@ -55,7 +55,9 @@ public enum DecodeError: Error, Equatable, CustomStringConvertible {
   /// Decoding takes so many bytes, and they are not there.
   case outOfMemory(needed: Int64)
   /// Decoding would take more multiply-adds a pixel than the caller allows.
-  case work(macPerPixel: Double, limit: Double)
+  case macPerPixel(Double, limit: Double)
+  /// Decoding would take more work in all, in multiply-adds, than the caller allows.
+  case work(needed: Double, limit: Double)
 
   /// The fault in words, for people; without a full stop.
   public var description: String {
@@ -92,8 +94,10 @@ public enum DecodeError: Error, Equatable, CustomStringConvertible {
     case .cancelled: "cancelled"
     case .memory(let needed, let limit): "decoding takes \(needed) bytes of memory, the limit is \(limit)"
     case .outOfMemory(let needed): "out of memory: decoding takes \(needed) bytes"
+    case .macPerPixel(let work, let limit):
+      "decoding takes \(wholeNumber(work)) multiply-adds a pixel, the limit is \(wholeNumber(limit))"
     case .work(let work, let limit):
-      "decoding takes \(Int64(work)) multiply-adds a pixel, the limit is \(Int64(limit))"
+      "decoding takes the work of \(wholeNumber(work)) multiply-adds, the limit is \(wholeNumber(limit))"
     }
   }
 }

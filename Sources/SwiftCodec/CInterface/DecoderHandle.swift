@@ -12,9 +12,8 @@ final class DecoderHandle {
     var execution = Execution()
     execution.threads = threadCount(settings.threads)
     decoder = Decoder(model: model, execution: execution)
-    if settings.max_pixels != 0 { decoder.maximumPixels = Int(clamping: settings.max_pixels) }
-    if settings.max_memory != 0 { decoder.maximumMemory = Int64(clamping: settings.max_memory) }
-    callback = ProgressCallback(settings.progress, settings.progress_context)
+    decoder.limits = Limits(settings)
+    callback = ProgressCallback.make(settings.progress, settings.progress_context)
     if let callback {
       decoder.monitor = { callback.report($0) }
     }
@@ -48,6 +47,17 @@ final class DecoderHandle {
         try decoder.decode(stream, parts, into: picture.view, alpha: picture.alpha)
       }
     }
+  }
+}
+
+extension Limits {
+  /// 0 in a setting means the default.
+  init(_ settings: sc_decoder_settings) {
+    self.init()
+    if settings.max_pixels != 0 { pixels = Int(clamping: settings.max_pixels) }
+    if settings.max_memory != 0 { memory = Int64(clamping: settings.max_memory) }
+    if settings.max_mac_per_pixel != 0 { macPerPixel = Double(settings.max_mac_per_pixel) }
+    if settings.max_work != 0 { work = Double(settings.max_work) }
   }
 }
 

@@ -40,7 +40,7 @@ final class EncoderHandle {
     }
     let rdoq = try RDOQ.requested(new.rdoq)
     guard new.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
-    guard new.lambda >= 0, new.lambda.isFinite else {
+    guard new.lambda == 0 || RatePoint.lambdas ~= new.lambda else {
       let error = EncodeError.lambda(new.lambda)
       throw CallFailure(error.status, error.description)
     }
@@ -53,7 +53,7 @@ final class EncoderHandle {
     settings.measuresDistortion = false
     settings.execution.threads = threadCount(new.threads)
     settings.monitor = nil
-    callback = ProgressCallback(new.progress, new.progress_context)
+    callback = ProgressCallback.make(new.progress, new.progress_context)
     if let callback {
       settings.monitor = { callback.report($0) }
     }

@@ -14,7 +14,7 @@ extension DecodeError {
     case .entropyModel: SC_ERROR_ENTROPY
     case .format, .conversion, .region: SC_ERROR_LAYOUT
     case .cancelled: SC_ERROR_CANCELLED
-    case .tooLarge, .work: SC_ERROR_TOO_LARGE
+    case .tooLarge, .macPerPixel, .work: SC_ERROR_TOO_LARGE
     case .memory: SC_ERROR_MEMORY
     case .outOfMemory: SC_ERROR_OUT_OF_MEMORY
     case .modelKind: SC_ERROR_MODEL_KIND
@@ -37,6 +37,8 @@ extension EncodeError {
     case .lambda, .maximumError: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
     case .cancelled: SC_ERROR_CANCELLED
+    case .macPerPixel: SC_ERROR_TOO_LARGE
+    case .memory: SC_ERROR_MEMORY
     case .outOfMemory: SC_ERROR_OUT_OF_MEMORY
     }
   }
@@ -149,9 +151,15 @@ final class ProgressCallback: @unchecked Sendable {
   private let context: UnsafeMutableRawPointer?
   private var last = 0.0
 
-  /// nil without a function.
-  init?(_ function: sc_progress?, _ context: UnsafeMutableRawPointer?) {
-    guard let function else { return nil }
+  /// nil without a function; not an initialiser, which in the Embedded library would lose the object's memory.
+  static func make(_ function: sc_progress?, _ context: UnsafeMutableRawPointer?) -> ProgressCallback? {
+    function.map { ProgressCallback($0, context) }
+  }
+
+  private init(
+    _ function: @escaping @convention(c) (UnsafeMutableRawPointer?, Double) -> Int32,
+    _ context: UnsafeMutableRawPointer?
+  ) {
     self.function = function
     self.context = context
   }
@@ -203,7 +211,7 @@ public func sc_status_string(_ status: sc_status) -> UnsafePointer<CChar>! {
     case SC_ERROR_CHECKSUM: "the bitstream is damaged"
     case SC_ERROR_INVALID: "the bitstream is not valid"
     case SC_ERROR_OTHER_MODEL: "the bitstream was made with another model"
-    case SC_ERROR_TOO_LARGE: "the picture is larger than the limit"
+    case SC_ERROR_TOO_LARGE: "the picture is larger, or takes more work, than the limit"
     case SC_ERROR_MEMORY: "decoding takes more memory than the limit"
     case SC_ERROR_MODEL_KIND: "a model of inter frames where one of pictures is needed, or the other way round"
     case SC_ERROR_REFERENCE: "the frame is predicted from one that was not decoded"

@@ -9,26 +9,35 @@ final class VideoDecoderHandle {
   /// What the stream's frames and one packet take.
   private let memory: Int64
 
-  init(
+  /// Checks all before an object is made: see `VideoState.check`.
+  static func make(
     _ intra: Model, _ inter: Model?, header: [UInt8], _ settings: sc_decoder_settings
-  ) throws(CallFailure) {
+  ) throws(CallFailure) -> VideoDecoderHandle {
+    let limits = Limits(settings)
+    try described { () throws(DecodeError) in
+      var size = 0
+      let read = try VideoHeader(parsing: header, size: &size)
+      if let limit = limits.pixels, Int64(read.width) * Int64(read.height) > Int64(limit) {
+        throw .tooLarge(width: read.width, height: read.height, limit: limit)
+      }
+      try VideoState.check(read, intra: intra, inter: inter)
+    }
     var execution = Execution()
     execution.threads = threadCount(settings.threads)
     var used = 0
     let read = try described { () throws(DecodeError) in try VideoHeader(parsing: header, size: &used) }
-    memory = videoMemory(intra, inter, width: read.width, height: read.height, execution, isEncoding: false)
+    let memory = videoMemory(intra, inter, width: read.width, height: read.height, execution, isEncoding: false)
     try requireMemory(memory)
-    decoder = try described { () throws(DecodeError) in
-      if settings.max_pixels != 0 {
-        var size = 0
-        let header = try VideoHeader(parsing: header, size: &size)
-        let limit = Int(clamping: settings.max_pixels)
-        guard header.width * header.height <= limit else {
-          throw .tooLarge(width: header.width, height: header.height, limit: limit)
-        }
-      }
-      return try VideoDecoder(header: header, intra: intra, inter: inter, execution: execution)
+    let decoder = try described { () throws(DecodeError) in
+      try VideoDecoder(header: header, intra: intra, inter: inter, execution: execution)
     }
+    decoder.limits = limits
+    return VideoDecoderHandle(decoder, memory: memory)
+  }
+
+  private init(_ decoder: VideoDecoder, memory: Int64) {
+    self.decoder = decoder
+    self.memory = memory
   }
 
   static func of(_ handle: OpaquePointer) -> VideoDecoderHandle {
@@ -149,7 +158,7 @@ public func sc_video_decoder_create(
     guard settings.reserved == 0 else { return SC_ERROR_ARGUMENT }
     let bytes = Array(UnsafeBufferPointer(start: header, count: min(size, VideoHeader.maximumSize)))
     out.pointee = retainedHandle(
-      try VideoDecoderHandle(model(intra), inter.map { model($0) }, header: bytes, settings))
+      try VideoDecoderHandle.make(model(intra), inter.map { model($0) }, header: bytes, settings))
     return SC_OK
   } catch {
     return error.status

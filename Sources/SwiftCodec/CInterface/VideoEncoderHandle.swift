@@ -15,17 +15,28 @@ final class VideoEncoderHandle {
   private let memory: Int64
   private var hasFrame = false
 
-  init(_ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?) throws(CallFailure) {
+  /// Checks all before an object is made: see `VideoState.check`.
+  static func make(
+    _ intra: Model, _ inter: Model?, _ pointer: UnsafePointer<sc_video_settings>?
+  ) throws(CallFailure) -> VideoEncoderHandle {
     let given = try copy(pointer, zero: sc_video_settings(), "sc_video_settings")
     let settings = try VideoSettings(given)
-    (width, height) = (Int(given.width), Int(given.height))
-    memory = videoMemory(intra, inter, width: width, height: height, settings.execution, isEncoding: true)
+    let (width, height) = (Int(given.width), Int(given.height))
+    let memory = videoMemory(intra, inter, width: width, height: height, settings.execution, isEncoding: true)
     try requireMemory(memory)
     do throws(EncodeError) {
-      encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
+      _ = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)
+      let encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
+      return VideoEncoderHandle(encoder, width: width, height: height, memory: memory)
     } catch {
       throw CallFailure(error.status, error.description)
     }
+  }
+
+  private init(_ encoder: VideoEncoder, width: Int, height: Int, memory: Int64) {
+    self.encoder = encoder
+    self.memory = memory
+    (self.width, self.height) = (width, height)
     header = CBytes(encoder.header)
   }
 
@@ -149,7 +160,7 @@ public func sc_video_encoder_create(
   out?.pointee = nil
   guard let intra, let settings, let out else { return SC_ERROR_ARGUMENT }
   do throws(CallFailure) {
-    out.pointee = retainedHandle(try VideoEncoderHandle(model(intra), inter.map { model($0) }, settings))
+    out.pointee = retainedHandle(try VideoEncoderHandle.make(model(intra), inter.map { model($0) }, settings))
     return SC_OK
   } catch {
     return error.status

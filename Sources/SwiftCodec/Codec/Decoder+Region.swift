@@ -61,12 +61,12 @@ extension Decoder {
   }
 
   /// Bytes that decoding of a bitstream with this header takes beside the model, the bitstream and the samples, with the
-  /// present number of threads: the latent, and the most that entropy decoding or synthesis needs. Within a few percent;
+  /// present number of threads: packed weights, the latent, and the most that entropy decoding or synthesis needs. Within a few percent;
   /// stacks of threads and the allocator's own bytes are not in it.
   public func workingMemory(
     _ header: BitstreamHeader, as format: PixelFormat? = nil, region: PictureRegion? = nil
   ) throws(DecodeError) -> Int64 {
-    try check(header, as: format ?? header.format, region).memory
+    try check(header, as: format ?? header.format, region, size: .max).memory
   }
 
   func workingMemory(

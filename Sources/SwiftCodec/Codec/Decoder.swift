@@ -18,11 +18,8 @@ public struct Decoded: Sendable {
 public final class Decoder {
   /// Threads and kernels of the next call; no result depends on it.
   public var execution: Execution
-  /// Pictures of more pixels are refused before anything is allocated for them.
-  public var maximumPixels = 1 << 28
-  /// Bitstreams whose decoding would take more bytes beside the model, the bitstream and the samples are refused before
-  /// that is allocated; see `workingMemory`.
-  public var maximumMemory = Int64.max
+  /// Bitstreams that would take more are refused before it is spent.
+  public var limits = Limits()
   /// Called between parts of the work, on the thread that decodes, with the share that is done: 0…1, growing. Decoding ends
   /// with `DecodeError.cancelled` when it says false. Parts are smaller and decoding a little slower with it.
   public var monitor: ((Double) -> Bool)?
@@ -61,7 +58,7 @@ public final class Decoder {
     guard let residual = parts.residual else {
       return try decodeNetworks(bytes, parts, as: format ?? header.format)
     }
-    try checkSize(header)
+    try checkLayers(parts, size: bytes.count)
     let base = header.segmentCount == 0 ? nil : try decodeNetworks(bytes, parts, as: header.format)
     let picture = try layer(bytes, residual, base, header, header.format)
     return try picture.converted(to: format ?? header.format)
@@ -97,7 +94,7 @@ public final class Decoder {
   /// The transparency: nil if the picture is opaque.
   private func decodeAlpha(_ bytes: [UInt8], _ parts: BitstreamParts) throws(DecodeError) -> Picture? {
     guard let range = parts.alpha else { return nil }
-    try checkSize(parts.header)
+    try checkLayers(parts, size: bytes.count)
     var alpha = try layer(bytes, range, nil, parts.header, .grey)
     // Bits 0…3 of the layer are its largest error, by which 0 and 255 may be off.
     let error = bytes[range.lowerBound] & 15
@@ -124,16 +121,38 @@ public final class Decoder {
     } catch { throw .residual(error) }
   }
 
-  private func checkSize(_ header: BitstreamHeader) throws(DecodeError) {
-    guard Int64(header.width) * Int64(header.height) <= Int64(maximumPixels) else {
-      throw .tooLarge(width: header.width, height: header.height, limit: maximumPixels)
+  private func checkSize(_ header: BitstreamHeader, size: Int) throws(DecodeError) {
+    let limit = limits.pixels(size: size)
+    guard Int64(header.width) * Int64(header.height) <= Int64(limit) else {
+      throw .tooLarge(width: header.width, height: header.height, limit: limit)
     }
   }
 
-  /// Everything that can go wrong goes wrong here: what the model lacks, what the caller does not allow.
-  func check(_ header: BitstreamHeader, as format: PixelFormat, _ region: PictureRegion?) throws(DecodeError) -> (
-    layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>, memory: Int64
-  ) {
+  /// Work of the layers that have samples without networks, as multiply-adds: about what a sample takes.
+  private func layerWork(_ parts: BitstreamParts) -> Double {
+    let header = parts.header
+    let pixels = Double(header.width) * Double(header.height)
+    let samples: Double =
+      switch header.format {
+      case .grey: 1
+      case .yuv420: 1.5
+      case .rgb: 3
+      }
+    return 2048 * pixels * ((parts.residual == nil ? 0 : samples) + (parts.alpha == nil ? 0 : 1))
+  }
+
+  private func checkLayers(_ parts: BitstreamParts, size: Int) throws(DecodeError) {
+    try checkSize(parts.header, size: size)
+    let (work, limit) = (layerWork(parts), limits.work(size: size))
+    guard work <= limit else { throw .work(needed: work, limit: limit) }
+  }
+
+  /// Everything that can go wrong goes wrong here: what the model lacks, what the caller does not allow. `payloads` are
+  /// those of all segments and `size` is that of the whole bitstream; without payloads nothing is said of work.
+  func check(
+    _ header: BitstreamHeader, as format: PixelFormat, _ region: PictureRegion?, payloads: [Range<Int>]? = nil,
+    size: Int, layerWork: Double = 0
+  ) throws(DecodeError) -> (layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>, memory: Int64) {
     guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
     guard model.positions.contains(header.position) else {
       throw .position(header.position, count: model.ratePoints.count)
@@ -143,7 +162,7 @@ public final class Decoder {
     }
     guard model.codes(header.format), !model.isInter else { throw .format(header.format) }
     guard model.codes(format) else { throw .format(format) }
-    try checkSize(header)
+    try checkSize(header, size: size)
     let layout = LatentLayout(
       model, width: header.width, height: header.height, format: header.format, segmentRows: header.segmentRows)
     // A format of coarser networks has no whole number of their units in the padded picture.
@@ -155,14 +174,49 @@ public final class Decoder {
     guard layout.segmentCount == header.segmentCount else {
       throw .segmentCount(header.segmentCount, expected: layout.segmentCount)
     }
+    if let payloads { try checkPayloads(payloads, header, layout, format) }
+    guard let cost = prepared.cost(format, header.entropy, at: header.position) else {
+      throw .entropyModel(header.entropy)
+    }
+    let (mostMemory, mostWork) = (limits.memory(size: size), limits.work(size: size))
+    do throws(BrokenLimit) { try limits.check(cost, memory: mostMemory, work: mostWork) } catch {
+      throw DecodeError(error)
+    }
+    func checkWork(rows: Int) throws(DecodeError) {
+      guard payloads != nil else { return }
+      let work = cost.preparation + layerWork + cost.work(model, width: layout.paddedWidth, height: rows)
+      guard work <= mostWork else { throw .work(needed: work, limit: mostWork) }
+    }
+    if region == nil { try checkWork(rows: layout.paddedHeight) }
     try require(model.preparationBytes)
     guard let codec = prepared.segmentCodec(header.entropy, at: header.position, cpu: execution.cpu) else {
       throw .entropyModel(header.entropy)
     }
     let segments = segments(of: region, header, as: format, layout)
-    let needed = workingMemory(layout, codec, segments, header, as: format, region)
-    guard needed <= maximumMemory else { throw .memory(needed: needed, limit: maximumMemory) }
+    if region != nil {
+      // All rows that the region is made of lie in its segments.
+      let rows =
+        layout.rows(segment: segments.lowerBound).lowerBound..<layout.rows(segment: segments.upperBound - 1).upperBound
+      try checkWork(rows: rows.count * model.latentDivisor)
+    }
+    let needed = workingMemory(layout, codec, segments, header, as: format, region) + Int64(cost.preparedBytes)
+    guard needed <= mostMemory else { throw .memory(needed: needed, limit: mostMemory) }
     return (layout, codec, segments, needed)
+  }
+
+  /// Payloads that no encoder can have made, because they are too short.
+  private func checkPayloads(
+    _ payloads: [Range<Int>], _ header: BitstreamHeader, _ layout: LatentLayout, _ format: PixelFormat
+  ) throws(DecodeError) {
+    guard let least = prepared.leastPayload(format, header.entropy, at: header.position) else { return }
+    var bytes = 0
+    for (i, payload) in payloads.enumerated() {
+      // All but the last have the same height.
+      if i == 0 || i == payloads.count - 1 { bytes = least.bytes(layout, segment: i) }
+      guard payload.count >= bytes else {
+        throw .payloadSize(segment: i, size: payload.count, least: bytes)
+      }
+    }
   }
 
   /// Decodes the segments that a region needs, or all; there must be memory for it, and `beside` bytes more. After it
@@ -170,7 +224,8 @@ public final class Decoder {
   func decodeLatent(
     _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat, region: PictureRegion? = nil, beside: Int64 = 0
   ) throws(DecodeError) -> Latent {
-    let (layout, codec, segments, memory) = try check(parts.header, as: format, region)
+    let (layout, codec, segments, memory) = try check(
+      parts.header, as: format, region, payloads: parts.payloads, size: bytes.count, layerWork: layerWork(parts))
     // The estimate is within a few percent; payloads are copied.
     try require(memory + memory / 8 + Int64(bytes.count) + beside)
     let payloads = parts.payloads
@@ -201,8 +256,16 @@ public final class Decoder {
   ) throws(DecodeError) {
     let program = prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
     let band = Self.band(program, latent.layout, region)
-    // Enough rows for every thread that what neighbouring steps both compute is little.
-    let step = monitor == nil ? band.count : min(band.count, max(1, 256 * execution.threads / program.unit))
+    // Enough rows for every thread that what neighbouring parts both compute is little.
+    var step = monitor == nil ? band.count : min(band.count, max(1, 256 * execution.threads / program.unit))
+    func seen(_ units: Int) -> Int {
+      let middle = band.lowerBound + (band.count - units) / 2
+      return program.tensors[0].divisor
+        * NetworkRunner.rows(
+          ofInput: 0, program, height: latent.layout.paddedHeight, band: middle..<(middle + units)
+        ).count
+    }
+    while step < band.count, seen(step) > 2 * step * program.unit { step = min(band.count, 2 * step) }
     for first in stride(from: band.lowerBound, to: band.upperBound, by: step) {
       try report(0.5 + 0.5 * Double(first - band.lowerBound) / Double(band.count))
       program.synthesise(

@@ -22,6 +22,10 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
   case maximumError(Int)
   /// The transparency is a grey picture of the picture's size.
   case alpha(width: Int, height: Int, PixelFormat)
+  /// Encoding would take more multiply-adds a pixel than the caller allows.
+  case macPerPixel(Double, limit: Double)
+  /// Encoding would take more memory, in bytes, than the caller allows.
+  case memory(needed: Int64, limit: Int64)
   /// Encoding takes so many bytes, and they are not there.
   case outOfMemory(needed: Int64)
 
@@ -36,7 +40,7 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
     case .segmentRows(let rows): "segments of \(rows) rows: valid are multiples of 8 up to 2040"
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
-    case .lambda(let lambda): "lambda \(lambda) where a finite number > 0 is needed"
+    case .lambda(let lambda): "lambda \(lambda) where 1e-9 to 1e9 is valid"
     case .cancelled: "cancelled"
     case .target(.bytes(let bytes), let nearest): "no file of at most \(bytes) bytes: the smallest has \(Int(nearest))"
     case .target(.bitsPerPixel(let bits), let nearest):
@@ -45,6 +49,9 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
     case .maximumError(let error): "a largest error of \(error) where 0 to 15 are valid"
     case .alpha(let width, let height, let format):
       "a transparency of \(width)×\(height) \(format.name) samples: it must be grey and of the picture's size"
+    case .macPerPixel(let work, let limit):
+      "encoding takes \(wholeNumber(work)) multiply-adds a pixel, the limit is \(wholeNumber(limit))"
+    case .memory(let needed, let limit): "encoding takes \(needed) bytes of memory, the limit is \(limit)"
     case .outOfMemory(let needed): "out of memory: encoding takes \(needed) bytes"
     }
   }
@@ -170,6 +177,9 @@ public final class Encoder {
   private var zone: (rule: DeadZone, key: SearchKey)?
   /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
   public var segmentRows = 64
+  /// Pictures for which the model would take more are refused before it is spent. Only memory and multiply-adds a pixel:
+  /// how many pixels, and how long to search, the caller says.
+  public var limits = Limits()
 
   /// An encoder for one model.
   public init(model: Model) { prepared = PreparedModel(model) }
@@ -211,10 +221,16 @@ public final class Encoder {
     guard segmentRows > 0, segmentRows % 8 == 0, segmentRows <= 2040 else { throw .segmentRows(segmentRows) }
     try require(model.preparationBytes)
     guard let kind = settings.entropy ?? model.preferredEntropyKind,
-      let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu)
-    else { throw .entropyModel(settings.entropy) }
+      model.entropyKinds.contains(where: { $0.rawValue == kind.rawValue })
+    else {
+      throw .entropyModel(settings.entropy)
+    }
+    if let lambda = settings.lambda, !(RatePoint.lambdas ~= lambda) { throw .lambda(lambda) }
+    try checkLimits(picture, settings, kind)
+    guard let codec = prepared.segmentCodec(kind, at: position, cpu: settings.execution.cpu) else {
+      throw .entropyModel(settings.entropy)
+    }
     try require(networkMemory(picture, settings, codec))
-    if let lambda = settings.lambda, !(lambda > 0 && lambda.isFinite) { throw .lambda(lambda) }
     let execution = settings.execution
     try settings.report(0)
     let (latent, hyperLatent) = analyse(picture, at: position, execution)
@@ -236,6 +252,29 @@ public final class Encoder {
     return CodedLatent(
       position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : segmentRows, count: count),
       payloads: payloads, idealBits: bits, reconstruction: decoded, rdoq: report)
+  }
+
+  private func checkLimits(
+    _ picture: PictureView, _ settings: EncoderSettings, _ kind: EntropyKind
+  ) throws(EncodeError) {
+    guard let cost = prepared.cost(isEncoder: true, picture.format, kind, at: settings.position),
+      let decoding = prepared.cost(picture.format, kind, at: settings.position)
+    else { return }
+    let most = limits.encoderMemory(pixels: picture.width * picture.height)
+    do throws(BrokenLimit) { try limits.check(cost, memory: most, work: .infinity) } catch {
+      throw EncodeError(error)
+    }
+    let layout = LatentLayout(
+      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
+    // Latent, symbols, means, scales and contexts; with a search its best state, gradients, curvature and rates as well, and
+    // the gradients and masks of every tensor behind the latent.
+    let values = Double(model.latentChannels(at: settings.position)) * Double(layout.width) * Double(layout.height)
+    var needed = cost.preparedBytes + 16 * values
+    if settings.rdoq != .off {
+      needed += 2 * cost.preparedBytes + 64 * values
+      needed += 5 * decoding.elements(width: layout.paddedWidth, height: layout.paddedHeight)
+    }
+    guard needed <= Double(most) else { throw .memory(needed: Int64(min(needed, 0x1p62)), limit: most) }
   }
 
   /// The latent that the analysis network gives, and the quantised hyper-latent.

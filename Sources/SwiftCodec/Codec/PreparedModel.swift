@@ -21,6 +21,9 @@ package struct PreparedModel {
   private var coders: [[EntropyCoder?]]
   private var hyperCoders: [[EntropyCoder?]]
   private var cpu = CPU.best
+  /// Bytes of all that is kept, about; beyond the limit everything is forgotten, and made anew where it is asked for.
+  private var keptBytes = 0.0
+  private static let mostBytes = 0x1p27
 
   package init(_ model: Model) {
     self.model = model
@@ -33,6 +36,54 @@ package struct PreparedModel {
     if cpu == self.cpu { return }
     self = PreparedModel(model)
     self.cpu = cpu
+  }
+
+  /// What was asked for last of `cost` and `leastPayload`: entropy tables are read anew for them.
+  private struct Known {
+    let isEncoder: Bool
+    let format: PixelFormat
+    let kind: EntropyKind
+    let position: RatePosition
+    let cost: ModelCost
+    let least: LeastPayload
+  }
+  private var known: [Known] = []
+
+  private mutating func known(
+    isEncoder: Bool, _ format: PixelFormat, _ kind: EntropyKind, at position: RatePosition
+  ) -> Known? {
+    let found = known.first {
+      $0.isEncoder == isEncoder && $0.format == format && $0.kind == kind && $0.position == position
+    }
+    if let found { return found }
+    let roles = isEncoder ? model.encoderRoles : model.decoderRoles
+    guard let cost = model.cost(roles, format, kind, at: position), let least = LeastPayload(model, kind, at: position)
+    else { return nil }
+    if known.count == 16 { known.removeFirst() }
+    let new = Known(isEncoder: isEncoder, format: format, kind: kind, position: position, cost: cost, least: least)
+    known.append(new)
+    return new
+  }
+
+  /// nil if the model has no such entropy model.
+  mutating func cost(
+    isEncoder: Bool = false, _ format: PixelFormat, _ kind: EntropyKind, at position: RatePosition
+  ) -> ModelCost? {
+    known(isEncoder: isEncoder, format, kind, at: position)?.cost
+  }
+
+  /// nil if the model has no such entropy model.
+  mutating func leastPayload(_ format: PixelFormat, _ kind: EntropyKind, at position: RatePosition) -> LeastPayload? {
+    known(isEncoder: false, format, kind, at: position)?.least
+  }
+
+  private mutating func makeRoom(_ bytes: Double) {
+    if keptBytes > 0, keptBytes + bytes > Self.mostBytes {
+      let cpu = cpu
+      self = PreparedModel(model)
+      self.cpu = cpu
+    }
+    keptBytes += bytes
   }
 
   /// The index of the position's entry, which is made if it is not there. Valid until the next call.
@@ -64,12 +115,11 @@ package struct PreparedModel {
     use(cpu)
     let format = role.hasFormats ? model.networkFormat(format) : .rgb
     guard let graph = model.graph(role, format) else { preconditionFailure("the model has no such network") }
-    let entry = entry(position)
-    if let known = entries[entry].programs.first(where: { $0.role == role && $0.format == format }) {
-      return known.program
-    }
+    let programs = entries[entry(position)].programs
+    if let known = programs.first(where: { $0.role == role && $0.format == format }) { return known.program }
+    makeRoom(GraphCost(graph, model.weights, at: position).preparedBytes)
     let program = NetworkProgram(graph, of: model.weights, at: position, cpu: cpu)
-    entries[entry].programs.append((role, format, program))
+    entries[entry(position)].programs.append((role, format, program))
     return program
   }
 
@@ -85,6 +135,7 @@ package struct PreparedModel {
     guard let i = model.entropyModels.firstIndex(where: { $0.kind == kind }) else { return nil }
     if let codec = entries[entry(position)].codecs[i] { return codec }
     let entropy = model.entropyModels[i]
+    makeRoom(ModelCost(model, [], .rgb, entropy, at: position).preparedBytes)
     let table = model.tablePoint(position)
     func coder(_ kept: inout EntropyCoder?, _ table: EntropyTable) -> EntropyCoder {
       if let kept { return kept }

@@ -7,6 +7,8 @@ internal import CCodecKernels
 public final class VideoDecoder {
   /// Threads and kernels of the next call; no result depends on it.
   public var execution: Execution
+  /// Of each frame: packets that would take more are refused before it is spent.
+  public var limits = Limits()
   /// Streams of larger frames are refused.
   public static let maximumPixels = 1 << 26
   let state: VideoState
@@ -28,9 +30,6 @@ public final class VideoDecoder {
   ) throws(DecodeError) {
     var size = 0
     let header = try VideoHeader(parsing: bytes, size: &size)
-    guard Int64(header.width) * Int64(header.height) <= Int64(Self.maximumPixels) else {
-      throw .tooLarge(width: header.width, height: header.height, limit: Self.maximumPixels)
-    }
     state = try VideoState(header, intra: intra, inter: inter)
     seed = VideoPacketWriter.seed(Array(bytes[..<size]))
     segmentCount = (state.layout(isIntra: true).segmentCount, state.layout(isIntra: false).segmentCount)
@@ -90,6 +89,26 @@ public final class VideoDecoder {
     }
   }
 
+  private func checkLimits(_ model: Model, _ position: RatePosition, size: Int) throws(DecodeError) {
+    guard let cost = state.cost(isIntra: !model.isInter, at: position) else {
+      throw .entropyModel(header.entropy)
+    }
+    let pixels = limits.pixels(size: size)
+    guard Int64(header.width) * Int64(header.height) <= Int64(pixels) else {
+      throw .tooLarge(width: header.width, height: header.height, limit: pixels)
+    }
+    let (most, mostWork) = (limits.memory(size: size), limits.work(size: size))
+    do throws(BrokenLimit) { try limits.check(cost, memory: most, work: mostWork) } catch { throw DecodeError(error) }
+    let layout = state.layout(isIntra: !model.isInter)
+    let work = cost.preparation + cost.work(model, width: layout.paddedWidth, height: layout.paddedHeight)
+    guard work <= mostWork else { throw .work(needed: work, limit: mostWork) }
+    // Tensors that stay whole from frame to frame, and those that later networks read.
+    let kept = model.keptElements(header.format, width: layout.paddedWidth, height: layout.paddedHeight)
+    let places = Double(layout.width) * Double(layout.height)
+    let needed = cost.preparedBytes + 4 * kept + 16 * places * Double(model.latentChannels(at: position))
+    guard needed <= Double(most) else { throw .memory(needed: Int64(min(needed, 0x1p62)), limit: most) }
+  }
+
   private func decode(_ packet: [UInt8], _ frame: VideoFrame) throws(DecodeError) {
     let isIntra = frame.isIntra
     var execution = execution
@@ -102,6 +121,7 @@ public final class VideoDecoder {
     guard model.positions.contains(frame.position) else {
       throw .position(frame.position, count: model.ratePoints.count)
     }
+    try checkLimits(model, frame.position, size: packet.count)
     let codec = state.codec(isIntra: isIntra, at: frame.position, cpu: execution.cpu)
     let layout = state.layout(isIntra: isIntra)
     let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: frame.position), state.pool)

@@ -80,8 +80,10 @@ public final class VideoEncoder {
     public let position: RatePosition
   }
 
-  /// `inter` is nil for a stream of intra frames alone. Frames are 4:2:0, `width` × `height`.
-  public init(intra: Model, inter: Model?, width: Int, height: Int, _ settings: VideoSettings) throws(EncodeError) {
+  /// The header of a stream that these make; an error if they make none.
+  static func header(
+    intra: Model, inter: Model?, width: Int, height: Int, _ settings: VideoSettings
+  ) throws(EncodeError) -> VideoHeader {
     let kinds = intra.entropyKinds.filter { kind in
       inter.map { $0.entropyKinds.contains { $0.rawValue == kind.rawValue } } ?? true
     }
@@ -97,6 +99,13 @@ public final class VideoEncoder {
     let header = VideoHeader(
       intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
       height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)
+    do throws(DecodeError) { try VideoState.check(header, intra: intra, inter: inter) } catch { throw .format(.yuv420) }
+    return header
+  }
+
+  /// `inter` is nil for a stream of intra frames alone. Frames are 4:2:0, `width` × `height`.
+  public init(intra: Model, inter: Model?, width: Int, height: Int, _ settings: VideoSettings) throws(EncodeError) {
+    let header = try Self.header(intra: intra, inter: inter, width: width, height: height, settings)
     do throws(DecodeError) { state = try VideoState(header, intra: intra, inter: inter) } catch {
       throw .format(.yuv420)
     }

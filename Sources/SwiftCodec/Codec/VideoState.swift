@@ -25,7 +25,13 @@ final class VideoState {
   var intraModel: Model { intra.model }
   var interModel: Model? { inter?.model }
 
-  init(_ header: VideoHeader, intra: Model, inter: Model?) throws(DecodeError) {
+  /// Whether a stream with this header can be coded with these models. Nothing but this throws in the initialisers of
+  /// classes that code streams; where it comes first, none throws at all: an object that is not initialised does not get
+  /// its memory freed in the Embedded library.
+  static func check(_ header: VideoHeader, intra: Model, inter: Model?) throws(DecodeError) {
+    guard Int64(header.width) * Int64(header.height) <= Int64(VideoDecoder.maximumPixels) else {
+      throw .tooLarge(width: header.width, height: header.height, limit: VideoDecoder.maximumPixels)
+    }
     guard intra.shortID == header.intraModelID else {
       throw .model(wanted: header.intraModelID, loaded: intra.shortID)
     }
@@ -41,6 +47,10 @@ final class VideoState {
     guard intra.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
       throw .entropyModel(header.entropy)
     }
+  }
+
+  init(_ header: VideoHeader, intra: Model, inter: Model?) throws(DecodeError) {
+    try Self.check(header, intra: intra, inter: inter)
     self.header = header
     entropy = header.entropy
     self.intra = PreparedModel(intra)
@@ -71,6 +81,11 @@ final class VideoState {
       ? inter!.segmentCodec(entropy, at: position, cpu: cpu) : intra.segmentCodec(entropy, at: position, cpu: cpu)
     guard let codec else { preconditionFailure("the entropy model was found before") }
     return codec
+  }
+
+  func cost(isIntra: Bool, at position: RatePosition) -> ModelCost? {
+    if !isIntra, inter != nil { return inter!.cost(header.format, entropy, at: position) }
+    return intra.cost(header.format, entropy, at: position)
   }
 
   func hyperLatent(of latent: Latent, isIntra: Bool, at position: RatePosition, _ execution: Execution) -> Latent? {

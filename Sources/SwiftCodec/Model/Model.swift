@@ -53,18 +53,17 @@ public final class Model: Sendable {
   /// The same of bytes that stay where they are: weights are read from there.
   package init(_ file: FileBytes) throws(ModelError) {
     var parser = ModelFileParser(file)
-    try parser.parse()
-    id = modelHash(file.bytes)
+    // Thrown when everything is initialised: an object that is not does not get its memory freed in the Embedded library.
+    let failure = parser.failure()
+    id = failure == nil ? modelHash(file.bytes) : 0
     name = parser.name
     summary = parser.summary
     sections = parser.sections
     weights = parser.weights
     entropyModels = parser.entropyModels
     motion = parser.motion
-    guard let networks = parser.networks else {
-      throw .section(ModelLocation(section: "GRPH", item: ""), "the graphs are missing")
-    }
-    self.networks = networks
+    networks = parser.networks ?? Networks()
+    if let failure { throw failure }
     if motion == nil, networks.readsMotion {
       throw .section(ModelLocation(section: "MOTN", item: ""), "is missing in a model that reads predicted frames")
     }

@@ -27,6 +27,16 @@ struct ModelFileParser {
     ByteReader(bytes, in: range) { .truncated(place, offset: $0) }
   }
 
+  /// Parses the file: why it is refused, or nil.
+  mutating func failure() -> ModelError? {
+    do throws(ModelError) {
+      try parse()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
   mutating func parse() throws(ModelError) {
     guard bytes.count >= 8, bytes[0..<8].elementsEqual(Self.magic) else { throw .notAModel }
     var file = reader(8..<bytes.count, ModelLocation(section: "", item: ""))
@@ -135,7 +145,7 @@ struct ModelFileParser {
     for k in 0..<count {
       let place = ModelLocation(section: "RATE", item: "rate point \(k)")
       let lambda = try reader.f32()
-      guard lambda.isFinite, lambda > 0 else { throw .section(place, "lambda is not a positive number") }
+      guard RatePoint.lambdas ~= Double(lambda) else { throw .section(place, "lambda is not within 1e-9 and 1e9") }
       var widths: [Int] = []
       for _ in 0..<widthClasses {
         let width = Int(try reader.u16())

@@ -47,6 +47,12 @@ struct Networks: Sendable {
     return unit
   }
 
+  /// None, for a model that is refused.
+  init() {
+    (graphs, formats, hyperprior, isInter) = ([], [], nil, false)
+    latent = TensorInfo(channels: 1, widthClass: nil, bits: 1, q: 0, divisor: 1)
+  }
+
   /// Of graphs that differ in role or format: checks what the roles ask of inputs and outputs (docs/format/model.md).
   init(_ graphs: [Graph]) throws(ModelError) {
     let place = ModelLocation(section: "GRPH", item: "")

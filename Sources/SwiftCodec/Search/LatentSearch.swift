@@ -45,6 +45,7 @@ final class LatentSearch {
       ? rdoq.priorEffort(macPerPixel: macPerPixel)
       : rdoq.effort(macPerPixel: macPerPixel, hasContexts: tables.table.channels.contains { $0.cdf.count > 1 })
     if share < 1 {
+      let share = max(0, share)
       // Measured changes come after all passes with a gradient, which find more in less time.
       if effort.exactPasses == 0 {
         effort.gradientPasses = max(1, Int((Double(effort.gradientPasses) * share).rounded()))

@@ -39,12 +39,12 @@ public struct CPU: Sendable, Equatable {
 
 /// How to run: never changes any result.
 public struct Execution: Sendable {
-  /// At least 1.
-  public var threads = 1
+  /// 1…1024; other numbers become the nearest of these.
+  public var threads = 1 { didSet { threads = min(max(threads, 1), 1024) } }
   /// The variant of the kernels.
   public var cpu = CPU.best
-  /// Output rows that pass through a network at a time; 0 for the default.
-  public var stripeRows = 0
+  /// Output rows that pass through a network at a time, at most 65536; 0 for the default.
+  public var stripeRows = 0 { didSet { stripeRows = min(max(stripeRows, 0), 65536) } }
   /// Where memory is taken from and left; nil for the allocator.
   var pool: MemoryPool?
 

@@ -9,3 +9,6 @@ public func hexadecimal<T: FixedWidthInteger & UnsignedInteger>(_ value: T) -> S
   }
   return String(decoding: digits, as: UTF8.self)
 }
+
+/// A number of 0 or more without its decimals; at most 2^62.
+func wholeNumber(_ value: Double) -> String { "\(Int64(min(max(value, 0), 0x1p62)))" }

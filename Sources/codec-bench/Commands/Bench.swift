@@ -165,7 +165,7 @@ private struct Report {
     if json { return }
     try printOutput(
       """
-      model \(hexadecimal(model.id)) (\(model.name)), picture \(picture.width)×\(picture.height)
+      model \(hexadecimal(model.id)) (\(printable(model.name))), picture \(picture.width)×\(picture.height)
       \(processorName()), \(execution.cpu.name), threads \(execution.threads), clock \(fixed(clock, 2)) GHz
 
       """)
@@ -215,7 +215,9 @@ private struct Report {
     let pixels = Double(picture.width * picture.height)
     append("\(role.name)", network.whole, pixels: pixels, peak: peak, unit: "multiply_adds")
     for layer in network.layers {
-      append("  " + layer.name, layer, pixels: pixels, peak: layer.work > 0 ? layerPeak : nil, unit: "multiply_adds")
+      append(
+        "  " + printable(layer.name), layer, pixels: pixels, peak: layer.work > 0 ? layerPeak : nil,
+        unit: "multiply_adds")
     }
   }
 

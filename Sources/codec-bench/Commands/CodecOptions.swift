@@ -20,8 +20,22 @@ enum CodecOptions {
   static let quiet = OptionSpec("quiet", "errors and warnings alone")
   static let verbose = OptionSpec("verbose", short: "v", "say more, on standard error")
   static let strict = OptionSpec("strict", "an error where otherwise a warning says that something is not kept")
-  static let maximumPixels = OptionSpec(
-    "max-pixels", value: "N", "refuse larger pictures; \(PictureFile.defaultMaximumPixels) pixels by default")
+  /// What a file may ask for; `limits` reads them.
+  static let limitOptions = [
+    OptionSpec("max-pixels", value: "N", "refuse larger pictures; the default goes with the size of the file"),
+    OptionSpec("max-memory", value: "BYTES", "refuse what takes more; so does the default of this"),
+    OptionSpec("max-mac", value: "N", "refuse models of more multiply-adds a pixel; 524288 by default"),
+    OptionSpec("max-work", value: "N", "refuse bitstreams that take the work of more multiply-adds in all"),
+  ]
+
+  static func limits(_ arguments: Arguments) throws(ToolError) -> Limits {
+    var limits = Limits()
+    limits.pixels = try arguments.integer("max-pixels", in: 1...(.max))
+    limits.memory = try arguments.integer("max-memory", in: 1...(.max)).map { Int64($0) }
+    if let mac = try arguments.integer("max-mac", in: 1...(.max)) { limits.macPerPixel = Double(mac) }
+    limits.work = try arguments.integer("max-work", in: 1...(.max)).map { Double($0) }
+    return limits
+  }
   static let outputFolder = OptionSpec(
     "output-dir", value: "DIR", "any number of inputs, each to a file of its name there")
   private static let entropyNames = EntropyKind.allCases.map { "\($0.name)" }.joined(separator: ", ")

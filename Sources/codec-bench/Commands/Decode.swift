@@ -13,9 +13,9 @@ enum DecodeCommand: Command {
   ]
   static let options =
     [
-      PictureFormat.option, Batch.output, CodecOptions.outputFolder, CodecOptions.strict, CodecOptions.maximumPixels,
-      CodecOptions.quiet, CodecOptions.model,
-    ] + videoOptions + VideoFiles.options.prefix(1) + CodecOptions.executionOptions
+      PictureFormat.option, Batch.output, CodecOptions.outputFolder, CodecOptions.strict, CodecOptions.quiet,
+      CodecOptions.model,
+    ] + CodecOptions.limitOptions + videoOptions + VideoFiles.options.prefix(1) + CodecOptions.executionOptions
   static let notes = """
     PNG files get everything that was kept of the picture that was encoded; of what another format has no place for a line
     of warning tells. 4:2:0 becomes RGB, but in a Y4M file. With --output-dir files are PNG unless --format says otherwise.
@@ -26,7 +26,7 @@ enum DecodeCommand: Command {
     let ending = PictureFormat.words.first { $0.value == format ?? .png }?.key ?? "png"
     let jobs = try Batch.jobs(arguments, of: self, ending: "." + ending)
     if let job = jobs.first, jobs.count == 1, isVideo(job) {
-      try arguments.refuse(["format", "strict", "max-pixels"], "on videos")
+      try arguments.refuse(["format", "strict"], "on videos")
       return try VideoFiles.decode(job.input, job.output, arguments)
     }
     try arguments.refuse(videoOptions.map(\.name) + ["inter-model"], "on pictures")
@@ -37,7 +37,7 @@ enum DecodeCommand: Command {
     let chosen = formats[0]
     try Batch.run(jobs, try CodecOptions.execution(arguments), quiet: arguments.has("quiet")) { execution in
       let decoder = Decoder(model: model, execution: execution)
-      decoder.maximumPixels = reading.maximumPixels
+      decoder.limits = reading.limits
       return decoder
     } work: { decoder, job throws(ToolError) in
       try decode(job, chosen, reading, decoder)

@@ -18,9 +18,10 @@ enum EncodeCommand: Command {
       OptionSpec("lossless", "every sample as it is"),
       OptionSpec("max-error", value: "N", "no sample off by more than N, 1 to 15"),
       OptionSpec("alpha-error", value: "N", "no sample of the transparency off by more, 0 (the default) to 15"),
-      Batch.output, CodecOptions.outputFolder, CodecOptions.strict, CodecOptions.maximumPixels, CodecOptions.quiet,
+      Batch.output, CodecOptions.outputFolder, CodecOptions.strict, CodecOptions.quiet,
       CodecOptions.verbose, CodecOptions.model,
-    ] + CodecOptions.encoderOptions + VideoFiles.options + CodecOptions.executionOptions
+    ] + CodecOptions.limitOptions.prefix(3) + CodecOptions.encoderOptions + VideoFiles.options
+    + CodecOptions.executionOptions
   static let notes = """
     Reads PNG, JPEG, PNM, PAM, BMP and Y4M, told apart by their first bytes. Transparency, ICC profile, Exif, XMP, cICP,
     gAMA, cHRM, sRGB and resolution are kept; for anything else there is a line of warning. 16-bit samples are rounded to
@@ -57,7 +58,10 @@ enum EncodeCommand: Command {
   static func run(_ arguments: Arguments) throws(ToolError) {
     let jobs = try Batch.jobs(arguments, of: self, ending: ".sci")
     if let job = jobs.first, VideoFiles.isStream(job.output) {
-      let others = ["bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "lambda", "max-pixels"]
+      let others = [
+        "bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "lambda", "max-pixels", "max-memory",
+        "max-mac",
+      ]
       try arguments.refuse(others, "on videos")
       return try VideoFiles.encode(job.input, job.output, arguments)
     }
@@ -66,10 +70,12 @@ enum EncodeCommand: Command {
     let model = try loadModel(arguments)
     let plan = try plan(arguments, model, showsProgress: jobs.count == 1)
     if plan.isVerbose {
-      printError("model \(model.name), \(hexadecimal(model.id)), \(plan.settings.execution.threads) threads")
+      printError("model \(printable(model.name)), \(hexadecimal(model.id)), \(plan.settings.execution.threads) threads")
     }
     try Batch.run(jobs, plan.settings.execution, quiet: plan.isQuiet) { execution in
-      (encoder: Encoder(model: model), execution: execution)
+      let encoder = Encoder(model: model)
+      encoder.limits = plan.reading.limits
+      return (encoder: encoder, execution: execution)
     } work: { worker, job throws(ToolError) in
       var plan = plan
       plan.settings.execution = worker.execution

@@ -53,7 +53,7 @@ enum EvalCommand: Command {
     let hasQualities = arguments.has("qualities")
     let entropy = settings.entropy
     let search = settings.rdoq == .off ? "" : ", RDOQ \(settings.rdoq.name)"
-    let codec = arguments.string("name") ?? model.name + (entropy.map { " (\($0.name)\(search))" } ?? "")
+    let codec = arguments.string("name") ?? printable(model.name) + (entropy.map { " (\($0.name)\(search))" } ?? "")
 
     var results: [Result] = []
     var contradictions: [String] = []

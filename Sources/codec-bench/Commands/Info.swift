@@ -90,7 +90,10 @@ enum InfoCommand: Command {
       ["size", "\(bytes.count) bytes, \(fixed(bitsPerPixel, 4)) bit/pixel"],
     ]
     let latent = [
-      ["model", hexadecimal(header.modelID) + "…" + (model.map { ", \($0.name)" } ?? ", not the one loaded")],
+      [
+        "model",
+        hexadecimal(header.modelID) + "…" + (model.map { ", \(printable($0.name))" } ?? ", not the one loaded"),
+      ],
       [
         "rate point",
         position.description
@@ -157,7 +160,7 @@ enum InfoCommand: Command {
       ]
       return try printOutput(json.text)
     }
-    var text = "\(model.name)\n\(model.summary)\n\n"
+    var text = "\(printable(model.name))\n\(printable(model.summary, keepsLines: true))\n\n"
     text += "id             \(hexadecimal(model.id))\nsize           \(bytes.count) bytes\n"
     text += "entropy models \(model.entropyKinds.map { "\($0.name)" }.joined(separator: ", "))\n\n"
     text += table([["section", "bytes"]] + model.sections.map { [$0.tag, "\($0.size)"] }) + "\n"
@@ -173,7 +176,9 @@ enum InfoCommand: Command {
     for role in model.roles(format) {
       rows = [["\(role.name), rate point \(ratePoint)", "operation", "channels", "1/size", "MAC/pixel"]]
       for layer in model.layers(role, format, ratePoint: ratePoint) {
-        rows.append([layer.name, layer.operation, "\(layer.channels)", "\(layer.divisor)", fixed(layer.macPerPixel, 1)])
+        rows.append([
+          printable(layer.name), layer.operation, "\(layer.channels)", "\(layer.divisor)", fixed(layer.macPerPixel, 1),
+        ])
       }
       text += "\n" + table(rows)
     }

@@ -31,13 +31,13 @@ enum PictureFormat: Sendable {
 struct ReadingOptions {
   var isStrict = false
   var isQuiet = false
-  var maximumPixels = PictureFile.defaultMaximumPixels
+  var limits = Limits()
 
   init() {}
 
   init(_ arguments: Arguments) throws(ToolError) {
     isStrict = arguments.has("strict")
-    if let limit = try arguments.integer("max-pixels", in: 1...(.max)) { maximumPixels = limit }
+    limits = try CodecOptions.limits(arguments)
   }
 
   /// A line of warning; an error if something is lost and nothing may be.
@@ -51,7 +51,7 @@ struct ReadingOptions {
 func loadPicture(_ file: String, _ options: ReadingOptions = ReadingOptions()) throws(ToolError) -> LoadedPicture {
   let bytes = try readFile(file)
   let loaded: LoadedPicture
-  do { loaded = try PictureFile.read(bytes, maximumPixels: options.maximumPixels) } catch {
+  do { loaded = try PictureFile.read(bytes, maximumPixels: options.limits.pixels) } catch {
     throw .badData(file: file, error.description)
   }
   var chunks: [String] = []
@@ -102,10 +102,14 @@ struct UnreadableFiles {
 /// The picture alone as RGB or grey, transparent parts on white.
 func readPicture(_ file: String) throws(ToolError) -> Picture { try loadPicture(file).onWhite() }
 
-/// A name with control characters written as escapes, so that it cannot lead a terminal astray.
-func printable(_ name: String) -> String {
+/// A name or text with control characters written as escapes, so that it cannot lead a terminal astray.
+func printable(_ name: String, keepsLines: Bool = false) -> String {
   var text = ""
   for scalar in name.unicodeScalars {
+    if keepsLines, scalar == "\n" {
+      text.unicodeScalars.append(scalar)
+      continue
+    }
     switch scalar.properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: text += scalar.escaped(asASCII: true)
     default: text.unicodeScalars.append(scalar)

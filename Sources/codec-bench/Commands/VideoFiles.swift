@@ -327,6 +327,7 @@ enum VideoFiles {
     do {
       decoder = try VideoDecoder(header: packets.headerBytes, intra: intra, inter: inter, execution: execution)
     } catch { throw .badData(file: input, error.description) }
+    decoder.limits = try CodecOptions.limits(arguments)
     var y4m = Y4MHeader(
       width: header.width, height: header.height, chroma: .yuv420jpeg,
       isFullRange: header.colour == .unspecified ? nil : header.colour.isFullRange)

@@ -72,7 +72,7 @@ import Testing
   @Test(arguments: Kind.allCases) func everyBitFlipWithChecksums(_ kind: Kind) throws {
     let (bytes, _) = try Self.small(segmentRows: 8, kind)
     let decoder = Decoder(model: kind.model)
-    decoder.maximumPixels = 1 << 16
+    decoder.limits.pixels = 1 << 16
     var accepted = 0
     for bit in 0..<(8 * bytes.count) {
       var changed = bytes
@@ -158,8 +158,8 @@ import Testing
     bytes += [0, 0, 0, 0]
     #expect(throws: DecodeError.checksum(part: 0)) { try decoder.decode(bytes) }
     Self.mend(&bytes)
-    #expect(throws: DecodeError.tooLarge(width: 65535, height: 65535, limit: 1 << 28)) { try decoder.decode(bytes) }
-    decoder.maximumPixels = 100
+    #expect(throws: DecodeError.tooLarge(width: 65535, height: 65535, limit: 1 << 26)) { try decoder.decode(bytes) }
+    decoder.limits.pixels = 100
     #expect(throws: DecodeError.self) { try decoder.decode(Self.small().bytes) }
   }
 

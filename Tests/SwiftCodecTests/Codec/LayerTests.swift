@@ -55,7 +55,7 @@ import Testing
     let based = try encode(picture, model: Fixtures.tiny, settings: settings).bytes
     #expect(throws: DecodeError.self) { try decode(based, model: Fixtures.tinyHyper) }
     let decoder = Decoder(model: Fixtures.tiny)
-    decoder.maximumPixels = 1199
+    decoder.limits.pixels = 1199
     for bytes in [bytes, based] {
       #expect(throws: DecodeError.tooLarge(width: 40, height: 30, limit: 1199)) { try decoder.decode(bytes) }
     }
@@ -176,7 +176,7 @@ import Testing
   @Test(arguments: [ResidualBase.none, .position]) func damageIsAnError(_ base: ResidualBase) throws {
     let bytes = try Self.file(base: base)
     let decoder = Decoder(model: Fixtures.tiny)
-    decoder.maximumPixels = 1 << 16
+    decoder.limits.pixels = 1 << 16
     for count in 0..<bytes.count {
       #expect(throws: DecodeError.self) { try decoder.decodeAll(Array(bytes[..<count])) }
     }

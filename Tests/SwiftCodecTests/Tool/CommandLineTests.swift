@@ -228,7 +228,7 @@ final class Workplace {
     expect(64, "--resync has no effect on pictures", try place.runTiny("decode", "a.sci", "a.png", "--resync"))
     expect(64, "would replace the input", try place.runTiny("encode", "in.png", "./in.png"))
     expect(64, "one input with --output", try place.runTiny("encode", "in.png", "in.png", "-o", "a.sci"))
-    expect(65, "pixels allowed", try place.runTiny("encode", "in.png", "a.sci", "--max-pixels", "1960"))
+    expect(65, "limit of 1960", try place.runTiny("encode", "in.png", "a.sci", "--max-pixels", "1960"))
     expect(65, "\\u{1B}[2J.txt: ", try place.runTiny("info", place.written("\u{1B}[2J.txt", [1, 2, 3])))
     expect(64, "--quality 101", try place.runTiny("encode", "in.png", "a.sci", "--quality", "101"))
     expect(64, "--quality low", try place.runTiny("encode", "in.png", "a.sci", "--quality", "low"))

@@ -22,6 +22,12 @@ final class Convolution: LayerOperation {
     Double(kernel.kh * kernel.kw) * Double(inputs) * Double(outputs)
   }
 
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts {
+    kernel.denseProducts(inputs: inputs, outputs: outputs)
+  }
+
+  var fileWeights: Double { Double(kernel.weightCount) }
+
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     let values = kernel.values(layer)
     let product = DenseProduct(

@@ -21,6 +21,9 @@ struct ConvolutionWeights: Sendable {
   /// s between each rate point and the next, [rate points − 1][channels]; empty without modulation.
   let shiftsBetween: [UInt8]
 
+  /// Elements of the weight array.
+  let weightCount: Int
+
   /// Rows and columns before the first tap.
   var padTop: Int { (kh - 1) / 2 }
   var padLeft: Int { (kw - 1) / 2 }
@@ -60,7 +63,8 @@ struct ConvolutionWeights: Sendable {
     }
     let kernel = ConvolutionWeights(
       kh: kh, kw: kw, stride: stride, border: border, weights: weights, modulation: modulation, bias: bias,
-      shifts: proof.shifts, shiftsBetween: proof.shiftsBetween)
+      shifts: proof.shifts, shiftsBetween: proof.shiftsBetween,
+      weightCount: reader.weights.elementCount(weights))
     return (kernel, output)
   }
 

@@ -20,6 +20,12 @@ final class DepthwiseConvolution: LayerOperation {
 
   func multiplications(inputs: Int, outputs: Int) -> Double { Double(kernel.kh * kernel.kw) * Double(outputs) }
 
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts {
+    kernel.depthwiseProducts(outputs: outputs)
+  }
+
+  var fileWeights: Double { Double(kernel.weightCount) }
+
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     let values = kernel.values(layer)
     let channels = layer.outputTensor.channels

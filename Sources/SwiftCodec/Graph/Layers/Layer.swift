@@ -19,8 +19,17 @@ protocol LayerOperation: AnyObject, Sendable {
   var name: StaticString { get }
   /// Multiply-adds for each position of the output, with these channels in use.
   func multiplications(inputs: Int, outputs: Int) -> Double
+  /// What the kernels make of these: at least as many, in whole vectors.
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts
+  /// Elements of the weight arrays that `program` goes through.
+  var fileWeights: Double { get }
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram
   func derivative(_ layer: LayerContext) -> any LayerDerivative
+}
+
+extension LayerOperation {
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts { VectorProducts() }
+  var fileWeights: Double { 0 }
 }
 
 /// A layer at one rate position, its weights packed. Immutable; used by several threads.

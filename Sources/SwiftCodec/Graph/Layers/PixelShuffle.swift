@@ -40,6 +40,10 @@ final class PixelShuffle: LayerOperation {
 
   func multiplications(inputs: Int, outputs: Int) -> Double { 0 }
 
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts {
+    VectorProducts(position: 96 * Double(outputs))
+  }
+
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     Program(factor, input: layer.inputs[0], output: layer.output)
   }

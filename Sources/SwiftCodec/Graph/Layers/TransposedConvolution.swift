@@ -25,6 +25,12 @@ final class TransposedConvolution: LayerOperation {
     Double(kernel.kh * kernel.kw) * Double(inputs) * Double(outputs) / Double(kernel.stride * kernel.stride)
   }
 
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts {
+    kernel.denseProducts(inputs: inputs, outputs: outputs, phases: kernel.stride)
+  }
+
+  var fileWeights: Double { Double(kernel.weightCount) }
+
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram {
     let values = kernel.values(layer)
     let requant = values.requant(layer, memory)

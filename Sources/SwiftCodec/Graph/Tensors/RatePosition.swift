@@ -2,10 +2,13 @@
 
 /// One trade-off between rate and distortion that a model was trained for.
 public struct RatePoint: Sendable {
-  /// λ of λ·255²·MSE + bits per pixel, with MSE of samples in [0, 1]; finite and > 0.
+  /// λ of λ·255²·MSE + bits per pixel, with MSE of samples in [0, 1]; 10⁻⁹…10⁹, between which no cost leaves what doubles
+  /// tell apart.
   public let lambda: Float
   /// Channels of each width class in use, 1…4096.
   public let widths: [Int]
+
+  static let lambdas = 1e-9...1e9
 }
 
 /// A place on a model's rate scale: a rate point, or some of the way from one to the next (model.md §9).

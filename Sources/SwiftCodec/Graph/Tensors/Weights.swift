@@ -15,6 +15,9 @@ struct Weights: Sendable {
     tensor.widthClass.map { ratePoints[ratePoint].widths[$0] } ?? tensor.channels
   }
 
+  /// Of an array that exists.
+  func elementCount(_ index: Int) -> Int { arrays[index].dimensions.reduce(1) { $0 * $1 } }
+
   // Elements of arrays whose type the parser has checked.
 
   func int16(_ index: Int) -> FileArray<Int16> {
