@@ -85,13 +85,16 @@ public final class LatentAnalyser {
   /// One for each picture that is analysed at the same time.
   private var encoders: [Encoder] = []
   private let rdoq: RDOQ
+  /// As `EncoderSettings.hasDeadZone`.
+  package var hasDeadZone: Bool
 
-  /// Without RDOQ latents do not depend on the entropy model: contexts change what a sample costs, not its value. With it
+  /// Without RDOQ latents are rounded, and do not depend on the entropy model: contexts change what a sample costs, not its value. With it
   /// they are those that the encoder finds with the model's preferred one. There must be one with RDOQ or a hyperprior.
   public init(model: Model, rdoq: RDOQ = .off) {
     precondition(model.preferredEntropyKind != nil || (rdoq == .off && model.hyperChannels == 0))
     self.model = model
     self.rdoq = rdoq
+    hasDeadZone = rdoq != .off
   }
 
   /// Adds what is coded of a picture to a set of the same model and rate point.
@@ -113,6 +116,7 @@ public final class LatentAnalyser {
     var sets = pictures.map { _ in FittingSet(model: model, ratePoint: ratePoint) }
     var changing = EncoderSettings(ratePoint: ratePoint)
     changing.rdoq = rdoq
+    changing.hasDeadZone = hasDeadZone
     changing.execution = execution.inside(parallel: workers)
     let settings = changing
     sets.withUnsafeMutableBufferPointer { sets in

@@ -69,6 +69,8 @@ public struct EncoderSettings: Sendable {
   public var execution = Execution()
   /// The search for a cheaper latent; it does not change how the bitstream is decoded.
   public var rdoq = RDOQ.off
+  /// Whether the search, or the coder without one, starts from symbols that a dead zone chose, not from the nearest ones.
+  package var hasDeadZone = true
   /// The part of that search's passes that are done, above 0, at most 1.
   public var rdoqShare = 1.0
   /// The trade-off of that search, as RatePoint.lambda; nil for the position's.
@@ -316,7 +318,7 @@ public final class Encoder {
     _ latent: Latent, _ hyperLatent: Latent?, _ codec: SegmentCodec, _ kind: EntropyKind, _ settings: EncoderSettings,
     _ format: PixelFormat
   ) -> (_ segment: Int, Execution) -> QuantisedSegment {
-    guard let hyperLatent else {
+    guard let hyperLatent, settings.hasDeadZone else {
       return { codec.quantise(segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, $1) }
     }
     let key = SearchKey(kind: kind, position: settings.position, format: format, cpu: settings.execution.cpu)

@@ -21,10 +21,10 @@ enum VideoFiles {
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
   ]
 
-  /// What is searched in inter and intra frames at an effort of 0…9.
-  private static let efforts: [(inter: RDOQ, intra: RDOQ)] = [
-    (.off, .off), (.off, .quick), (.off, .fast), (.off, .full), (.quick, .fast), (.quick, .fast), (.quick, .full),
-    (.fast, .full), (.fast, .full), (.full, .full),
+  /// What is searched in inter and intra frames, and how well vectors are, at an effort of 0…9.
+  private static let efforts: [(inter: RDOQ, intra: RDOQ, motion: Int)] = [
+    (.off, .off, 0), (.off, .quick, 1), (.off, .fast, 1), (.off, .fast, 2), (.quick, .fast, 2), (.quick, .full, 2),
+    (.fast, .fast, 2), (.fast, .full, 2), (.full, .fast, 2), (.full, .full, 2),
   ]
   private static let defaultEffort = 2
 
@@ -90,11 +90,11 @@ enum VideoFiles {
     if let offset = try arguments.number("intra-offset", in: -100...100) { settings.intraOffset = offset }
     if let pattern = try arguments.numbers("pattern", in: -100...100) { settings.pattern = pattern }
     if let weight = try arguments.number("motion-weight", above: 0) { settings.motionWeight = weight }
-    settings.motionEffort = try arguments.integer("motion-effort", in: 0...2) ?? 1
     try arguments.atMostOne(of: ["effort", "rdoq"])
     let effort = try arguments.integer("effort", in: 0...9) ?? defaultEffort
-    (settings.rdoq, settings.intraRDOQ) = efforts[effort]
+    (settings.rdoq, settings.intraRDOQ, settings.motionEffort) = efforts[effort]
     if let rdoq = try CodecOptions.rdoq("rdoq", arguments) { settings.rdoq = rdoq }
+    if let motion = try arguments.integer("motion-effort", in: 0...2) { settings.motionEffort = motion }
     if let rdoq = try CodecOptions.rdoq("intra-rdoq", arguments) { settings.intraRDOQ = rdoq }
     if let weight = try arguments.number("search-weight", above: 0) { settings.searchWeight = weight }
     if let weight = try arguments.number("intra-search-weight", above: 0) { settings.intraSearchWeight = weight }
@@ -112,9 +112,6 @@ enum VideoFiles {
   private static func quality(
     of size: Int, _ input: String, _ settings: VideoSettings, intra: Model, inter: Model?
   ) throws(ToolError) -> Double {
-    guard fileSize(input) != nil else {
-      throw .usage("\(printable(input)): --size needs a file that can be read several times, not a pipe")
-    }
     var settings = settings
     var (low, high): (Double?, Double) = (nil, 100)
     for trial in 0..<8 {
@@ -161,6 +158,9 @@ enum VideoFiles {
   // MARK: Encoding
 
   static func encode(_ input: String, _ output: String, _ arguments: Arguments) throws(ToolError) {
+    if arguments.has("size"), fileSize(input) == nil {
+      throw .usage("\(printable(input)): --size needs a file that can be read several times, not a pipe")
+    }
     let stream = try InputStream(input)
     func y4m<T>(_ body: () throws(Y4MError) -> T) throws(ToolError) -> T {
       do { return try body() } catch { throw .badData(file: input, error.description) }

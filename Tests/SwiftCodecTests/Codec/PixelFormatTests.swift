@@ -86,7 +86,8 @@ import Testing
     let model = Self.model(name)
     let picture = Fixtures.formulaPicture(width: 37, height: 29, format)
     let position = RatePosition(ratePoint: 1)
-    let settings = EncoderSettings(position: position)
+    var settings = EncoderSettings(position: position)
+    settings.hasDeadZone = false
     let encoded = try encode(picture, model: model, settings: settings)
     var prepared = PreparedModel(model)
     let kind = try #require(model.preferredEntropyKind)

@@ -536,6 +536,7 @@ import Testing
       for k in fitted.ratePoints.indices {
         var settings = EncoderSettings(ratePoint: k)
         settings.entropy = kind
+        settings.hasDeadZone = false
         var bits = 0.0
         for picture in pictures {
           let encoded = try Encoder(model: fitted).encode(picture, settings)

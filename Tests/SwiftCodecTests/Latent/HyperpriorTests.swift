@@ -135,6 +135,7 @@ import Testing
 
         var settings = EncoderSettings(position: k)
         settings.execution = execution
+        settings.hasDeadZone = false
         let encoded = try encode(picture, model: model, settings: settings)
         let decoded = try decode(encoded.bytes, model: model, execution: execution)
         #expect(hexadecimal32(Fixtures.hash(decoded)) == line[13], "position \(line[0]), \(cpu.name): the picture")

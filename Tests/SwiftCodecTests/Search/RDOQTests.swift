@@ -110,7 +110,9 @@ import Testing
     for (model, k) in [(Fixtures.tiny, 2), (try Self.fittedHyper(), 1)] {
       var sets = [RDOQ.off, .fast].map { _ in FittingSet(model: model, ratePoint: k) }
       for (i, rdoq) in [RDOQ.off, .fast].enumerated() {
-        LatentAnalyser(model: model, rdoq: rdoq).add(picture, ratePoint: k, to: &sets[i])
+        let analyser = LatentAnalyser(model: model, rdoq: rdoq)
+        analyser.hasDeadZone = true
+        analyser.add(picture, ratePoint: k, to: &sets[i])
       }
       var changed = 0
       for (before, after) in zip(sets[0].latents.values, sets[1].latents.values) {

@@ -60,7 +60,8 @@ import Testing
   @Test func sizes() throws {
     let size = try encodeClip().stream.count
     for (name, size) in [("b.scv", size), ("c.scv", 2 * size)] {
-      let outcome = try run("encode", "in.y4m", name, "--size", "\(Double(size) / 1000)k", "--quiet")
+      let outcome = try run(
+        "encode", "in.y4m", name, "--intra-period", "3", "--size", "\(Double(size) / 1000)k", "--quiet")
       #expect(outcome.status == 0 && outcome.output.isEmpty)
       #expect(try place.bytes(name).count <= size)
     }
