@@ -34,7 +34,7 @@ public struct Limits: Sendable {
   public func memory(size: Int) -> Int64 { memory ?? Int64(min(Double(3 << 27) + 1024 * Self.beyond(size), 0x1p62)) }
 
   /// The bound on work for a bitstream of so many bytes.
-  public func work(size: Int) -> Double { work ?? Double(1 << 38) + Double(1 << 20) * Self.beyond(size) }
+  public func work(size: Int) -> Double { work ?? 0x1p38 + 0x1p20 * Self.beyond(size) }
 
   /// What encoders may take for a picture beside its samples, unless `memory` says it.
   func encoderMemory(pixels: Int) -> Int64 { memory ?? (1 << 29) + 512 * Int64(pixels) }
