@@ -20,4 +20,6 @@ const module = await WebAssembly.compile(await readFile(program));
 const instance = await WebAssembly.instantiate(module, { wasi_snapshot_preview1: wasi.wasiImport });
 process.exit(wasi.start(instance) ?? 0);
 END
-node --no-warnings "$out/run.mjs" "$out/golden.wasm" Fixtures
+# node 20 crashes when the program has ended, before its status is known (open: why): the program's last line is the verdict.
+result=$(node --no-warnings "$out/run.mjs" "$out/golden.wasm" Fixtures | tee /dev/stderr | tail -n 1) || true
+[[ $result == golden:*" files, "*", 0 failures" ]]
