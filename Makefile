@@ -46,7 +46,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-debug test-c test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage hostile train export table2 clean
 
 include packaging/install.mk
@@ -83,9 +83,12 @@ test-c: embedded test-kernels test-motion test-residual
 	scripts/check_header.sh Sources/CDefaultModel/include/sc_default_model.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden Fixtures
+	$(if $(filter Linux,$(shell uname -s)),$(MAKE) test-leaks test-memory)
+
+# Memory that errors lose, which glibc's allocator tells.
+test-leaks:
 	$(CC) -std=gnu11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/leaks Tests/embedded/leaks.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/leaks Fixtures 1000
-	$(if $(filter Linux,$(shell uname -s)),$(MAKE) test-memory)
 
 # Little memory, and an allocator of the program's own: the Embedded library, and the ordinary one if `make example` has built it.
 test-memory:

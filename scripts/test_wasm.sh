@@ -20,6 +20,5 @@ const module = await WebAssembly.compile(await readFile(program));
 const instance = await WebAssembly.instantiate(module, { wasi_snapshot_preview1: wasi.wasiImport });
 process.exit(wasi.start(instance) ?? 0);
 END
-# node 20 crashes when the program has ended, before its status is known (open: why): the program's last line is the verdict.
-result=$(node --no-warnings "$out/run.mjs" "$out/golden.wasm" Fixtures | tee /dev/stderr | tail -n 1) || true
-[[ $result == golden:*" files, "*", 0 failures" ]]
+# Fast calls into WASI crash node 20 once the program's memory has grown.
+node --no-warnings --no-turbo-fast-api-calls "$out/run.mjs" "$out/golden.wasm" Fixtures

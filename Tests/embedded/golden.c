@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files.h"
 #include "swiftcodec.h"
 
 static const char *root;
@@ -16,25 +17,8 @@ static void fail(const char *file, const char *what) {
   failures++;
 }
 
-/// A file below the fixtures; the caller frees it. An empty file gives a pointer, too.
-static uint8_t *load(const char *path, size_t *size) {
-  char full[1024];
-  snprintf(full, sizeof full, "%s/%s", root, path);
-  FILE *file = fopen(full, "rb");
-  if (!file || fseek(file, 0, SEEK_END) != 0) {
-    fprintf(stderr, "cannot read %s\n", full);
-    exit(2);
-  }
-  *size = (size_t)ftell(file);
-  rewind(file);
-  uint8_t *bytes = malloc(*size + 1);
-  if (!bytes || fread(bytes, 1, *size, file) != *size) {
-    fprintf(stderr, "cannot read %s\n", full);
-    exit(2);
-  }
-  fclose(file);
-  return bytes;
-}
+/// A file below the fixtures.
+static uint8_t *load(const char *path, size_t *size) { return load_file(root, path, size); }
 
 static FILE *open_list(const char *name) {
   char full[1024];

@@ -8,32 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files.h"
 #include "swiftcodec.h"
 
-static uint8_t *load(const char *root, const char *name, size_t *size) {
-  char path[1024];
-  snprintf(path, sizeof path, "%s/%s", root, name);
-  FILE *file = fopen(path, "rb");
-  if (!file || fseek(file, 0, SEEK_END) != 0) {
-    fprintf(stderr, "cannot read %s\n", path);
-    exit(2);
-  }
-  *size = (size_t)ftell(file);
-  rewind(file);
-  uint8_t *bytes = malloc(*size);
-  if (!bytes || fread(bytes, 1, *size, file) != *size)
-    exit(2);
-  fclose(file);
-  return bytes;
-}
-
 static size_t heap(void) {
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
   const struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
-#else
-  return 0;
-#endif
 }
 
 enum { WIDTH = 24, HEIGHT = 20 };
@@ -108,9 +88,9 @@ int main(int argc, char **arguments) {
   if (argc < 3)
     return 2;
   files f;
-  f.model = load(arguments[1], "models/tiny-hyper.scm", &f.model_size);
-  f.stream = load(arguments[1], "golden/black-16x16-tiny-0.sci", &f.stream_size);
-  f.video = load(arguments[1], "golden/moving-tiny.scv", &f.video_size);
+  f.model = load_file(arguments[1], "models/tiny-hyper.scm", &f.model_size);
+  f.stream = load_file(arguments[1], "golden/black-16x16-tiny-0.sci", &f.stream_size);
+  f.video = load_file(arguments[1], "golden/moving-tiny.scv", &f.video_size);
   const unsigned cycles = (unsigned)atoi(arguments[2]);
   for (unsigned turn = 0; turn < 50; turn++)
     cycle(&f, turn);

@@ -200,33 +200,25 @@ public final class VideoEncoder {
     let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, execution)
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
-    var quantised: [QuantisedSegment] = []
     let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
-    if rdoq != .off || keepsSegments {
-      quantised = (0..<count).map {
-        codec.quantise(
-          segment: $0, latent, hyperLatent: hyperLatent?.segments[$0].base, reference: inputs, execution)
+    // A search starts from rounding, and entropy models are fitted to it.
+    let rounds = hyperLatent == nil || rdoq != .off || keepsSegments
+    let choice = rounds ? nil : deadZone(isIntra: isIntra, codec, at: position).choice
+    var segments = [QuantisedSegment?](repeating: nil, count: count)
+    segments.withUnsafeMutableBufferPointer { segments in
+      // Each thread writes its own segments' elements.
+      nonisolated(unsafe) let out = segments.baseAddress!
+      forEachJob(count, execution) { i, inner in
+        out[i] = codec.quantise(
+          segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner, choice: choice)
       }
     }
+    let quantised = segments.compactMap { $0 }
     if rdoq != .off {
       let weight = isIntra ? settings.intraSearchWeight : settings.searchWeight
       _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
         latent, quantised, of: frame, reference: inputs, rdoq, lambda: weight * model.lambda(at: position), execution,
         progress: nil)
-    }
-    let zone = hyperLatent == nil ? nil : deadZone(isIntra: isIntra, codec, at: position)
-    if quantised.isEmpty {
-      var segments = [QuantisedSegment?](repeating: nil, count: count)
-      segments.withUnsafeMutableBufferPointer { segments in
-        // Each thread writes its own segments' elements.
-        nonisolated(unsafe) let out = segments.baseAddress!
-        forEachJob(count, execution) { i, inner in
-          out[i] = codec.quantise(
-            segment: i, latent, hyperLatent: hyperLatent?.segments[i].base, reference: inputs, inner,
-            choice: zone?.choice)
-        }
-      }
-      quantised = segments.compactMap { $0 }
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
     let fieldPayload = PayloadEncoder(state.pool)
@@ -237,15 +229,14 @@ public final class VideoEncoder {
         frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)), execution)
     }
     if hasMotion { state.skips.encode(fieldPayload) }
-    let found = quantised
-    segments = keepsSegments ? quantised : []
+    self.segments = keepsSegments ? quantised : []
     var coded = [[UInt8]](repeating: [], count: count)
     coded.withUnsafeMutableBufferPointer { coded in
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
         let encoder = i == 0 ? fieldPayload : PayloadEncoder(state.pool)
-        codec.encode(encoder, found[i])
+        codec.encode(encoder, quantised[i])
         out[i] = encoder.finish()
       }
     }

@@ -88,12 +88,7 @@ enum CodecOptions {
   static func search(_ arguments: Arguments) throws(ToolError) -> (RDOQ, share: Double) {
     try arguments.atMostOne(of: ["effort", "rdoq"])
     if let effort = try arguments.integer("effort", in: 0...9) { return efforts[effort] }
-    return (try rdoq(arguments), 1)
-  }
-
-  static func rdoq(_ arguments: Arguments) throws(ToolError) -> RDOQ {
-    if let effort = try arguments.integer("effort", in: 0...9) { return efforts[effort].0 }
-    return try rdoq("rdoq", arguments) ?? .off
+    return (try rdoq("rdoq", arguments) ?? .off, 1)
   }
 
   /// The kind of search that an option names.

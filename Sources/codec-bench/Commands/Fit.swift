@@ -61,7 +61,7 @@ enum FitCommand: Command {
     }
     let intra = model.isInter ? try VideoFiles.intraModel() : nil
 
-    let rdoq = try CodecOptions.rdoq(arguments)
+    let rdoq = try CodecOptions.rdoq("rdoq", arguments) ?? .off
     guard model.preferredEntropyKind != nil || (rdoq == .off && !model.roles().contains(.hyperSynthesis)) else {
       throw .usage(
         "--rdoq \(rdoq.name): the model has no entropy model to search with yet; fit one without --rdoq first")
