@@ -142,7 +142,7 @@ extension VideoSettings {
     rdoq = try RDOQ.requested(given.rdoq)
     intraRDOQ = try RDOQ.requested(given.intra_rdoq)
     guard given.motion_effort <= 3 else { throw CallFailure(SC_ERROR_ARGUMENT, "motion_effort is 0 to 3") }
-    motionEffort = given.motion_effort == 0 ? 1 : Int(given.motion_effort) - 1
+    if given.motion_effort > 0 { motionEffort = Int(given.motion_effort) - 1 }
     guard given.keep_scenes <= 1 else { throw CallFailure(SC_ERROR_ARGUMENT, "keep_scenes is 0 or 1") }
     detectsScenes = given.keep_scenes == 0
     entropy = try EntropyKind.requested(given.entropy)

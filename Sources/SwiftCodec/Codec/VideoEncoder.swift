@@ -29,11 +29,11 @@ public struct VideoSettings: Sendable {
   public var intraRDOQ = RDOQ.fast
   /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
   /// that follow.
-  public var searchWeight = 2.0
+  public var searchWeight = 1.25
   /// The same of intra frames.
   public var intraSearchWeight = 2.5
   /// Of the search for vectors: 0…2.
-  public var motionEffort = 1
+  public var motionEffort = 2
   /// nil for the best one that both models have.
   public var entropy: EntropyKind?
   /// Height of a segment in rows of the latent: a multiple of 8 up to 2040; 0 for one segment.
