@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import origin, signed
+from benchmarks import of_model, origin, signed
 from evaluate_video import bd_rate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -229,12 +229,6 @@ def read_anchor(path):
     for r in csv.DictReader(line for line in text.splitlines() if not line.startswith('#')):
         curves.setdefault(r['codec'], []).append((float(r['bpp']), float(r['psnr_rgb'])))
     return curves, sorted(KODAK) if path == PUBLISHED else None
-
-
-def of_model(tool):
-    """The embedded model's id, and [multiply-adds a pixel to (decode, encode without a search)] of each rate point."""
-    text = subprocess.run([str(tool), 'info', '--default-model'], capture_output=True, text=True, check=True).stdout
-    return re.search(r'^id +(\w+)$', text, re.M)[1], [(float(d), float(e)) for d, e in re.findall(r'^\d+ .*channels +([\d.]+) +([\d.]+)$', text, re.M)]
 
 
 def plot(path, entries, lines, reference):

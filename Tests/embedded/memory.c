@@ -193,7 +193,8 @@ static void check_video(uint32_t width, uint32_t height, sc_rdoq rdoq) {
   uint8_t header[64];
   size_t header_size = 0;
   const uint8_t *bytes = NULL;
-  if (encoder && sc_video_encoder_header(encoder, &bytes, &header_size) == SC_OK && header_size <= sizeof header) {
+  if (encoder && sc_video_encoder_header(encoder, &bytes, &header_size) == SC_OK &&
+      header_size <= sizeof header) {
     memcpy(header, bytes, header_size);
   }
   asked = c.asked;
@@ -204,7 +205,8 @@ static void check_video(uint32_t width, uint32_t height, sc_rdoq rdoq) {
       }
     }
     memset(samples + luma, 120, 2 * chroma);
-    sc_picture frame = {.struct_size = sizeof frame, .width = width, .height = height, .format = SC_PIXEL_I420};
+    sc_picture frame = {
+        .struct_size = sizeof frame, .width = width, .height = height, .format = SC_PIXEL_I420};
     frame.planes[0] = samples;
     frame.planes[1] = samples + luma;
     frame.planes[2] = samples + luma + chroma;
@@ -217,7 +219,8 @@ static void check_video(uint32_t width, uint32_t height, sc_rdoq rdoq) {
   sc_video_encoder_destroy(encoder);
   c.most = c.asked = 0;
   const sc_decoder_settings one_thread = {.struct_size = sizeof one_thread, .threads = 1};
-  check(sc_video_decoder_create(intra, inter, header, header_size, &one_thread, &decoder) == SC_OK, "create a video decoder");
+  check(sc_video_decoder_create(intra, inter, header, header_size, &one_thread, &decoder) == SC_OK,
+        "create a video decoder");
   const size_t asked_to_decode = c.asked;
   for (int i = 0; decoder && i < FRAMES; i++) {
     sc_video_frame frame = SC_VIDEO_FRAME;
@@ -228,11 +231,14 @@ static void check_video(uint32_t width, uint32_t height, sc_rdoq rdoq) {
   sc_video_decoder_destroy(decoder);
   sc_model_destroy(intra);
   sc_model_destroy(inter);
-  printf("video %ux%u, rdoq %d: encode takes %.1f of %.1f MiB that it asked for, decode %.1f of %.1f\n", width, height,
-         (int)rdoq, (double)(encoding.most - models) / 1048576, (double)(asked - models) / 1048576,
-         (double)(c.most - models) / 1048576, (double)(asked_to_decode - models) / 1048576);
-  check(encoding.most <= asked && asked - models <= 2 * (encoding.most - models), "encoding takes half to all that it asks for");
-  check(c.most <= asked_to_decode && asked_to_decode - models <= 2 * (c.most - models), "decoding takes half to all that it asks for");
+  printf("video %ux%u, rdoq %d: encode takes %.1f of %.1f MiB that it asked for, decode %.1f of %.1f\n",
+         width, height, (int)rdoq, (double)(encoding.most - models) / 1048576,
+         (double)(asked - models) / 1048576, (double)(c.most - models) / 1048576,
+         (double)(asked_to_decode - models) / 1048576);
+  check(encoding.most <= asked && asked - models <= 2 * (encoding.most - models),
+        "encoding takes half to all that it asks for");
+  check(c.most <= asked_to_decode && asked_to_decode - models <= 2 * (c.most - models),
+        "decoding takes half to all that it asks for");
   check(c.used == 0, "all memory is given back");
   check(sc_set_allocator(NULL) == SC_OK, "the system's allocator again");
   free(samples);
