@@ -91,7 +91,7 @@ func videoMemory(
   // Frames have margins.
   let pixels = Double(paddedWidth + 64) * Double(paddedHeight + 64)
   // Two frames with what is known of their blocks, and of every network a stripe of rows for each thread.
-  var bytes = 4 * pixels + threads * 3072 * Double(paddedWidth + 64) + 0x1p22
+  var bytes = 4 * pixels + threads * (isEncoding ? 16384 : 6144) * Double(paddedWidth + 64) + 0x1p22
   for model in [intra, inter ?? intra] {
     let position = RatePosition(ratePoint: model.ratePoints.count - 1)
     let roles = isEncoding ? model.encoderRoles : model.decoderRoles
@@ -105,9 +105,9 @@ func videoMemory(
     // Values, masks and gradients of all tensors of a band, whose rows a search keeps for the next pass.
     let graph = GraphCost(synthesis, model.weights, at: position)
     let rows = min(paddedHeight, DistortionMeter.bandSamples / paddedWidth + 256)
-    bytes += 1.5 * graph.elements(width: paddedWidth, height: rows) + 2 * graph.preparedBytes
+    bytes += 2 * graph.elements(width: paddedWidth, height: rows) + 2 * graph.preparedBytes
   }
-  if isEncoding { bytes += 40 * pixels + 0x1p23 }
+  if isEncoding { bytes += 32 * pixels + 0x1p23 }
   return Int64(bytes)
 }
 
