@@ -277,7 +277,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('tool', type=Path)
     parser.add_argument('folder', type=Path)
-    parser.add_argument('--codecs', default='ours0,ours1,ours2,ours3,ours5,ours7,avif9,avif6,avif3,jxl7,webp,jpeg,x265')
+    parser.add_argument('--codecs', default=','.join(f'ours{n}' for n in range(10)) + ',avif9,avif6,avif3,jxl7,webp,jpeg,x265')
     parser.add_argument('--reference', default='x265')
     parser.add_argument('--limit', type=int)
     parser.add_argument('--points', default='0,1,2,3,4,5,6,7', type=lambda s: [int(p) for p in s.split(',')])
