@@ -22,10 +22,12 @@ final class VideoEncoderHandle {
     let given = try copy(pointer, zero: sc_video_settings(), "sc_video_settings")
     let settings = try VideoSettings(given)
     let (width, height) = (Int(given.width), Int(given.height))
-    let memory = videoMemory(intra, inter, width: width, height: height, settings.execution, isEncoding: true)
-    try requireMemory(memory)
     do throws(EncodeError) {
-      _ = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)
+      let header = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)
+      let memory = videoMemory(
+        intra, inter, header.entropy, width: width, height: height, settings.execution, isEncoding: true,
+        searches: settings.rdoq != .off || settings.intraRDOQ != .off)
+      guard Memory.has(memory) else { throw .outOfMemory(needed: memory) }
       let encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
       return VideoEncoderHandle(encoder, width: width, height: height, memory: memory)
     } catch {
