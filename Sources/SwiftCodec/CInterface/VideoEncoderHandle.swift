@@ -23,7 +23,6 @@ final class VideoEncoderHandle {
     let settings = try VideoSettings(given)
     let (width, height) = (Int(given.width), Int(given.height))
     let memory = videoMemory(intra, inter, width: width, height: height, settings.execution, isEncoding: true)
-    try requireMemory(memory)
     do throws(EncodeError) {
       _ = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)
       let encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
@@ -120,7 +119,6 @@ extension VideoSettings {
       }
       rate = .quality(value)
     case SC_RATE_BITRATE:
-      guard value >= 1, value < 1e12 else { throw CallFailure(SC_ERROR_ARGUMENT, "\(value) bits a second") }
       rate = .bitrate(value)
     default: throw CallFailure(SC_ERROR_ARGUMENT, "rate \(given.rate.rawValue) is unknown")
     }

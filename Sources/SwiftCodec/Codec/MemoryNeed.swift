@@ -102,3 +102,19 @@ extension Encoder {
     return bytes + most
   }
 }
+
+/// What a stream's encoder or decoder takes at most: frames with their margins, states and contexts, a frame's latent with what
+/// codes it and what a search keeps, the rows that networks keep, and the networks themselves. 0 for frames that are refused.
+func videoMemory(
+  _ intra: Model, _ inter: Model?, width: Int, height: Int, _ execution: Execution, isEncoding: Bool
+) -> Int64 {
+  guard 1...65535 ~= width, 1...65535 ~= height, Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
+  else {
+    return 0
+  }
+  let pixels = Int64((width + 127) & ~63) * Int64((height + 127) & ~63)
+  // Rows of all tensors: a stripe of some hundred rows for each thread.
+  let rows = Int64(max(1, execution.threads)) * 256 * Int64((width + 127) & ~63) * 12
+  let models = intra.preparationBytes + (inter?.preparationBytes ?? 0)
+  return models + rows + (isEncoding ? 200 : 40) * pixels
+}
