@@ -294,7 +294,7 @@ def check_roles(model):
     for (role, format), g in model.graphs.items():
         first, allowed, outputs = {
             ANALYSIS: (PLANES[format], predicted | more, [LATENT]), SYNTHESIS: ([DECODED], predicted | more, PLANES[format]),
-            HYPER_ANALYSIS: ([LATENT], set(), [HYPER_LATENT]), HYPER_SYNTHESIS: ([HYPER_LATENT], more, [FEATURES]),
+            HYPER_ANALYSIS: ([LATENT], more, [HYPER_LATENT]), HYPER_SYNTHESIS: ([HYPER_LATENT], more, [FEATURES]),
             CONTEXT: ([], predicted | {REFERENCE, STATE}, []),
         }.get(role, ([FEATURES, EARLIER][:1 + (role > SLICE)], more, [PARAMETERS]))
         check(g.inputs[:len(first)] == first and all(p % 256 in allowed for p in g.inputs[len(first):]), f'inputs of role {role}')
