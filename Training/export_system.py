@@ -17,12 +17,13 @@ import torch
 import integer
 from export import LEVELS, SCALE_HIGH, SCALE_LOW, add_block, calibrate, gaussian_cdfs, mixture_cdfs, modes, moves
 from export_video import middles
+from formats import packing
 from graph import ALL, Graph, Layer, Tensor, entropy_point, section, write_model
 from integer import (ANALYSIS, CHROMA, CONTEXT, CONTEXTS, DECODED, EARLIER, FEATURES, HYPER_ANALYSIS, HYPER_LATENT, HYPER_SYNTHESIS, LATENT, LEAKY, LUMA,
                      PARAMETERS, REFERENCE, RELU, REPLICATE, SLICE, STATE, STATIC, SYNTHESIS, YUV420)
 from systems import SLOPE, SlimCAE, load_system
 from train_video import packed
-from video import MULTIPLE, load_clips
+from video import MIDDLE, MULTIPLE, load_clips
 
 FLAGSHIP = Path(__file__).resolve().parent.parent / 'Sources/CDefaultModel/models/flagship.scm'
 
@@ -331,7 +332,113 @@ def export_slimvc(net, clips, prefix, headroom, frames, image):
     return [*transforms, *entropy]
 
 
-EXPORTS = {'stem': export_stem, 'slimvc': export_slimvc}
+# ---- FLAG -----------------------------------------------------------------------------------------------------------
+
+FLAG_Q = 6
+STATES = (STATE, STATE + 256)       # decoded luma and chroma, packed, in grey levels from 128 on: 64 and 32 channels at 1/8
+GREY_STATES = dict(q=6, bits=15)
+
+
+def flag_graphs(net):
+    """Context network, analysis, synthesis, hyper-analysis, hyper-synthesis and the slice."""
+    points, n, m, q, middle = len(net.lambdas), net.N, net.M, FLAG_Q, packing(YUV420)[2].double()
+    before = lambda g: g.concat('before', [g.input(port, c, 15, 6, 8) for port, c in zip(STATES, (64, 32))])
+    rate, zeros = lambda act: (act.a, act.b), torch.zeros(points, n)
+
+    def block(g, name, x, layer):
+        return g.conv(name, x, layer.conv.weight, layer.conv.bias, border=REPLICATE, activation=RELU, rate=rate(layer.act))
+
+    def from_state(layer):
+        """Weight and bias for grey levels from 128 on: a packed value is (level + 128) / 255 less the middle."""
+        weight = layer.weight.double()
+        return weight / 255, layer.bias.double() + weight.sum((2, 3)) @ (128 / 255 - middle)
+
+    c = Graph(CONTEXT, points)
+    x = before(c)
+    for i, layer in enumerate(net.c):
+        weight, bias = (layer.conv.weight, layer.conv.bias) if i else from_state(layer.conv)
+        x = c.conv(f'c.{i}', x, weight, bias, border=REPLICATE, activation=RELU, rate=rate(layer.act))
+    c.output(CONTEXTS, x)
+
+    a = Graph(ANALYSIS, points, format=YUV420)
+    planes = [a.plane(LUMA, 1, 1), a.plane(CHROMA, 2, 2)]
+    inputs = [a.input(port, channels, 15, 6, 8) for port, channels in zip(STATES, (64, 32))]
+    context = a.input(CONTEXTS, n, None, None, 8)
+    new = a.concat('planes', [a.unshuffle(f'unshuffle.{i}', x, f) for i, (x, f) in enumerate(zip(planes, (8, 4)))])
+    weight = net.a_new.weight.double()
+    x = a.conv('a.new', new, weight / 510, net.a_new.bias + weight.sum((2, 3)) @ (0.5 - middle), border=REPLICATE, rate=rate(net.a_act))
+    weight, bias = from_state(net.a_before)
+    y = a.conv('a.before', a.concat('before', inputs), weight, bias, border=REPLICATE, rate=(net.a_act.a, zeros))
+    x = block(a, 'a.1', a.concat('features', [a.add('sum', x, y, activation=RELU), context]), net.a1)
+    x = a.conv('a.2', x, net.a2.weight, net.a2.bias, stride=2, border=REPLICATE)
+    a.output(LATENT, a.gain('gain', x, net.gain.exp(), q=q, bits=15))
+
+    s = Graph(SYNTHESIS, points, format=YUV420)
+    y = s.input(DECODED, m, 15, q, 16)
+    states = [s.input(port, channels, 15, 6, 8) for port, channels in zip(STATES, (64, 32))]
+    context = s.input(CONTEXTS, n, None, None, 8)
+    x = s.transposed('s.0', s.gain('igain', y, net.igain.exp()), net.s0.weight, net.s0.bias, activation=RELU, rate=rate(net.s0_act))
+    x = block(s, 's.2', block(s, 's.1', s.concat('features', [x, context]), net.s1), net.s2)
+    outputs = []
+    for i, (port, part, factor) in enumerate(((LUMA, slice(64), 8), (CHROMA, slice(64, 96), 4))):
+        x_ = s.conv(f's.3.{i}', x, 255 * net.s3.weight[part], 255 * net.s3.bias[part], border=REPLICATE, **GREY_STATES)
+        outputs.append(s.add(f'sum.{i}', x_, states[i]))
+        s.output(port, s.shuffle(f'shuffle.{i}', outputs[i], factor))
+    for port, x in zip(STATES, outputs):
+        s.output(port, x)
+
+    ha = Graph(HYPER_ANALYSIS, points)
+    y, igain = ha.input(LATENT, m, 15, q, 16), net.igain.exp()
+    x = ha.add('magnitude', ha.gain('positive', y, igain, activation=RELU), ha.gain('negative', y, -igain, activation=RELU))
+    x = ha.conv('ha.0', x, net.ha[0].weight, net.ha[0].bias, border=REPLICATE, activation=RELU)
+    x = ha.conv('ha.1', x, net.ha[1].weight, net.ha[1].bias, stride=2, border=REPLICATE, activation=RELU)
+    ha.output(HYPER_LATENT, ha.conv('ha.2', x, net.ha[2].weight * 4, net.ha[2].bias * 4, stride=2, border=REPLICATE, q=0, bits=15))
+    hs = Graph(HYPER_SYNTHESIS, points)
+    x = hs.input(HYPER_LATENT, net.Z, 15, 0, 64)
+    for i, layer in enumerate(net.hs):
+        x = hs.transposed(f'hs.{i}', x, layer.weight if i else layer.weight / 4, layer.bias, activation=RELU)
+    hs.output(FEATURES, x)
+    g, step = Graph(SLICE, points), (SCALE_HIGH - SCALE_LOW) / 255 * 2 ** q
+    x = g.conv('scales', g.input(FEATURES, n, None, None, 16), net.scales.weight, net.scales.bias, border=REPLICATE, q=q, bits=15,
+               rate=(torch.full((points, m), 2 / step), (net.base - SCALE_LOW) / step))
+    g.output(PARAMETERS, g.concat('parameters', [g.gain('means', x, torch.zeros(points, m), q=q, bits=15), x]))
+    return [c, a, s, ha, hs, g]
+
+
+@torch.no_grad()
+def flag_chain(net, graphs, clip, frames, k, active):
+    context, analysis, synthesis, *entropy = graphs
+    h, w = clip.height // MULTIPLE * MULTIPLE, clip.width // MULTIPLE * MULTIPLE
+    for t in range(min(frames, len(clip))):
+        y, uv = planes = clip.crop(t, 0, 0, h, w)
+        if t == 0:
+            before = 255 * (net.begin(packed([planes], 'cpu'), [k])[0] + MIDDLE[0]) - 128
+            continue
+        known = integer.plane_inputs({LUMA: y, CHROMA: uv.transpose(1, 2, 0)}, MULTIPLE) | dict(zip(STATES, (before[:64], before[64:])))
+        known |= context.run(known, k)
+        known |= analysis.run(known, k)
+        z, v, decoded = observe_prior(entropy, known, k)
+        out = synthesis.run(known | {DECODED: decoded}, k)
+        before = torch.cat([out[port] for port in STATES])
+        for count, moved in zip(active, (z, v)):
+            count += moved.round().flatten(1).any(1).numpy()
+
+
+def export_flag(net, clips, prefix, headroom, frames):
+    Path(f'{prefix}-intra.scm').write_bytes(with_states(FLAGSHIP, YUV420, ['d_out.0', 'd_out.1']))
+    graphs, points, count = flag_graphs(net), range(len(net.lambdas)), 0
+    active = [[np.zeros(net.Z), np.zeros(net.M)] for _ in points]
+    for clip in clips:
+        for k in points:
+            flag_chain(net, graphs, clip, frames, k, active[k])
+        count += min(frames, len(clip)) - 1
+    calibrate(graphs, headroom)
+    text = 'MobileCodec\'s flow-agnostic codec (Le et al. 2022): no vectors, the decoded frame before as a state.'
+    write_model(f'{prefix}-inter.scm', 'flag', text, net.lambdas, graphs, [(STATIC, hyper_tables(net, active, count))])
+    return graphs
+
+
+EXPORTS = {'stem': export_stem, 'slimvc': export_slimvc, 'flag': export_flag}
 
 
 def main():

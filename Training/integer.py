@@ -528,6 +528,25 @@ def code(model, planes, k, first=0, first_bits=None, format=RGB, known=()):
     return synthesise(model, known | {DECODED: decoded}, k, shape, format), *bits
 
 
+def code_frames(intra, inter, frames, k, format=YUV420):
+    """Decoded planes of frames {port: uint8 samples} of models without motion, the first frame intra; the latents are rounded."""
+    left, decoded = {}, []
+    for t, planes in enumerate(frames):
+        model = inter if t else intra
+        known = left | plane_inputs(planes, model.multiple(format))
+        if t and (CONTEXT, 0) in model.graphs:
+            known |= model.run(CONTEXT, k, known)
+        known |= model.run(ANALYSIS, k, known, format)
+        known[DECODED] = known[LATENT]
+        if model.hyper:
+            known |= model.run(HYPER_ANALYSIS, k, known)
+            known[DECODED] = code_slices(model, known, k)[0]
+        out = model.run(SYNTHESIS, k, known, format)
+        left = {REFERENCE: known[DECODED]} | {port: value for port, value in out.items() if port % 256 == STATE}
+        decoded.append(synthesise(model, known, k, planes[PLANES[format][0]].shape, format))
+    return decoded
+
+
 def code_slices(model, known, k):
     """Decoded latent, the differences from the means that are coded, and their scales; `known` holds latent and hyper-latent."""
     known = known | model.run(HYPER_SYNTHESIS, k, known)

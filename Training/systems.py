@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks import AtLeast, Mixture, averaged_weights, code_length, conv, normal, principal, quantise, steps
+from networks import AtLeast, Mixture, RateReLU, averaged_weights, code_length, conv, normal, principal, quantise, steps
 from video import IMAGE, MIDDLE, Intra
 
 INTRA_POINTS = 2        # an intra frame is coded at so many rate points more in training; encoders do about the same
@@ -235,7 +235,7 @@ class SlimCAE(nn.Module):
         return self.packed(torch.cat(out)), torch.cat(bits), before
 
     @torch.no_grad()
-    def initialise(self, x, spare=0.3):
+    def prepare(self, x, spare=0.3):
         """Starts as a cascade of patch PCAs, exact through ReLU by mirrored pairs of channels, as networks.Base does. `x` are packed frames.
 
         Luma and chroma count as they do in the distortion; what channels are beyond the pairs keeps `spare` of its random input weights.
@@ -325,7 +325,7 @@ class SlimVC(SlimCAE):
         return self.packed(torch.cat(out)) if decodes else None, torch.cat(bits), memory
 
     @torch.no_grad()
-    def initialise(self, x):
+    def prepare(self, x):
         """Scales as frames differ: `x` are packed frames, each two of them neighbours."""
         planes = self.planes(x)
         for k, n in enumerate(self.N):
@@ -333,12 +333,122 @@ class SlimVC(SlimCAE):
             self.base[k, :n] = (y[1::2] - y[::2]).square().mean((0, 2, 3)).sqrt().clamp(0.1, 200).log()
 
 
-SYSTEMS = {'stem': STEM, 'slimcae': SlimCAE, 'slimvc': SlimVC}
+# ---- FLAG -----------------------------------------------------------------------------------------------------------
+
+class RateConv(nn.Module):
+    """relu(a conv(x) + b), where a and b belong to the rate point. Borders are replicated."""
+
+    def __init__(self, points, inputs, outputs, kernel, gain=1.0):
+        super().__init__()
+        self.conv = padded(inputs, outputs, kernel, gain=gain)
+        self.act = RateReLU(points, outputs)
+
+    def forward(self, x, r):
+        return self.act(self.conv(x), r)
+
+
+class FLAG(nn.Module):
+    """MobileCodec's flow-agnostic codec (Le et al. 2022), as far as it is published: no vectors and no warping, 3×3 and 5×5 convolutions with ReLU
+    on features of the frame before and of the present one, a scale-only hyperprior.
+
+    Motion and what it leaves are one latent here, since a frame has one. All is at 1/8 of packed samples. ReLUs have a scale and a bias of the rate point,
+    so one network serves all. The memory is the decoded frame, neither rounded nor clamped, which what is decoded is added to; intra frames are the
+    flagship's.
+    """
+
+    lambdas = Intra.lambdas
+    N, M, Z = 96, 128, 48           # channels of features, latent, hyper-latent
+    log_scale = (-2.0, 6.0)
+
+    def __init__(self):
+        super().__init__()
+        n, m, points = self.N, self.M, len(self.lambdas)
+        self.intra = Intra()
+        for p in self.intra.parameters():
+            p.requires_grad_(False)
+        self.c = nn.ModuleList([RateConv(points, 96, n, 5), RateConv(points, n, n, 3)])
+        self.a_new, self.a_before, self.a_act = padded(96, n, 5), padded(96, n, 5), RateReLU(points, n)
+        self.a1 = RateConv(points, 2 * n, n, 3)
+        self.a2 = padded(n, m, 5, 2)
+        self.s0, self.s0_act = nn.ConvTranspose2d(m, n, 5, 2, 2, 1), RateReLU(points, n)
+        self.s1, self.s2 = RateConv(points, 2 * n, n, 5), RateConv(points, n, n, 3)
+        self.s3 = padded(n, 96, 3)
+        self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, m))         # logarithms
+        self.igain = nn.Parameter(-steps(self.lambdas)[:, None].repeat(1, m))
+        self.ha = nn.ModuleList([padded(m, n, 3), padded(n, n, 5, 2), padded(n, self.Z, 5, 2)])
+        self.hs = nn.ModuleList([nn.ConvTranspose2d(self.Z, n, 5, 2, 2, 1), nn.ConvTranspose2d(n, n, 5, 2, 2, 1)])
+        self.scales = padded(n, m, 3, gain=0.0)
+        self.base = nn.Parameter(torch.zeros(points, m))
+        self.bz = Mixture(points, self.Z)
+
+    def transforms(self):
+        return [p for n, p in self.named_parameters() if n.startswith(('a', 's0', 's1', 's2', 's3', 'gain', 'igain'))]
+
+    def begin(self, x, points):
+        return list(self.intra(x, [min(k + INTRA_POINTS, len(self.lambdas) - 1) for k in points])[0])
+
+    def analysis(self, x, before, context, r):
+        x = self.a_act(self.a_new(x) + self.a_before(before), r)
+        return self.a2(self.a1(torch.cat([x, context], 1), r)) * self.gain[r].exp()[:, :, None, None]
+
+    def synthesis(self, y, before, context, r):
+        x = self.s0_act(self.s0(y * self.igain[r].exp()[:, :, None, None]), r)
+        return before + self.s3(self.s2(self.s1(torch.cat([x, context], 1), r), r))
+
+    def entropy(self, y, points, r, rounding):
+        """Bits of each frame."""
+        z = (y * self.igain[r].exp()[:, :, None, None]).abs()
+        for i, layer in enumerate(self.ha):
+            z = layer(F.relu(z) if i else z)
+        z = z * 4
+        bits = self.bz(z, points, rounding)
+        h = quantise(z, rounding) / 4
+        for layer in self.hs:
+            h = F.relu(layer(h))
+        log_scale = AtLeast.apply((self.base[r][:, :, None, None] + 2 * self.scales(h)).clamp_max(self.log_scale[1]), self.log_scale[0])
+        return bits + code_length(normal, y, [log_scale], rounding)
+
+    def forward(self, x, before, points, rounding='mixed'):
+        r, before = torch.tensor(points, device=x.device), torch.stack(before)
+        context = before
+        for layer in self.c:
+            context = layer(context, r)
+        y = self.analysis(x, before, context, r)
+        out = self.synthesis(quantise(y, rounding), before, context, r)
+        return out, self.entropy(y, points, r, rounding), list(out)
+
+    @torch.no_grad()
+    def prepare(self, x):
+        """Starts as plain coding of the difference to the frame before by a cascade of patch PCAs, as SlimCAE does; `x` are pairs of neighbours."""
+        d, half, n = x[1::2] - x[::2], self.N // 2, self.N
+        scale = torch.cat([torch.full((64,), 0.75 * 96 / 64), torch.full((32,), 0.25 * 96 / 32)]).sqrt()
+        u, _ = principal(d * scale[:, None, None], half)
+        pairs = torch.stack([u.T, -u.T], 1).flatten(0, 1)
+        for layer in (self.a_new, self.a_before, self.a1.conv, self.s1.conv, self.s2.conv, self.s3, self.a2, self.s0):
+            layer.weight.zero_()
+        self.a_new.weight[:, :, 2, 2] = pairs * scale
+        self.a_before.weight[:, :, 2, 2] = -pairs * scale
+        self.s3.weight[:, :, 1, 1] = (pairs / scale).T
+        for layer in (self.a1.conv, self.s1.conv, self.s2.conv):
+            middle = layer.weight.shape[-1] // 2
+            layer.weight[:, :n, middle, middle] = torch.eye(n)
+        a = F.conv2d(d * scale[:, None, None], u.T[:, :, None, None])
+        u, s = principal(F.pixel_unshuffle(a, 2), self.M)
+        w = u.T.reshape(self.M, half, 2, 2)
+        w = torch.stack([w, -w], 2).flatten(1, 2)
+        self.a2.weight[:, :, 2:4, 2:4] = self.s0.weight[:, :, 2:4, 2:4] = w
+        for k, gain in enumerate(self.gain):
+            self.base[k] = (s * gain.exp()).clamp(0.1, 200).log()
+
+
+SYSTEMS = {'stem': STEM, 'slimcae': SlimCAE, 'slimvc': SlimVC, 'flag': FLAG}
 
 
 def load_system(name, path=None):
     """A system with the averaged weights of a checkpoint, which holds what was trained."""
     net = SYSTEMS[name]()
+    if name == 'flag':
+        net.intra.fold(averaged_weights(IMAGE))
     if path:
         net.load_state_dict(averaged_weights(path), strict=False)
     return net.eval()

@@ -44,8 +44,9 @@ class SystemTrainer(Trainer):
         self.average = [p.detach().clone() for p in self.parameters]
         self.step, self.spent, self.totals = 0, 0.0, torch.zeros(5, len(self.lambdas))
         self.usual = torch.zeros(len(self.lambdas), device=self.device)
-        if not o.resume and hasattr(self.net, 'initialise'):
-            self.net.initialise(self.sample(clips, rng))
+        given = torch.load(o.init, weights_only=True, map_location='cpu')['ema'] if o.init else {}
+        if not o.resume and hasattr(self.net, 'prepare') and not set(self.names) <= set(given):
+            self.net.prepare(self.sample(clips, rng))
             self.average = [p.detach().clone() for p in self.parameters]
         if o.resume:
             self.restore(torch.load(o.out + '.resume', map_location=self.device, weights_only=True))
