@@ -191,7 +191,8 @@ private struct RoleChecks {
       graph, [(.decodedLatent, Self.decoded(latent))], extras: Self.references,
       "synthesis takes the latent that analysis gives, with bits 15, then what comes from a reference")
     let planes = Self.planes(graph.format)
-    let what: StaticString = "synthesis gives the planes of its format with q 0…7 (rgb: 3 channels), then states 0, 1, … of width class 255"
+    let what: StaticString =
+      "synthesis gives the planes of its format with q 0…7 (rgb: 3 channels), then states 0, 1, … of class 255"
     guard graph.outputs.count >= planes.count else { throw .shape(place(graph), what) }
     for (port, plane) in zip(graph.outputs, planes) {
       let info = graph.tensors[port.tensor]

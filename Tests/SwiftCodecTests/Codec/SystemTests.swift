@@ -93,7 +93,8 @@ import Testing
           for (t, packet) in stream.packets.enumerated() {
             let frame = try #require(try decoder.decode(packet))
             #expect(frame.isIntra == (t % 5 == 0))
-            #expect(frame.picture == stream.frames[t], "frame \(t), \(width)×\(height), \(cpu.name), \(threads) threads")
+            #expect(
+              frame.picture == stream.frames[t], "frame \(t), \(width)×\(height), \(cpu.name), \(threads) threads")
           }
         }
       }
@@ -126,5 +127,38 @@ import Testing
       decoded.append(encoder.reconstruction.samples)
     }
     #expect(decoded[0] != decoded[1])
+  }
+
+  /// A model file with bytes of a section changed, of the `nth` with this tag.
+  static func changed(
+    _ file: String, _ tag: String, nth: Int = 0, _ change: (inout [UInt8]) -> Void
+  ) throws -> [UInt8] {
+    let bytes = try Fixtures.bytes("models/\(file).scm")
+    var sections: [(tag: String, payload: [UInt8])] = []
+    var at = 8
+    while at < bytes.count {
+      let size = (0..<4).reduce(0) { $0 | Int(bytes[at + 4 + $1]) << (8 * $1) }
+      sections.append((String(decoding: bytes[at..<(at + 4)], as: UTF8.self), Array(bytes[(at + 8)..<(at + 8 + size)])))
+      at += size + 12
+    }
+    #expect(ModelFileWriter.file(sections) == bytes)
+    let places = sections.indices.filter { sections[$0].tag == tag }
+    change(&sections[places[nth]].payload)
+    return ModelFileWriter.file(sections)
+  }
+
+  /// Widths of a hyperprior's tensors that do not belong together, and states out of order.
+  @Test func wrongWidthsAndStates() throws {
+    // Behind K, C and λ: the widths of the first rate point, of the latent, of parameters, of the hyper-latent.
+    for (offset, width) in [(6, 3), (8, 6), (8, 5)] {
+      let file = try Self.changed("tiny-slimvc-inter", "RATE") { $0[offset] = UInt8(width) }
+      #expect(throws: ModelError.self, "width \(width) at \(offset)") { try Model(file) }
+    }
+    // The last output of synthesis, the second graph: name, index, tensor.
+    let file = try Self.changed("tiny-stem-inter", "GRPH", nth: 1) {
+      #expect($0[$0.count - 4] == TensorName.state.rawValue)
+      $0[$0.count - 3] = 1
+    }
+    #expect(throws: ModelError.self) { try Model(file) }
   }
 }
