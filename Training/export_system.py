@@ -121,6 +121,7 @@ def stem_graphs(net, state, scale, q):
         units = torch.cat([gain[:, c_], torch.full((points, m), 2 / step)], 1)
         base = torch.cat([torch.zeros(points, m), (net.base[:, c_] - SCALE_LOW) / step], 1)
         x = g.conv('c2', x, part.c2.weight, part.c2.bias, q=q, bits=15, rate=(units, base))
+        units = torch.cat([1 / igain[:, c_], units[:, m:]], 1)
         carry = g.conv('carry', s, unscaled(net.carry[i]), net.carry[i].bias, q=q, bits=15, rate=(units, torch.zeros_like(base)))
         g.output(PARAMETERS, g.add('sum', x, carry))
         slices.append(g)

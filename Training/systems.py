@@ -26,7 +26,7 @@ class STEM(Intra):
 
     The memory is the decoded latent of the frame before in units of the trunk (without its gain), so that frames of other rate points are as good. The
     temporal prior (TPM) makes features of it, which are added to those of the hyper-latent; hyper-analysis and slices see it itself, and the means start
-    as the latent before times `carry`. Added layers are zero at first.
+    as the latent before: what does not change costs next to nothing. Other layers that are added are zero at first.
     """
 
     contexts = False
@@ -40,11 +40,12 @@ class STEM(Intra):
         self.ha_before = padded(M, self.ha[0].out_channels, 1, gain=0.0)
         self.s_before = nn.ModuleList(padded(M, part.c1.out_channels, 1, gain=0.0) for part in self.slices)
         self.carry = nn.ModuleList(padded(M, 2 * (c.stop - c.start), 1, gain=0.0) for c in self.ranges())
-        with torch.no_grad():
-            for layer, c in zip(self.carry, self.ranges()):
-                for i in range(c.stop - c.start):
-                    layer.weight[i, c.start + i] = 0.5
         self.fold(averaged_weights(IMAGE))
+        with torch.no_grad():
+            for layer, part, c in zip(self.carry, self.slices, self.ranges()):
+                m = c.stop - c.start
+                layer.weight[range(m), range(c.start, c.stop)] = 1
+                part.c2.weight[:m], part.c2.bias[:m] = 0, 0
         for p in self.transforms_of_pictures():
             p.requires_grad_(False)
 
@@ -86,10 +87,11 @@ class STEM(Intra):
         for i, (part, c) in enumerate(zip(self.slices, self.ranges())):
             known = [v * igain[:, k] for k, v in zip(self.ranges(), done)]
             o = part.c1(torch.cat([h] + known, 1)) + self.s_before[i](before)
-            o = (part.c2(part.act(part.dw(F.relu(o)), r)) + self.carry[i](before)).float()
-            m = c.stop - c.start
-            mean = o[:, :m] * gain[:, c]
-            log_scale = AtLeast.apply((self.base[r][:, c, None, None] + 2 * o[:, m:]).clamp_max(self.log_scale[1]), self.log_scale[0])
+            o, carried, m = part.c2(part.act(part.dw(F.relu(o)), r)), self.carry[i](before), c.stop - c.start
+            # The inverse of the synthesis' gain, which is not quite that of the analysis, gives the very latent again.
+            mean = o[:, :m] * gain[:, c] + carried[:, :m] / igain[:, c]
+            log_scale = self.base[r][:, c, None, None] + 2 * (o[:, m:] + carried[:, m:])
+            log_scale = AtLeast.apply(log_scale.clamp_max(self.log_scale[1]), self.log_scale[0])
             v = y[:, c] - mean
             bits = bits + code_length(normal, v, [log_scale], rounding)
             done.append(quantise(v, rounding) + mean)
@@ -357,7 +359,7 @@ class FLAG(nn.Module):
     """
 
     lambdas = Intra.lambdas
-    N, M, Z = 96, 128, 48           # channels of features, latent, hyper-latent
+    N, M, Z = 128, 192, 48          # channels of features, latent, hyper-latent
     log_scale = (-2.0, 6.0)
 
     def __init__(self):

@@ -368,7 +368,7 @@ class TrainingTest(unittest.TestCase):
         self.assertAlmostEqual(of_integers[3], of_float[3], delta=0.05)
 
     def test_systems_of_papers(self):
-        """Each trains two steps, goes on, exports; the frames of float and of integers are about the same."""
+        """Each trains two steps, goes on, exports; float and integers are about equally good."""
         frames = []
         for t in range(4):
             picture = np.roll(self.pictures[0], (t, 2 * t), (0, 1))[:192, :192]
@@ -403,8 +403,9 @@ class TrainingTest(unittest.TestCase):
                     before = net.begin(x[0], [k])
                     for frame in x[1:]:
                         out, _, before = net(frame, before, [k], 'hard', **({} if name == 'flag' else {'decodes': True}))
-                expected = video.cut(out, 192, 192)
-                self.assertGreater(video.psnrs(expected, (found[integer.LUMA][..., 0], found[integer.CHROMA].transpose(2, 0, 1)))[1], 38, name)
+                of_float, of_integers = (video.psnrs(decoded, clip.frame(2))[1] for decoded in (
+                    video.cut(out, 192, 192), (found[integer.LUMA][..., 0], found[integer.CHROMA].transpose(2, 0, 1))))
+                self.assertAlmostEqual(of_float, of_integers, delta=0.3, msg=name)
 
     def test_bd_rate(self):
         curve = [(0.2, 28.0), (0.4, 31.0), (0.8, 34.0), (1.6, 37.0)]
