@@ -85,7 +85,7 @@ def measure(tool, system, path, count, folder):
     clip, stream, decoded, coded = (os.path.join(folder, name) for name in ('clip.y4m', 'a.scv', 'a.y4m', 'a.mkv'))
     subprocess.run(['ffmpeg', '-v', 'error', '-y', '-i', path, '-frames:v', str(count), '-pix_fmt', 'yuv420p', clip], check=True)
     source = read_y4m(clip)
-    for qp in () if system else (20, 24, 28, 32, 36, 40):
+    for qp in () if system else (20, 24, 28, 32, 36, 40, 44, 48):
         subprocess.run(['ffmpeg', '-v', 'error', '-y', '-threads', '1', '-i', clip, '-c:v', 'libx264', '-preset', 'medium', '-tune', 'zerolatency',
                         '-x264-params', PARAMETERS['x264'] + f':qp={qp}', '-threads', '1', coded], check=True)
         subprocess.run(['ffmpeg', '-v', 'error', '-y', '-i', coded, '-pix_fmt', 'yuv420p', decoded], check=True)
@@ -140,7 +140,8 @@ def page(data):
              'decoder, in exact integers; networks and commands: [Training](../../Training/README.md#video-codecs-of-papers).', '',
              f'First {" to ".join(map(str, frames))} frames of {", ".join(clips)}; one intra frame. BD-rate of YUV PSNR against {REFERENCE} on the same frames, per cent, mean over '
              'clips. Frames a second of decoding CIF on one thread, by processor time; the decoder\'s largest resident set; minutes of processor time that it was trained. '
-             'Systems that were trained for minutes say little about their papers, whose networks were trained for days.', '',
+             'Systems that were trained for minutes say little about their papers, whose networks were trained for days; and the flagship\'s entropy models are fitted, '
+             'those of the others are as exported.', '',
              '| system | all frames | inter frames | kMAC/pixel to encode | to decode | frames/s | MB | minutes | options | commit |', '|' + '---|' * 10]
     for name, s in systems.items():
         every, inter = (np.nanmean(r) for r in rates[name])
@@ -157,6 +158,8 @@ def page(data):
             for module, roles in ROLES.items():
                 ours = [sum(networks[role][k] for role in roles) * 1920 * 1080 / 1e9 for k in range(5)]
                 lines.append(f'| {module} | ' + ' | '.join(f'{a:.1f} ({b:g})' for a, b in zip(ours, TABLE_2[module])) + ' |')
+            lines += ['', 'Below full width the paper\'s figures are those of modules whose first layer reads, and whose last layer writes, all channels at every width; here these '
+                      'layers have the widths that its Table 1 lists for them.']
     return '\n'.join(lines) + '\n'
 
 

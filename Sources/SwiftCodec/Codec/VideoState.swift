@@ -112,7 +112,7 @@ final class VideoState {
     guard model.graph(.context, header.format) != nil else { return inputs }
     let program = program(.context, isIntra: false, at: position, cpu: execution.cpu)
     let channels = program.outputs.map { program.tensors[$0.tensor].channels }
-    if contexts.map(\.channels) != channels {
+    if contexts.map({ $0.channels }) != channels {
       contexts = program.outputs.map {
         let tensor = program.tensors[$0.tensor]
         return TensorPlane(
