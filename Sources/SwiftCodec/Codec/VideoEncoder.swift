@@ -244,7 +244,7 @@ public final class VideoEncoder {
     let inputs = isIntra ? nil : state.inputs(at: position, execution)
     let latent = state.program(.analysis, isIntra: isIntra, at: position, cpu: execution.cpu)
       .analyse(frame, layout, channels: model.latentChannels(at: position), reference: inputs, execution)
-    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, execution)
+    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, reference: inputs, execution)
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
     let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq

@@ -39,7 +39,9 @@ enum VideoFiles {
     do { return try Model.embeddedInter() } catch { throw .badData(file: "the default inter model", error.description) }
   }
 
-  static func intraModel() throws(ToolError) -> Model {
+  /// Of fitting, where --model is that of inter frames.
+  static func intraModel(_ arguments: Arguments) throws(ToolError) -> Model {
+    if let file = arguments.string("intra-model") { return try parseModel(try readFile(file), file) }
     do { return try Model.embedded() } catch { throw .badData(file: "the default model", error.description) }
   }
 
