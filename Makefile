@@ -7,6 +7,7 @@
 # The other targets are in CONTRIBUTING.md.
 
 SWIFT ?= swift
+comma := ,
 CC := cc
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # A machine with little memory: make JOBS=1 …
@@ -46,7 +47,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage fuzz-corpus hostile train export table2 clean
 
 include packaging/install.mk
@@ -120,7 +121,7 @@ test-armv7: test-kernels-armv7 test-motion-armv7 test-residual-armv7
 test-wasm: test-kernels-wasm test-motion-wasm test-residual-wasm
 	scripts/test_wasm.sh "$(SWIFT)" $(JOBS) .build-wasm $(OUT)/wasm
 
-# Every snippet of the README, word for word, in an empty folder. Needs cmake and pkg-config.
+# Every snippet of README.md and docs/installing.md, word for word, in an empty folder. Needs cmake and pkg-config.
 test-snippets:
 	scripts/check_snippets.sh "$(MAKE)"
 
@@ -175,6 +176,7 @@ lint:
 	$(PYTHON) scripts/rooms.py --check docs/design/rooms.md
 	$(PYTHON) scripts/format_example.py --check docs/format/example.md
 	$(PYTHON) scripts/benchmarks.py --check
+	$(PYTHON) scripts/model_ids.py --check
 	$(PYTHON) scripts/fuzz_report.py --check
 	$(PYTHON) scripts/check_documents.py
 
@@ -192,11 +194,19 @@ benchmarks: tool
 benchmark-video: tool
 	$(PYTHON) scripts/benchmark_video.py $(TOOL) "$(CLIP)" docs/benchmarks/video-speed.md $(ARGUMENTS)
 
-# Encoders that are there beside ours: make compare PICTURES=folder ARGUMENTS="--codecs ours0,avif6 --csv rows.csv"
-# Needs NumPy, SciPy and Pillow.
-PICTURES ?= Fixtures/pictures
+# Encoders that are there beside ours: make compare PICTURES=folder ARGUMENTS="--codecs ours0,avif6 --csv rows.csv"; of the
+# Kodak pictures, make compare KODAK=folder writes docs/benchmarks/compare.md as well. Needs NumPy, SciPy and Pillow.
+PICTURES ?= $(or $(KODAK),Fixtures/pictures)
+COMPARED = docs/benchmarks/data/compare.csv
 compare: tool
-	$(PYTHON) scripts/compare.py $(TOOL) "$(PICTURES)" $(ARGUMENTS)
+	$(PYTHON) scripts/compare.py $(TOOL) "$(PICTURES)" $(if $(KODAK),--csv $(COMPARED) --page docs/benchmarks/compare.md \
+	  --plot docs/benchmarks/compare.svg --points 0$(comma)2$(comma)5$(comma)7) $(ARGUMENTS)
+
+# The same with stand-ins for HM and VTM.
+test-compare: tool
+	test -x $(PYTHON_ENVIRONMENT)/bin/python || $(PYTHON) -m venv $(PYTHON_ENVIRONMENT)
+	$(PYTHON_ENVIRONMENT)/bin/pip install --quiet numpy pillow scipy
+	$(PYTHON_ENVIRONMENT)/bin/python Tests/compare/test_compare.py $(TOOL)
 
 format:
 	$(SWIFT) format -i --recursive Package.swift Sources Tests

@@ -26,7 +26,7 @@ final class VideoDecoderHandle {
     execution.threads = threadCount(settings.threads)
     var used = 0
     let read = try described { () throws(DecodeError) in try VideoHeader(parsing: header, size: &used) }
-    let memory = videoMemory(intra, inter, width: read.width, height: read.height, execution, isEncoding: false)
+    let memory = videoMemory(intra, inter, read.entropy, width: read.width, height: read.height, execution)
     try requireMemory(memory)
     let decoder = try described { () throws(DecodeError) in
       try VideoDecoder(header: header, intra: intra, inter: inter, execution: execution)

@@ -29,11 +29,11 @@ public struct VideoSettings: Sendable {
   public var intraRDOQ = RDOQ.fast
   /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
   /// that follow.
-  public var searchWeight = 2.0
+  public var searchWeight = 1.25
   /// The same of intra frames.
   public var intraSearchWeight = 2.5
   /// Of the search for vectors: 0…2.
-  public var motionEffort = 1
+  public var motionEffort = 2
   /// nil for the best one that both models have.
   public var entropy: EntropyKind?
   /// Height of a segment in rows of the latent: a multiple of 8 up to 2040; 0 for one segment.
@@ -109,9 +109,16 @@ public final class VideoEncoder {
       intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
       height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)
     do throws(DecodeError) { try VideoState.check(header, intra: intra, inter: inter) } catch { throw .format(.yuv420) }
-    let memory = videoMemory(intra, inter, width: width, height: height, settings.execution, isEncoding: true)
+    let memory = memory(intra: intra, inter: inter, header, settings)
     guard Memory.has(memory) else { throw .outOfMemory(needed: memory) }
     return header
+  }
+
+  /// What it takes at most, in bytes.
+  static func memory(intra: Model, inter: Model?, _ header: VideoHeader, _ settings: VideoSettings) -> Int64 {
+    videoMemory(
+      intra, inter, header.entropy, width: header.width, height: header.height, settings.execution, isEncoding: true,
+      searches: settings.rdoq != .off || settings.intraRDOQ != .off)
   }
 
   /// `inter` is nil for a stream of intra frames alone. Frames are 4:2:0, `width` × `height`.
@@ -237,7 +244,7 @@ public final class VideoEncoder {
     let inputs = isIntra ? nil : state.inputs(at: position, execution)
     let latent = state.program(.analysis, isIntra: isIntra, at: position, cpu: execution.cpu)
       .analyse(frame, layout, channels: model.latentChannels(at: position), reference: inputs, execution)
-    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, execution)
+    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, reference: inputs, execution)
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
     let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
