@@ -186,7 +186,8 @@ final class DistortionMeter {
         var plane = C(
           c: sc_plane_error(
             components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
-            divisor: divisor, cell: latentDivisor, weight: Int32(weight), probe: weight == 1 ? 256 : weight == 2 ? 362 : 443), q: q)
+            divisor: divisor, cell: latentDivisor, weight: Int32(weight),
+            probe: weight == 1 ? 256 : weight == 2 ? 362 : 443), q: q)
         body(&plane)
       }
     }
