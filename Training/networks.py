@@ -30,8 +30,15 @@ def noisy(x):
 ROUNDING = {'noise': noisy, 'hard': torch.round, 'none': lambda x: x}
 
 
+def escape_length(x):
+    """Bits of integers that no distribution holds: at most those of the escape, five, and one for each binary digit (docs/format/bitstream.md)."""
+    return 20 + (2 * x.abs()).clamp_min(1).log2().floor()
+
+
 def code_length(density, x, parameters, rounding, offset=0.0):
     """Bits of the values x [B, C, h, w] under density(values, *parameters), which gives probabilities; one sum for each of the batch.
+
+    `hard` is for comparison with what is coded: an integer that is rarer than an escape costs what the escape does.
 
     `offset` is what contexts expect of the value, a real number that moves the density and not the quantiser.
 
@@ -43,6 +50,9 @@ def code_length(density, x, parameters, rounding, offset=0.0):
     def length(x):
         return -torch.log2(density(x, *parameters).clamp_min(1e-9))
 
+    if rounding == 'hard':
+        x = torch.round(x)
+        return torch.minimum(length(x - offset), escape_length(x)).sum((1, 2, 3))
     if rounding != 'mixed':
         return length(ROUNDING[rounding](x) - offset).sum((1, 2, 3))
     soft = softly_rounded(x)

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bytes and PSNR of pictures coded as YUV 4:2:0 and as grey beside RGB, a table by rate point.
 
-benchmark_formats.py TOOL FOLDER_OF_PNG OUT.md. 4:2:0 is BT.709, limited range, chroma averaged; files are real, and decoded again. Needs NumPy and Pillow.
+benchmark_formats.py TOOL FOLDER_OF_PNG OUT.md [NOTE]. 4:2:0 is BT.709, limited range, chroma averaged; files are real, and decoded again. Times are
+processor seconds. Needs NumPy, SciPy and Pillow.
 """
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from benchmarks import of_model, origin
+from compare import cpu
 
 KR, KB = 0.2126, 0.0722
 
@@ -30,7 +32,7 @@ def psnr(a, b):
 
 
 def main():
-    tool, folder, out = sys.argv[1:4]
+    tool, folder, out = os.path.abspath(sys.argv[1]), *sys.argv[2:4]
     files = sorted(Path(folder).glob('*.png'))
     points = 8
     sums = {f: np.zeros((points, 7)) for f in ('rgb', 'yuv420', 'grey')}     # bytes, encode s, decode s, 4 × dB
@@ -49,11 +51,8 @@ def main():
             for name, ending in (('rgb', 'ppm'), ('yuv420', 'y4m'), ('grey', 'pgm')):
                 for k in range(points):
                     stream, back = work / 'a.sci', work / f'back.{ending}'
-                    start = time.monotonic()
-                    subprocess.run([tool, 'encode', '-k', str(k), '-j', '1', work / f'{name}.{ending}', stream], check=True, stdout=subprocess.DEVNULL)
-                    middle = time.monotonic()
-                    subprocess.run([tool, 'decode', '-j', '1', stream, back], check=True, stdout=subprocess.DEVNULL)
-                    end = time.monotonic()
+                    encoding = cpu([tool, 'encode', '--quiet', '-k', k, '-j', 1, work / f'{name}.{ending}', stream])
+                    decoding = cpu([tool, 'decode', '--quiet', '-j', 1, stream, back])
                     data = np.frombuffer(back.read_bytes(), np.uint8)
                     if name == 'yuv420':
                         data, at, dbs = data[-(width * height * 3 // 2):], 0, []
@@ -64,9 +63,11 @@ def main():
                     else:
                         plane = rgb if name == 'rgb' else grey
                         dbs = [psnr(plane.ravel(), data[-plane.size:]), 0, 0, 0]
-                    sums[name][k] += [os.path.getsize(stream), middle - start, end - middle, *dbs]
+                    sums[name][k] += [os.path.getsize(stream), encoding, decoding, *dbs]
     n = len(files)
-    lines = [f'# Pixel formats\n\nWritten by `scripts/benchmark_formats.py`: {n} pictures, real files, whole processes on one thread.\n',
+    made = origin('', of_model(tool)[0], '', 1)
+    lines = [f'# Pixel formats\n\nWritten by `scripts/benchmark_formats.py`: {n} pictures, real files, processor time of whole processes on one thread, no search. '
+             f'Commit {made["commit"]}, model {made["model"]}, {made["processor"]}, {made["date"]}{", " + " ".join(sys.argv[4:]) if sys.argv[4:] else ""}.\n',
              '| rate point | 4:2:0 bytes | Y dB | U dB | V dB | grey bytes | grey dB | RGB dB |', '|---|---|---|---|---|---|---|---|']
     r, c, g = sums['rgb'], sums['yuv420'], sums['grey']
     for k in range(points):

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measures, keeps the results with what they were measured with, and writes the tables from them.
 
-benchmarks.py --tool TOOL --kodak FOLDER [--only rates,speed,memory] [--efforts off,quick,fast,full] [--threads N]
-                          runs the tool, writes docs/benchmarks/data/*.json, then the pages and the table of the README
+benchmarks.py --tool TOOL --kodak FOLDER [--only rates,speed,memory] [--efforts off,quick,fast,full]
+                          runs the tool, writes docs/benchmarks/data/*.json, then the pages and the table of the README; rates by
+                          compare.py, which keeps its rows in data/compare.csv and makes none twice
 benchmarks.py --render    writes the pages and the table from the data alone
 benchmarks.py --check     fails if a page or the table is not what --render would write
 
 Every figure in docs/benchmarks and in the README comes from here; none is typed by hand.
 """
 import argparse
+import csv
 import datetime
 import json
 import os
@@ -27,6 +29,8 @@ ANCHOR = 'HM'
 # Codecs of the published curves that the table names.
 OTHERS = ['VTM', 'AV1', 'HM', 'bmshj2018-hyperprior', 'WebP', 'JPEG2000', 'JPEG']
 EFFORTS = {'off': 'no search', 'quick': 'quick', 'fast': 'fast', 'full': 'full'}
+# As --effort counts them.
+NUMBERS = {'off': 0, 'quick': 2, 'fast': 5, 'full': 9}
 NOTE = ''
 BEGIN, END = '<!-- benchmarks -->', '<!-- /benchmarks -->'
 
@@ -59,26 +63,46 @@ def kept(name):
     return json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
 
 
-def measure_rates(tool, kodak, efforts, threads):
-    with tempfile.TemporaryDirectory() as folder:
-        for effort in efforts:
-            out = Path(folder) / f'{effort}.json'
-            print(f'benchmarks.py: {effort} on {kodak}', file=sys.stderr)
-            run(tool, 'eval', kodak, '--rdoq', effort, '--threads', threads, '--name', f'SwiftCodec, {EFFORTS[effort]}', '--json', out)
-            keep_rates(tool, effort, out, threads)
+def measure_rates(tool, kodak, efforts):
+    rows = DATA / 'compare.csv'
+    print(f'benchmarks.py: {", ".join(efforts)} on {kodak}', file=sys.stderr)
+    names = [f'ours{NUMBERS[e]}' for e in efforts]
+    subprocess.run([sys.executable, ROOT / 'scripts/compare.py', tool, kodak, '--codecs', ','.join(names), '--reference', 'HM', '--csv', rows],
+                   check=True, stdout=subprocess.DEVNULL)
+    for effort in efforts:
+        keep_rates(tool, effort, rows)
 
 
-def keep_rates(tool, effort, file, threads):
-    result = json.loads(Path(file).read_text(encoding='utf-8'))
-    bd = {}
-    for codec in OTHERS:
-        bd[codec] = rate_difference(run(tool, 'bdrate', PUBLISHED, file, '--anchor-codec', codec, '--json'))
+def keep_rates(tool, effort, file):
+    """The means of an effort from the rows of compare.py."""
+    model, macs = of_model(tool)
+    rows = [r for r in csv.DictReader(Path(file).read_text().splitlines()) if (r['codec'], r['model']) == (f'ours{NUMBERS[effort]}', model)]
+    megapixels = {r['picture']: float(r['width']) * float(r['height']) / 1e6 for r in rows}
+    points = []
+    for k, (decoder, encoder) in enumerate(macs):
+        mine = [r for r in rows if int(r['point']) == k]
+        if len(mine) != len(megapixels):
+            sys.exit(f'benchmarks.py: {effort}: rate point {k} is there for {len(mine)} of {len(megapixels)} pictures')
+
+        def mean(value):
+            return sum(map(value, mine)) / len(mine)
+        points.append({'rate_point': k, 'bpp': mean(lambda r: 8e-6 * float(r['bytes']) / megapixels[r['picture']]),
+                       'psnr_rgb': mean(lambda r: float(r['psnr_rgb'])), 'psnr_y': mean(lambda r: float(r['psnr_y'])),
+                       'encode_seconds': mean(lambda r: float(r['encode_s'])), 'decode_seconds': mean(lambda r: float(r['decode_s'])),
+                       'decoder_mac_per_pixel': decoder, 'encoder_mac_per_pixel': encoder})
+    with tempfile.NamedTemporaryFile('w', suffix='.csv') as curve:
+        curve.write('codec,bpp,psnr_rgb\n' + ''.join(f'ours,{p["bpp"]},{p["psnr_rgb"]}\n' for p in points))
+        curve.flush()
+        bd = {codec: rate_difference(run(tool, 'bdrate', PUBLISHED, curve.name, '--anchor-codec', codec, '--json')) for codec in OTHERS}
     keep(f'kodak-{effort}', {
-        'origin': origin(f'codec-bench eval KODAK --rdoq {effort}', result['model_id'], result['cpu'], threads),
-        'pictures': len({p['picture'] for p in result['pictures']}), 'bd_rate_over': bd,
-        'rate_points': [{k: p[k] for k in ('rate_point', 'bpp', 'psnr_rgb', 'psnr_y', 'ms_ssim_rgb', 'encode_seconds', 'decode_seconds',
-                                           'decoder_mac_per_pixel', 'encoder_mac_per_pixel')} for p in result['rate_points']],
-        'megapixels': sum(p['width'] * p['height'] for p in result['pictures']) / len(result['pictures']) / 1e6})
+        'origin': origin(f'codec-bench encode -j1 -k RATE_POINT --effort {NUMBERS[effort]}', model, '', 1), 'pictures': len(megapixels),
+        'bd_rate_over': bd, 'rate_points': points, 'megapixels': sum(megapixels.values()) / len(megapixels)})
+
+
+def of_model(tool):
+    """The embedded model's id, and [multiply-adds a pixel to (decode, encode without a search)] of each rate point."""
+    text = run(tool, 'info', '--default-model')
+    return re.search(r'^id +(\w+)$', text, re.M)[1], [(float(d), float(e)) for d, e in re.findall(r'^\d+ .*channels +([\d.]+) +([\d.]+)$', text, re.M)]
 
 
 def rate_difference(text):
@@ -118,8 +142,10 @@ def signed(x):
 
 
 def measured_with(o):
-    return (f'Commit {o["commit"]}, model {o["model"]}, {o["processor"]}, kernels {o["cpu"]}, {o["threads"]} thread'
-            f'{"" if o["threads"] == 1 else "s"}, {o["date"]}{", " + o["note"] if o["note"] else ""}: `{o["command"]}`.')
+    parts = [f'commit {o["commit"]}', o['model'] and f'model {o["model"]}', o['processor'], o['cpu'] and f'kernels {o["cpu"]}',
+             f'{o["threads"]} thread{"" if o["threads"] == 1 else "s"}', o['date'], o['note']]
+    text = ', '.join(p for p in parts if p)
+    return f'{text[0].upper()}{text[1:]}: `{o["command"]}`.'
 
 
 def header(title):
@@ -138,8 +164,8 @@ def rows_of_rates():
 
 def rates_page():
     out = header('Kodak: rate and quality') + [
-        f'BD-rate over {ANCHOR}, RGB PSNR, mean curves of the 24 Kodak pictures. Ours are real files, decoded again; the other codecs\' curves',
-        'are [published](data/published-kodak.csv). Nothing was fitted or trained on these pictures.', '',
+        f'BD-rate over {ANCHOR}, RGB PSNR, mean curves of the 24 Kodak pictures. Ours are real files, decoded again; times are processor seconds',
+        'of whole processes. The other codecs\' curves are [published](data/published-kodak.csv). Nothing was fitted or trained on these pictures.', '',
         f'| codec | BD-rate over {ANCHOR} |', '|---|---|']
     for value, name, ours in rows_of_rates():
         out.append(f'| {"**" + name + "**" if ours else name} | {signed(value) if name != ANCHOR else "0"} |')
@@ -150,8 +176,7 @@ def rates_page():
         points = result['rate_points']
         out += ['', f'## {name.capitalize()}', '', measured_with(result['origin']), '',
                 '| rate point | ' + ' | '.join(str(p['rate_point']) for p in points) + ' |', '|---' * (len(points) + 1) + '|']
-        for label, key, digits in (('bit/pixel', 'bpp', 3), ('PSNR RGB, dB', 'psnr_rgb', 2), ('PSNR Y, dB', 'psnr_y', 2),
-                                   ('MS-SSIM', 'ms_ssim_rgb', 4)):
+        for label, key, digits in (('bit/pixel', 'bpp', 3), ('PSNR RGB, dB', 'psnr_rgb', 2), ('PSNR Y, dB', 'psnr_y', 2)):
             out.append(f'| {label} | ' + ' | '.join(f'{p[key]:.{digits}f}' for p in points) + ' |')
         for label, key in (('encoding, s/megapixel', 'encode_seconds'), ('decoding, s/megapixel', 'decode_seconds')):
             out.append(f'| {label} | ' + ' | '.join(f'{p[key] / result["megapixels"]:.3f}' for p in points) + ' |')
@@ -184,7 +209,7 @@ def memory_page():
     result = kept('memory')
     out = header('Memory')
     if result:
-        out += [measured_with(result['origin']).replace('model , ', '').replace('kernels , ', ''), '']
+        out += [measured_with(result['origin']), '']
         for size, text in result['output'].items():
             out += [f'## {size}', '', '```', text, '```', '']
     return '\n'.join(out).rstrip() + '\n'
@@ -201,7 +226,7 @@ def readme_table():
         else:
             out.append(f'| {name} | {signed(value) if name != ANCHOR else "0"} | | |')
     if last:
-        out += ['', f'24 Kodak pictures, RGB PSNR, elapsed times of one thread on {last["processor"]}{", " + last["note"] if last["note"] else ""}, model {last["model"]}; '
+        out += ['', f'24 Kodak pictures, RGB PSNR, processor seconds of whole processes on {last["processor"]}{", " + last["note"] if last["note"] else ""}, model {last["model"]}; '
                 'other codecs: published curves.']
     return '\n'.join(out)
 
@@ -223,9 +248,7 @@ def main():
     parser.add_argument('--kodak')
     parser.add_argument('--only', default='rates,speed,memory')
     parser.add_argument('--efforts', default=','.join(EFFORTS))
-    parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--result', nargs=2, metavar=('EFFORT', 'JSON'), help='keep a result of eval that exists, instead of running it')
     parser.add_argument('--note', default='', help='what else a reader must know, such as: beside other work')
     parser.add_argument('--render', action='store_true')
     parser.add_argument('--check', action='store_true')
@@ -242,17 +265,14 @@ def main():
             parser.error('--tool is needed to measure')
         tool, parts = os.path.abspath(a.tool), a.only.split(',')
         measure_published(tool)
-        if a.result:
-            keep_rates(tool, a.result[0], a.result[1], a.threads)
-        else:
-            if 'rates' in parts:
-                if not a.kodak:
-                    parser.error('--kodak is needed to measure rates')
-                measure_rates(tool, a.kodak, a.efforts.split(','), a.threads)
-            if 'speed' in parts:
-                measure_speed(tool, a.repeats)
-            if 'memory' in parts:
-                measure_memory(tool)
+        if 'rates' in parts:
+            if not a.kodak:
+                parser.error('--kodak is needed to measure rates')
+            measure_rates(tool, a.kodak, a.efforts.split(','))
+        if 'speed' in parts:
+            measure_speed(tool, a.repeats)
+        if 'memory' in parts:
+            measure_memory(tool)
     for path, text in outputs().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding='utf-8')

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the encoders that are there and ours on the same pictures, and compares what comes out.
 
-compare.py TOOL FOLDER [--codecs ours0,ours2,avif6,jxl7,webp,x265,jpeg] [--reference x265] [--limit N] [--points 0,2,4,7]
-           [--anchor FILE]… [--hm FOLDER] [--vtm FOLDER] [--csv FILE] [--page FILE.md] [--plot FILE.svg] [--json FOLDER]
+compare.py TOOL FOLDER [--codecs ours0,ours2,avif6,jxl7,webp,x265,jpeg] [--reference x265] [--limit N] [--points 0,2,5,7]
+           [--anchor FILE]… [--hm FOLDER] [--vtm FOLDER] [--csv FILE] [--page FILE.md] [--plot FILE.svg] [--json FOLDER] [--note TEXT]
 
 Each file is encoded and decoded by processes of their own on one thread; PSNR is that of all R, G and B samples of the
 decoded file. Codecs: ours0 … ours9 (the number is --effort), avif0 … avif10 (avifenc, libaom; the number is --speed), jxl1 …
@@ -16,8 +16,9 @@ for each pixel of the picture, as `TOOL info` counts them: every weight once for
 allowance for entropy coding, motion or transforms of codecs without networks, for which nothing stands there.
 
 Anchors are curves of mean rate and PSNR: a CSV file with columns codec, bpp, psnr_rgb (as docs/benchmarks/data/published-kodak.csv,
-which is read if no other is given), or CompressAI's JSON (results: bpp, psnr-rgb). --json writes such files. --csv keeps one line a
-file: what stands there is not run again. Needs NumPy, SciPy and Pillow.
+which is read if no other is given), or CompressAI's JSON (results: bpp, psnr-rgb). --json writes such files, with the names of the
+pictures, by which a warning tells that an anchor is of others. --csv keeps one line a file: what stands there is not run again, but
+for files of ours that another model coded. Needs NumPy, SciPy and Pillow.
 """
 import argparse
 import csv
@@ -35,12 +36,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks import of_model, origin, signed
 from evaluate_video import bd_rate
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / 'docs/benchmarks/data/published-kodak.csv'
 KODAK = {f'kodim{i:02}' for i in range(1, 25)}
-FIELDS = ['codec', 'point', 'picture', 'width', 'height', 'bytes', 'psnr_rgb', 'encode_s', 'decode_s']
+# The model is that of our own codec.
+FIELDS = ['codec', 'point', 'picture', 'width', 'height', 'bytes', 'psnr_rgb', 'psnr_y', 'encode_s', 'decode_s', 'model']
 ENDINGS = ('.png', '.ppm', '.jpg', '.jpeg', '.bmp')
 
 
@@ -165,17 +168,22 @@ def codec(name, o):
     return known[name]
 
 
-def measure(o, codecs, pictures):
+def psnr(a, b):
+    return 10 * math.log10(65025 / max(np.mean((a - b) ** 2), 1e-9))
+
+
+def measure(o, codecs, pictures, model):
     """One row a file; those of --csv are not made again."""
     rows = []
     if o.csv and o.csv.exists():
-        rows = list(csv.DictReader(o.csv.open()))
+        rows = [r for r in csv.DictReader(o.csv.read_text().splitlines()) if r['model'] == (model if r['codec'].startswith('ours') else '')]
     done = {(r['codec'], int(r['point']), r['picture']) for r in rows}
     out = None
     if o.csv:
+        is_new = not o.csv.exists()
         out = o.csv.open('a', newline='')
-        writer = csv.DictWriter(out, FIELDS)
-        if not rows:
+        writer = csv.DictWriter(out, FIELDS, lineterminator='\n')
+        if is_new:
             writer.writeheader()
     with tempfile.TemporaryDirectory() as work:
         for c in codecs:
@@ -185,9 +193,10 @@ def measure(o, codecs, pictures):
                         continue
                     coded, decoded, times = c.run(c.settings[point], path, Path(work))
                     a, b = (np.asarray(Image.open(p).convert('RGB'), float) for p in (path, decoded))
+                    luma = (p @ [.2126, .7152, .0722] for p in (a, b))
                     row = dict(zip(FIELDS, (
-                        c.name, point, path.stem, a.shape[1], a.shape[0], os.path.getsize(coded),
-                        f'{10 * math.log10(65025 / max(np.mean((a - b) ** 2), 1e-9)):.4f}', f'{times[0]:.4f}', f'{times[1]:.4f}')))
+                        c.name, point, path.stem, a.shape[1], a.shape[0], os.path.getsize(coded), f'{psnr(a, b):.4f}', f'{psnr(*luma):.4f}',
+                        f'{times[0]:.4f}', f'{times[1]:.4f}', model if c.name.startswith('ours') else '')))
                     rows.append(row)
                     if out:
                         writer.writerow(row)
@@ -210,33 +219,27 @@ def mean_curve(rows):
 
 
 def read_anchor(path):
-    """Curves by codec."""
+    """(Curves by codec, names of the pictures if the file says them)."""
     text = path.read_text()
     if text.lstrip().startswith('{'):
         data = json.loads(text)
         results = data['results']
-        return {data.get('name', path.stem): list(zip(results['bpp'], results.get('psnr-rgb') or results['psnr']))}
+        return {data.get('name', path.stem): list(zip(results['bpp'], results.get('psnr-rgb') or results['psnr']))}, data.get('pictures')
     curves = {}
     for r in csv.DictReader(line for line in text.splitlines() if not line.startswith('#')):
         curves.setdefault(r['codec'], []).append((float(r['bpp']), float(r['psnr_rgb'])))
-    return curves
+    return curves, sorted(KODAK) if path == PUBLISHED else None
 
 
-def multiply_adds(tool):
-    """Of the encoder without a search, and of the decoder; nil where the tool does not say."""
-    text = subprocess.run([str(tool), 'info', '--default-model'], capture_output=True, text=True).stdout
-    rows = re.findall(r'^\d+ .*channels +([\d.]+) +([\d.]+)$', text, re.M)
-    return tuple(max(float(r[i]) for r in rows) for i in (1, 0)) if rows else None
-
-
-def plot(path, entries, reference):
-    """BD-rate over the logarithm of the encoder's seconds."""
+def plot(path, entries, lines, reference):
+    """BD-rate over the logarithm of the encoder's seconds; `lines` {name: BD-rate} are of curves whose times are not known."""
     left, top, width, height = 70, 30, 620, 400
-    xs = [math.log10(e['encode']) for e in entries]
+    xs = [math.log10(max(e['encode'], 1e-4)) for e in entries]
     ys = [e['mean'] for e in entries]
     x0, x1 = math.floor(min(xs)), math.ceil(max(xs) + 1e-9)
-    step = max(5, 5 * math.ceil((max(ys) - min(ys)) / 40))
-    y0, y1 = step * math.floor(min(ys) / step), step * math.ceil(max(ys) / step + 1e-9)
+    every = ys + list(lines.values())
+    step = max(5, 5 * math.ceil((max(every) - min(every)) / 40))
+    y0, y1 = step * math.floor(min(every) / step), step * math.ceil(max(every) / step + 1e-9)
 
     def at(x, y):
         return left + (x - x0) / max(1, x1 - x0) * width, top + (y1 - y) / max(1, y1 - y0) * height
@@ -249,10 +252,22 @@ def plot(path, entries, reference):
         _, v = at(x0, y)
         out.append(f'<path d="M{left} {v:.1f}h{width}" stroke="{"#888" if y == 0 else "#ddd"}"/>'
                    f'<text x="{left - 8}" y="{v + 4:.1f}" text-anchor="end">{y:+d}</text>')
+    for name, y in lines.items():
+        _, v = at(x0, y)
+        out.append(f'<path d="M{left} {v:.1f}h{width}" stroke="#777" stroke-dasharray="6 4"/><text x="{left + width + 6}" y="{v + 4:.1f}" fill="#777">{name}</text>')
+    ours = [at(x, y) for e, x, y in zip(entries, xs, ys) if e['name'].startswith('ours')]
+    if ours:
+        out.append(f'<polyline points="{" ".join(f"{u:.1f},{v:.1f}" for u, v in sorted(ours))}" fill="none" stroke="#c03020"/>')
     for e, x, y in zip(entries, xs, ys):
         u, v = at(x, y)
-        colour = '#c03020' if e['name'].startswith('ours') else '#3060a0'
-        out.append(f'<circle cx="{u:.1f}" cy="{v:.1f}" r="4" fill="{colour}"/><text x="{u + 7:.1f}" y="{v - 5:.1f}" fill="{colour}">{e["label"]}</text>')
+        is_ours = e['name'].startswith('ours')
+        # Ours lie close together: their numbers alone, and one name.
+        label = e['name'][4:] if is_ours else e['label']
+        place = f'x="{u:.1f}" y="{v + 18:.1f}" text-anchor="middle"' if is_ours else f'x="{u + 7:.1f}" y="{v - 5:.1f}"'
+        colour = '#c03020' if is_ours else '#3060a0'
+        out.append(f'<circle cx="{u:.1f}" cy="{v:.1f}" r="4" fill="{colour}"/><text {place} fill="{colour}">{label}</text>')
+    if ours:
+        out.append(f'<text x="{left + width}" y="18" text-anchor="end" fill="#c03020">SwiftCodec by --effort</text>')
     out.append(f'<text x="{left + width / 2}" y="{top + height + 45}" text-anchor="middle">encoding, processor seconds a megapixel</text>')
     out.append(f'<text x="{left}" y="18">BD-rate against {reference}, per cent (mean curve)</text></svg>')
     path.write_text('\n'.join(out) + '\n')
@@ -262,13 +277,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('tool', type=Path)
     parser.add_argument('folder', type=Path)
-    parser.add_argument('--codecs', default='ours0,ours2,ours5,ours9,avif9,avif6,avif3,jxl7,webp,jpeg,x265')
+    parser.add_argument('--codecs', default=','.join(f'ours{n}' for n in range(10)) + ',avif9,avif6,avif3,jxl7,webp,jpeg,x265')
     parser.add_argument('--reference', default='x265')
     parser.add_argument('--limit', type=int)
     parser.add_argument('--points', default='0,1,2,3,4,5,6,7', type=lambda s: [int(p) for p in s.split(',')])
     parser.add_argument('--anchor', type=Path, action='append')
     parser.add_argument('--hm')
     parser.add_argument('--vtm')
+    parser.add_argument('--note', default='', help='what else a reader must know, such as: beside other work')
     for name in 'csv', 'page', 'plot', 'json':
         parser.add_argument('--' + name, type=Path)
     o = parser.parse_args()
@@ -277,62 +293,80 @@ def main():
     if not pictures:
         sys.exit(f'{o.folder}: no pictures')
     names = o.codecs.split(',') + [n for n in ('hm', 'vtm') if getattr(o, n) and n not in o.codecs.split(',')]
-    codecs = []
+    codecs, notes = [], []
     for c in (codec(n, o) for n in names):
         if c.missing():
-            print(f'{c.name} is left out: no {", ".join(map(str, c.missing()))}', file=sys.stderr)
+            notes.append(f'{c.label} is left out: no {", ".join(Path(p).name for p in c.missing())}.')
+            print(notes[-1], file=sys.stderr)
         else:
             codecs.append(c)
-    rows = measure(o, codecs, pictures)
+    model, macs = of_model(o.tool)
+    rows = measure(o, codecs, pictures, model)
     of = {c.name: [r for r in rows if r['codec'] == c.name] for c in codecs}
-    anchors, notes = {}, []
+    stems, anchors = [p.stem for p in pictures], {}
     for path in o.anchor or [PUBLISHED]:
-        for name, curve in read_anchor(path).items():
-            anchors[f'{name} (published)'] = curve
-    if {p.stem for p in pictures} != KODAK and anchors:
-        if o.anchor is None:
-            anchors = {}
-            notes.append('The published curves are of the 24 pictures of Kodak, which these are not: they are left out.')
-        else:
-            notes.append('Warning: whether the anchors are of these pictures is not known; those that come with the library are not.')
+        curves, known = read_anchor(path)
+        if known is None:
+            notes.append(f'Warning: {path.name} does not say of which pictures it is.')
+        elif sorted(known) != sorted(stems):
+            if not o.anchor:
+                notes.append('The published curves are of the 24 pictures of Kodak, which these are not: they are left out.')
+                continue
+            notes.append(f'Warning: {path.name} is of other pictures than these.')
+        anchors |= {f'{name} (published)' if path == PUBLISHED else name: curve for name, curve in curves.items()}
+    for note in notes:
+        print(f'compare.py: {note}', file=sys.stderr)
     labels = {c.name: c.label for c in codecs}
-    if o.reference not in of and f'{o.reference} (published)' not in anchors:
-        sys.exit(f'--reference {o.reference}: not among {", ".join([*of, *anchors])}')
-    base = mean_curve(of[o.reference]) if o.reference in of else anchors[f'{o.reference} (published)']
-    macs = multiply_adds(o.tool)
-    entries, table = [], []
+    known = {**{name: mean_curve(r) for name, r in of.items()}, **anchors, **{n.removesuffix(' (published)'): c for n, c in anchors.items()}}
+    if o.reference not in known:
+        sys.exit(f'--reference {o.reference}: not among {", ".join(known)}')
+    base, reference = known[o.reference], labels.get(o.reference, o.reference)
+
+    def own(name, stem):
+        return [(bits(r), float(r['psnr_rgb'])) for r in of[name] if r['picture'] == stem]
+    decoder, encoder = (f'{max(m[i] for m in macs) / 1000:.1f}' for i in (0, 1))
+    entries, table, each = [], [], {}
     for c in codecs:
         mine = of[c.name]
         megapixels = sum(float(r['width']) * float(r['height']) for r in mine) / 1e6
         encode, decode = (sum(float(r[k]) for r in mine) / megapixels for k in ('encode_s', 'decode_s'))
-        mean, each = bd_rate(base, mean_curve(mine)), float('nan')
+        mean, cell = bd_rate(base, mean_curve(mine)), ''
         if o.reference in of:
-            def own(rows, picture):
-                return [(bits(r), float(r['psnr_rgb'])) for r in rows if r['picture'] == picture]
-            each = np.nanmean([bd_rate(own(of[o.reference], p.stem), own(mine, p.stem)) for p in pictures])
+            each[c.name] = [bd_rate(own(o.reference, stem), own(c.name, stem)) for stem in stems]
+            cell = signed(np.nanmean(each[c.name]))
         entries.append(dict(name=c.name, label=c.label, mean=mean, encode=encode))
-        mac = f'{macs[0] / 1000:.1f} | {macs[1] / 1000:.1f}' if macs and c.name == 'ours0' else f'and searches | {macs[1] / 1000:.1f}' \
-            if macs and c.name.startswith('ours') else ' | '
-        table.append((mean, f'| {c.label} | {mean:+.1f} | {"" if math.isnan(each) else f"{each:+.1f}"} | {encode:.3f} | {decode:.3f} | {mac} |'))
+        mac = f'{encoder if c.name == "ours0" else "and the search"} | {decoder}' if c.name.startswith('ours') else ' | '
+        table.append((mean, f'| {c.label} | {signed(mean)} | {cell} | {encode:.3f} | {decode:.3f} | {mac} |'))
     for name, curve in anchors.items():
-        mean = bd_rate(base, curve)
-        table.append((mean, f'| {name} | {mean:+.1f} | | | | | |'))
-    reference = labels.get(o.reference, o.reference)
-    lines = [f'{len(pictures)} pictures, {len(o.points)} settings each, BD-rate of RGB PSNR against {reference}.', '',
-             '| | BD-rate, mean curve, % | mean of each picture\'s, % | encode, s/MP | decode, s/MP | encoder kMAC/pixel | decoder kMAC/pixel |',
-             '|---|---|---|---|---|---|---|'] + [line for _, line in sorted(table)] + [''] + notes
-    lines.append('Times are processor seconds of whole processes on one thread; kMAC/pixel are those of the networks (`codec-bench info`).')
+        table.append((bd_rate(base, curve), f'| {name} | {signed(bd_rate(base, curve))} | | | | | |'))
+    made = origin('', model, '', 1)
+    lines = [f'{len(pictures)} pictures, {len(o.points)} settings each, BD-rate of RGB PSNR against {reference}. Commit {made["commit"]}, model {model}, '
+             f'{made["processor"]}, {made["date"]}{", " + o.note if o.note else ""}.', '',
+             '| | BD-rate, mean curve | mean of each picture\'s | encode, s/MP | decode, s/MP | encoder kMAC/pixel | decoder kMAC/pixel |',
+             '|---|---|---|---|---|---|---|'] + [line for _, line in sorted(table)] + ['']
+    lines.append('Times are processor seconds of whole processes on one thread, reading and writing of files included. kMAC/pixel are products of the networks '
+                 'for a pixel of the picture, each weight once for every position that it is used at (`codec-bench info`); entropy coding is not counted.')
+    lines += [line for note in notes for line in ('', note)]
     print('\n'.join(lines))
     if o.page:
-        o.page.write_text('# Beside other codecs\n\nWritten by `scripts/compare.py`.\n\n' + '\n'.join(lines) + '\n')
+        text = ['# Beside other codecs', '', 'Written by `make compare` (`scripts/compare.py`).', '', *lines]
+        if o.plot:
+            text += ['', f'![BD-rate over encoding time]({os.path.relpath(o.plot, o.page.parent)})']
+        if each:
+            text += ['', '## Each picture', '', f'BD-rate against {reference} of each picture\'s own curves, per cent.', '',
+                     '| | ' + ' | '.join(c.name for c in codecs if c.name != o.reference) + ' |', '|---' * len(codecs) + '|']
+            for i, stem in enumerate(stems):
+                text.append(f'| {stem} | ' + ' | '.join(f'{each[c.name][i]:+.1f}'.replace('-', '−') for c in codecs if c.name != o.reference) + ' |')
+        o.page.write_text('\n'.join(text) + '\n')
     if o.plot:
-        plot(o.plot, entries, reference)
+        plot(o.plot, entries, {name: bd_rate(base, curve) for name, curve in anchors.items() if name.split()[0] in ('HM', 'VTM')}, reference)
     if o.json:
         o.json.mkdir(parents=True, exist_ok=True)
         for c in codecs:
             curve = mean_curve(of[c.name])
             results = {'bpp': [p[0] for p in curve], 'psnr-rgb': [p[1] for p in curve]}
-            (o.json / f'{c.name}.json').write_text(json.dumps({'name': c.label, 'description': f'{len(pictures)} pictures', 'results': results}, indent=2) + '\n')
+            content = {'name': c.label, 'description': f'{len(pictures)} pictures', 'pictures': stems, 'results': results}
+            (o.json / f'{c.name}.json').write_text(json.dumps(content, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -137,7 +137,8 @@ private struct Deflater {
   // MARK: Level 1
 
   private mutating func runFast() {
-    let hashBits = 13
+    // The table fits the first cache beside input and output.
+    let hashBits = 12
     // Matches are of at least 6 bytes: shorter ones hardly beat the literals of filtered rows.
     let lastStart = input.count - 8
     var table = [UInt32](repeating: 0, count: 1 << hashBits)
@@ -376,6 +377,10 @@ private struct Deflater {
   private mutating func writeSequences(_ start: Int, _ literalLengths: [UInt8], _ distanceLengths: [UInt8]) {
     let literals = canonicalCodes(literalLengths)
     let distances = canonicalCodes(distanceLengths)
+    // Local variables: a loop that reads globals and properties looks each time whether they are there.
+    var writer = writer
+    let input = input
+    let (lengthSymbols, lengthRanges, distanceRanges) = (lengthSymbols, Deflate.lengths, Deflate.distances)
     literals.withUnsafeBufferPointer { codes in
       var at = start
       for sequence in sequences {
@@ -397,15 +402,16 @@ private struct Deflater {
         let distance = Int(sequence & 0xFFFF)
         let lengthIndex = Int(lengthSymbols[length - 3])
         writer.put(codes[257 + lengthIndex])
-        let lengthRange = Deflate.lengths[lengthIndex]
+        let lengthRange = lengthRanges[lengthIndex]
         writer.put(UInt64(length - lengthRange.base), lengthRange.bits)
         let distanceIndex = distanceSymbol(distance)
         writer.put(distances[distanceIndex])
-        let distanceRange = Deflate.distances[distanceIndex]
+        let distanceRange = distanceRanges[distanceIndex]
         writer.put(UInt64(distance - distanceRange.base), distanceRange.bits)
       }
     }
     writer.put(literals[256])
+    self.writer = writer
   }
 }
 

@@ -7,13 +7,17 @@ extension Model {
   /// The model that comes with the library. An error is a fault of the build: its file is not whole.
   public static func embedded() throws(ModelError) -> Model {
     try Model(
-      FileBytes(permanent: UnsafeBufferPointer(start: sc_default_model(), count: sc_default_model_size())))
+      FileBytes(
+        permanent: UnsafeBufferPointer(start: sc_default_model(), count: sc_default_model_size()),
+        hash: sc_default_model_id()))
   }
 
   /// The model of inter frames that comes with the library, for `VideoEncoder` and `VideoDecoder`.
   public static func embeddedInter() throws(ModelError) -> Model {
     try Model(
-      FileBytes(permanent: UnsafeBufferPointer(start: sc_default_inter_model(), count: sc_default_inter_model_size())))
+      FileBytes(
+        permanent: UnsafeBufferPointer(start: sc_default_inter_model(), count: sc_default_inter_model_size()),
+        hash: sc_default_inter_model_id()))
   }
 
   /// Its file.

@@ -6,6 +6,7 @@
 #if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE // MAP_ANONYMOUS
 #endif
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ static void check(int good, const char *what) {
 
 // ---- An allocator ---------------------------------------------------------------------------------------------------
 
-/// Counts bytes; used by one thread. A block begins with its size. A block that is given back at once was a question: whether so
+/// Counts bytes. A block begins with its size. A block that is given back at once was a question: whether so
 /// much is there.
 typedef struct counter {
   size_t used, calls;
@@ -40,23 +41,28 @@ typedef struct counter {
 
 static void settle(counter *c) { c->most = c->used > c->most ? c->used : c->most; }
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 static void *count_allocate(void *context, size_t size, size_t alignment) {
   counter *c = context;
-  settle(c);
   char *block = aligned_alloc(alignment, (size + 2 * alignment - 1) / alignment * alignment);
   if (!block) {
     return NULL;
   }
   *(size_t *)(void *)block = size;
+  pthread_mutex_lock(&lock);
+  settle(c);
   c->calls++;
   c->used += size;
   c->last = block + alignment;
+  pthread_mutex_unlock(&lock);
   return block + alignment;
 }
 
 static void count_release(void *context, void *memory) {
   counter *c = context;
   char *block = (char *)memory - 64;
+  pthread_mutex_lock(&lock);
   if (memory != c->last) {
     settle(c);
   } else if (c->used > c->asked) {
@@ -64,6 +70,7 @@ static void count_release(void *context, void *memory) {
   }
   c->last = NULL;
   c->used -= *(size_t *)(void *)block;
+  pthread_mutex_unlock(&lock);
   free(block);
 }
 
@@ -162,6 +169,90 @@ static void check_allocator(uint32_t width, uint32_t height, int has_alpha, sc_r
   free(out);
 }
 
+// ---- Video --------------------------------------------------------------------------------------------------------------
+
+/// What a stream asks for covers what it takes, and is not more than twice that.
+static void check_video(uint32_t width, uint32_t height, sc_rdoq rdoq, uint32_t threads) {
+  enum { FRAMES = 4 };
+  counter c = {0};
+  const sc_allocator allocator = {
+      .struct_size = sizeof allocator, .allocate = count_allocate, .release = count_release, .context = &c};
+  const size_t luma = (size_t)width * height, chroma = (size_t)((width + 1) / 2) * ((height + 1) / 2);
+  uint8_t *samples = malloc(luma + 2 * chroma), *wide = malloc(3 * (size_t)(width + 16) * height);
+  uint8_t *packets[FRAMES] = {NULL};
+  size_t sizes[FRAMES] = {0}, asked = 0;
+  if (!samples || !wide) {
+    exit(2);
+  }
+  draw(wide, width + 16, height, 3);
+  check(sc_set_allocator(&allocator) == SC_OK, "set the allocator");
+  sc_model *intra = NULL, *inter = NULL;
+  sc_video_encoder *encoder = NULL;
+  sc_video_decoder *decoder = NULL;
+  check(sc_model_create_embedded(&intra) == SC_OK && sc_model_create_embedded_inter(&inter) == SC_OK,
+        "the embedded models");
+  settle(&c);
+  const size_t models = c.used;
+  sc_video_settings settings = SC_VIDEO_SETTINGS(width, height);
+  settings.threads = threads;
+  settings.rdoq = settings.intra_rdoq = rdoq;
+  check(sc_video_encoder_create(intra, inter, &settings, &encoder) == SC_OK, "create a video encoder");
+  uint8_t header[64];
+  size_t header_size = 0;
+  const uint8_t *bytes = NULL;
+  if (encoder && sc_video_encoder_header(encoder, &bytes, &header_size) == SC_OK &&
+      header_size <= sizeof header) {
+    memcpy(header, bytes, header_size);
+  }
+  asked = c.asked;
+  for (int i = 0; encoder && i < FRAMES; i++) {
+    for (uint32_t y = 0; y < height; y++) {
+      for (uint32_t x = 0; x < width; x++) {
+        samples[(size_t)y * width + x] = wide[3 * ((size_t)y * (width + 16) + x + 3 * (uint32_t)i)];
+      }
+    }
+    memset(samples + luma, 120, 2 * chroma);
+    sc_picture frame = {
+        .struct_size = sizeof frame, .width = width, .height = height, .format = SC_PIXEL_I420};
+    frame.planes[0] = samples;
+    frame.planes[1] = samples + luma;
+    frame.planes[2] = samples + luma + chroma;
+    check(sc_video_encoder_encode(encoder, &frame, &bytes, &sizes[i], NULL) == SC_OK, "encode a frame");
+    packets[i] = malloc(sizes[i]);
+    memcpy(packets[i], bytes, sizes[i]);
+  }
+  settle(&c);
+  const counter encoding = c;
+  sc_video_encoder_destroy(encoder);
+  c.most = c.asked = 0;
+  const sc_decoder_settings decoding = {.struct_size = sizeof decoding, .threads = threads};
+  check(sc_video_decoder_create(intra, inter, header, header_size, &decoding, &decoder) == SC_OK,
+        "create a video decoder");
+  const size_t asked_to_decode = c.asked;
+  for (int i = 0; decoder && i < FRAMES; i++) {
+    sc_video_frame frame = SC_VIDEO_FRAME;
+    check(sc_video_decoder_decode(decoder, packets[i], sizes[i], &frame) == SC_OK, "decode a frame");
+    free(packets[i]);
+  }
+  settle(&c);
+  sc_video_decoder_destroy(decoder);
+  sc_model_destroy(intra);
+  sc_model_destroy(inter);
+  printf("video %ux%u, rdoq %d, %u threads: encode takes %.1f of %.1f MiB that it asked for, decode %.1f of "
+         "%.1f\n",
+         width, height, (int)rdoq, threads, (double)(encoding.most - models) / 1048576,
+         (double)(asked - models) / 1048576, (double)(c.most - models) / 1048576,
+         (double)(asked_to_decode - models) / 1048576);
+  check(encoding.most <= asked && asked - models <= 2 * (encoding.most - models),
+        "encoding takes half to all that it asks for");
+  check(c.most <= asked_to_decode && asked_to_decode - models <= 2 * (c.most - models),
+        "decoding takes half to all that it asks for");
+  check(c.used == 0, "all memory is given back");
+  check(sc_set_allocator(NULL) == SC_OK, "the system's allocator again");
+  free(samples);
+  free(wide);
+}
+
 // ---- Limits of the address space ----------------------------------------------------------------------------------------
 
 static size_t address_space(void) {
@@ -227,6 +318,11 @@ int main(int count, char **arguments) {
   check_allocator(1531, 769, 0, SC_RDOQ_OFF);
   check_allocator(400, 300, 1, SC_RDOQ_OFF);
   check_allocator(512, 384, 0, SC_RDOQ_QUICK);
+  check_video(352, 288, SC_RDOQ_OFF, 1);
+  check_video(352, 288, SC_RDOQ_FAST, 1);
+  check_video(1280, 720, SC_RDOQ_OFF, 1);
+  check_video(1920, 1080, SC_RDOQ_OFF, 1);
+  check_video(1280, 720, SC_RDOQ_OFF, 4);
 
   const uint32_t width = 8192, height = (uint32_t)((count > 1 ? atof(arguments[1]) : 50.33) * 1e6 / width);
   const size_t size = (size_t)3 * width * height;

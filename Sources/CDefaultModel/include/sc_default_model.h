@@ -19,6 +19,9 @@ size_t sc_default_model_size(void);
 /// The model file of inter frames, for video, and its size.
 const uint8_t *sc_default_inter_model(void);
 size_t sc_default_inter_model_size(void);
+/// The 64-bit hashes that name the two (docs/format/model.md, section 1), so that nobody has to compute them.
+uint64_t sc_default_model_id(void);
+uint64_t sc_default_inter_model_id(void);
 
 #ifdef __cplusplus
 }

@@ -26,7 +26,7 @@ final class VideoDecoderHandle {
     execution.threads = threadCount(settings.threads)
     var used = 0
     let read = try described { () throws(DecodeError) in try VideoHeader(parsing: header, size: &used) }
-    let memory = videoMemory(intra, inter, width: read.width, height: read.height, execution, isEncoding: false)
+    let memory = videoMemory(intra, inter, read.entropy, width: read.width, height: read.height, execution)
     try requireMemory(memory)
     let decoder = try described { () throws(DecodeError) in
       try VideoDecoder(header: header, intra: intra, inter: inter, execution: execution)
@@ -74,22 +74,6 @@ final class VideoDecoderHandle {
     guard hasFrame else { throw CallFailure(SC_ERROR_REFERENCE, "the last packet gave no frame") }
     decoder.copyFrame(to: target.view)
   }
-}
-
-/// What a stream's encoder or decoder takes at most: frames with their margins, states and contexts, a frame's latent with what
-/// codes it and what a search keeps, the rows that networks keep, and the networks themselves. 0 for frames that are refused.
-func videoMemory(
-  _ intra: Model, _ inter: Model?, width: Int, height: Int, _ execution: Execution, isEncoding: Bool
-) -> Int64 {
-  guard 1...65535 ~= width, 1...65535 ~= height, Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
-  else {
-    return 0
-  }
-  let pixels = Int64((width + 127) & ~63) * Int64((height + 127) & ~63)
-  // Rows of all tensors: a stripe of some hundred rows for each thread.
-  let rows = Int64(max(1, execution.threads)) * 256 * Int64((width + 127) & ~63) * 12
-  let models = intra.preparationBytes + (inter?.preparationBytes ?? 0)
-  return models + rows + (isEncoding ? 200 : 40) * pixels
 }
 
 /// See swiftcodec.h.

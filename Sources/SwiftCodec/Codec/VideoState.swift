@@ -84,9 +84,9 @@ final class VideoState {
     return codec
   }
 
-  func cost(isIntra: Bool, at position: RatePosition) -> ModelCost? {
-    if !isIntra, inter != nil { return inter!.cost(header.format, entropy, at: position) }
-    return intra.cost(header.format, entropy, at: position)
+  func cost(isEncoder: Bool = false, isIntra: Bool, at position: RatePosition) -> ModelCost? {
+    if !isIntra, inter != nil { return inter!.cost(isEncoder: isEncoder, header.format, entropy, at: position) }
+    return intra.cost(isEncoder: isEncoder, header.format, entropy, at: position)
   }
 
   func hyperLatent(

@@ -55,7 +55,7 @@ public final class Model: Sendable {
     var parser = ModelFileParser(file)
     // Thrown when everything is initialised: an object that is not does not get its memory freed in the Embedded library.
     let failure = parser.failure()
-    id = failure == nil ? modelHash(file.bytes) : 0
+    id = failure == nil ? file.knownHash ?? modelHash(file.bytes) : 0
     name = parser.name
     summary = parser.summary
     sections = parser.sections

@@ -8,17 +8,21 @@ package final class FileBytes: Sendable {
 
   /// Whether it is a part of the program, which no damage of files or lines comes to.
   package var isPermanent: Bool { copy == nil }
+  /// The hash that names it as a model (`modelHash`), where it is known.
+  package let knownHash: UInt64?
 
   package init(copying bytes: UnsafeBufferPointer<UInt8>) {
     let copy = AlignedBuffer<UInt8>(uninitialised: bytes.count)
     if let base = bytes.baseAddress { copy.base.update(from: base, count: bytes.count) }
     self.copy = copy
+    knownHash = nil
     self.bytes = UnsafeBufferPointer(start: copy.base, count: bytes.count)
   }
 
   /// The memory is never freed or changed.
-  package init(permanent bytes: UnsafeBufferPointer<UInt8>) {
+  package init(permanent bytes: UnsafeBufferPointer<UInt8>, hash: UInt64) {
     self.bytes = bytes
+    knownHash = hash
     copy = nil
   }
 }

@@ -117,7 +117,7 @@ import Testing
           11...,
           with: [1, 2] + Array("SEGM".utf8) + [0, 0, 0, 0, 0] + Array("SEGM".utf8) + [0, 0, 0, 0, 0]
             + Array("END ".utf8) + [0, 0, 0, 0, 0])
-        HostileTests.mend(&$0)
+        Mending.bitstream(&$0)
       },
     ]
   }

@@ -3,6 +3,8 @@
 import Foundation
 import Testing
 
+import SwiftCodecDefaultModel
+
 @testable import SwiftCodec
 
 /// Model files that are wrong are refused, with an error that says what and where.
@@ -95,6 +97,14 @@ import Testing
       hash ^= hash >> 32
     }
     #expect(try Model(bytes).id == hash)
+  }
+
+  /// Theirs are constants of the library.
+  @Test func theEmbeddedModelsHaveTheIdsOfTheirFiles() throws {
+    #expect(try Model.embedded().id == Model(Model.embeddedBytes()).id)
+    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
+      path: "../../../Sources/CDefaultModel/models/inter.scm")
+    #expect(try Model.embeddedInter().id == Model(Array(Data(contentsOf: file))).id)
   }
 
   @Test func tooLargeWeights() {
