@@ -43,7 +43,10 @@ class System:
         self.qualities = next((w[10:].split(':') for w in words if w.startswith('QUALITIES=')), ['0', '25', '50', '75'])
         self.options = [w for w in words if not w.startswith('QUALITIES=')]
         self.models = ([] if intra == '-' else ['--model', intra]) + ([] if inter == '-' else ['--inter-model', inter])
-        self.inter = None if inter == '-' else inter
+        isolated = '--intra-only' in self.options
+        self.described = intra if isolated else inter       # what is shown of multiply-adds
+        if self.described == '-':
+            self.described = f'Sources/CDefaultModel/models/{"flagship" if isolated else "inter"}.scm'
 
 
 def usage(*command, fails=False):
@@ -115,7 +118,7 @@ def speed(tool, system, clip, folder, first=6, repeats=3):
 
 def work(tool, system):
     """MAC/pixel to encode and to decode at the first and the last rate point, and of each network at all of them."""
-    command = [tool, 'info', '--json', system.inter or 'Sources/CDefaultModel/models/inter.scm']
+    command = [tool, 'info', '--json', system.described]
     info = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     ends = [info['rate_points'][i] for i in (0, -1)]
     return dict(encode=[p['encoder_mac_per_pixel'] for p in ends], decode=[p['decoder_mac_per_pixel'] for p in ends], networks=info['mac_per_pixel'])
