@@ -48,7 +48,7 @@ RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
 .PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
-  test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage hostile train export table2 clean
+  test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage fuzz-corpus hostile train export table2 clean
 
 include packaging/install.mk
 include examples/examples.mk
@@ -65,7 +65,7 @@ tool:
 
 test:
 	$(SWIFTTEST) $(OPTIMISED)
-	$(MAKE) test-c example
+	$(MAKE) example test-c
 
 # Six times as many cases of the random tests.
 test-long:
@@ -86,12 +86,18 @@ test-c: embedded test-kernels test-motion test-residual
 	$(OUT)/golden Fixtures
 	$(if $(filter Linux,$(shell uname -s)),$(MAKE) test-leaks test-memory)
 
-# Memory that errors lose, which glibc's allocator tells.
+# Memory that errors lose, which glibc's allocator tells: freed blocks that a thread keeps would count as used.
+# Of the Embedded library, and of the ordinary one if `make example` has built it.
+LEAK_CYCLES ?= 1000
+LEAKS = GLIBC_TUNABLES=glibc.malloc.tcache_count=0
 test-leaks:
 	$(CC) -std=gnu11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/leaks Tests/embedded/leaks.c $(OUT)/libswiftcodec.a -lm -lpthread
-	$(OUT)/leaks Fixtures 1000
+	$(LEAKS) $(OUT)/leaks Fixtures $(LEAK_CYCLES)
+	if [ -f .build/release/libSwiftCodec.a ]; then \
+	  $(CC) -std=gnu11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/leaks-static Tests/embedded/leaks.c $(call ORDINARY,.build/release/libSwiftCodec.a) \
+	  && $(LEAKS) $(OUT)/leaks-static Fixtures $(LEAK_CYCLES); fi
 
-# Little memory, and an allocator of the program's own: the Embedded library, and the ordinary one if `make example` has built it.
+# Little memory, and an allocator of the program's own, of both as well.
 test-memory:
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/memory Tests/embedded/memory.c $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/memory $(MEGAPIXELS)
@@ -108,30 +114,35 @@ test-arm: test-kernels-arm test-motion-arm test-residual-arm
 	scripts/test_arm.sh aarch64 "$(SWIFT)" $(JOBS) .build-aarch64 $(OUT)/aarch64
 	$(call SHARED_COMMAND,$(OUT)/aarch64/libswiftcodec.a,$(OUT)/aarch64/$(SHARED),aarch64-linux-gnu-gcc)
 
-test-armv7: test-kernels-armv7
+test-armv7: test-kernels-armv7 test-motion-armv7 test-residual-armv7
 	scripts/test_arm.sh armv7 "$(SWIFT)" $(JOBS) .build-armv7 $(OUT)/armv7
 	$(call SHARED_COMMAND,$(OUT)/armv7/libswiftcodec.a,$(OUT)/armv7/$(SHARED),arm-linux-gnueabihf-gcc)
 
-test-wasm: test-kernels-wasm
+test-wasm: test-kernels-wasm test-motion-wasm test-residual-wasm
 	scripts/test_wasm.sh "$(SWIFT)" $(JOBS) .build-wasm $(OUT)/wasm
 
 # Every snippet of README.md and docs/installing.md, word for word, in an empty folder. Needs cmake and pkg-config.
 test-snippets:
 	scripts/check_snippets.sh "$(MAKE)"
 
-# Leaks are looked for in the C program: XCTest and Swift's spare bits confuse the search elsewhere.
+# Optimised, the compiler's checks and the sanitizers at once. Swift's own handler of crashes would hide what they say.
+SANITIZED = SWIFT_BACKTRACE=enable=no $(SWIFTTEST) -c release -Xswiftc -enable-testing
+
+# Leaks are looked for in the C programs: XCTest and Swift's spare bits confuse the search elsewhere. The C code is under
+# UndefinedBehaviorSanitizer as well.
 # make test-asan ASAN_TESTS='HostileTests|VideoTests': only these of the Swift tests.
 ASAN_TESTS ?= .
 test-asan: embedded test-kernels-asan test-motion-asan test-residual-asan
 	$(CC) -std=c11 -g -fsanitize=address,undefined -I $(INCLUDE) -o $(OUT)/golden-asan Tests/embedded/golden.c \
 	  $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden-asan Fixtures
-	ASAN_OPTIONS=detect_leaks=0 $(SWIFTTEST) --sanitize=address --scratch-path .build-asan --filter '$(ASAN_TESTS)'
+	ASAN_OPTIONS=detect_leaks=0:handle_sigill=1 $(SANITIZED) --sanitize=address -Xcc -fsanitize=undefined \
+	  -Xcc -fno-sanitize-recover=undefined --scratch-path .build-asan --filter '$(ASAN_TESTS)'
 
-# What runs on several threads; the rest would take an hour.
+# What runs on several threads.
 TSAN_TESTS ?= KernelTests|NetworkTests/stripes|HyperpriorTests/severalSegments|ResidualTests/segments|PixelFormatTests/roundTrips|VideoTests/decoder|VideoTests/everySetting|RDOQTests/threads|ThreadTests
 test-tsan:
-	TSAN_OPTIONS=halt_on_error=1 $(SWIFTTEST) --sanitize=thread --scratch-path .build-tsan --filter '$(TSAN_TESTS)'
+	TSAN_OPTIONS=halt_on_error=1 $(SANITIZED) --sanitize=thread --scratch-path .build-tsan --filter '$(TSAN_TESTS)'
 
 # ---- Libraries -----------------------------------------------------------------------------------------------------
 
@@ -166,6 +177,7 @@ lint:
 	$(PYTHON) scripts/format_example.py --check docs/format/example.md
 	$(PYTHON) scripts/benchmarks.py --check
 	$(PYTHON) scripts/model_ids.py --check
+	$(PYTHON) scripts/fuzz_report.py --check
 	$(PYTHON) scripts/check_documents.py
 
 # The pages that are written from the sources and the fixtures.
@@ -210,13 +222,19 @@ GOLDEN ?= 1
 golden:
 	SC_WRITE_GOLDEN=$(GOLDEN) $(SWIFTTEST) --filter GoldenTests
 
-# Mutated inputs under AddressSanitizer and UndefinedBehaviorSanitizer, so many seconds of each target, and the lines that
-# all inputs so far reach: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS=models
+# Mutated inputs under AddressSanitizer and UndefinedBehaviorSanitizer, so many seconds of each target:
+# make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS=models
 fuzz:
 	Tests/fuzz/fuzz.sh run "$(SWIFT)" .build-fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+# The lines that all inputs so far reach, by file, and with the numbers of inputs docs/benchmarks/fuzz-coverage.md.
 fuzz-coverage:
 	Tests/fuzz/fuzz.sh coverage "$(SWIFT)" .build-fuzz
+	$(PYTHON) scripts/fuzz_report.py .build-fuzz
+
+# Fixtures/fuzz anew, of the small ones among all inputs so far.
+fuzz-corpus:
+	Tests/fuzz/fuzz.sh corpus "$(SWIFT)" .build-fuzz
 
 # Files made to exhaust whoever reads them; then a search for worse ones.
 hostile: tool

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 import export
+import export_system
 import integer
+import systems
 from graph import Graph, cdf, entropy_point, write_model
 from integer import (ANALYSIS, CHROMA, COLOUR_PLANES, CONTEXT, CONTEXTS, DECODED, EARLIER, FEATURES, GREY, HYPER_ANALYSIS, HYPER_LATENT, HYPER_SYNTHESIS,
                      LATENT, LEAKY, LUMA, PARAMETERS, PLANES, PREDICTED_CHROMA, PREDICTED_LUMA, REFERENCE, RELU, REPLICATE, RGB, SLICE, STATE, STATIC,
@@ -406,8 +408,182 @@ def make_tiny_inter(path):
     write_model(path, 'tiny-inter', text, LAMBDAS, graphs, [(STATIC, hyper_points(rng, latents))], motion_tables(2))
 
 
+# ---- systems of papers (systems.py), small ----------------------------------------------------------------------------
+
+class TinySlimCAE(systems.SlimCAE):
+    lambdas, N, H = LAMBDAS, (2, 4, 6), (2, 3, 4)
+
+
+class TinySlimVC(systems.SlimVC):
+    lambdas, N, H, F, T, E = LAMBDAS, (2, 4, 6), (2, 3, 4), (3, 5, 6), ((2, 3, 4), (3, 4, 5)), ((4, 6, 8), (3, 5, 6))
+
+
+class TinyFLAG(systems.FLAG):
+    lambdas, N, M, Z = LAMBDAS, 4, 6, 3
+
+
+def randomised(net, seed):
+    """Without layers that are zero at first."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if p.dim() == 4 and not p.any():
+                p.normal_(std=0.7 / p[0].numel() ** 0.5)
+            elif name.endswith(('.a', '.b', 'bias', 'base')):
+                p.add_(0.2 * torch.randn_like(p))
+    return net.eval()
+
+
+def picture_planes(multiple):
+    return integer.plane_inputs({port: formula_plane(port, 60, 52) for port in (LUMA, CHROMA)}, multiple)
+
+
+@torch.no_grad()
+def make_tiny_slimvc(intra, inter):
+    rng, image, net = np.random.default_rng(6), randomised(TinySlimCAE(), 6), randomised(TinySlimVC(), 7)
+    net.load_state_dict({n: p for n, p in image.state_dict().items() if n.startswith(systems.SlimCAE.TRANSFORMS)}, strict=False)
+    transforms = export_system.slim_transforms(net)
+    first, entropy = export_system.slim_image_entropy(image), export_system.slim_entropy(net)
+    moved = [[[np.ones(net.H[k]), np.ones(net.N[k])] for _ in range(2)] for k in range(len(LAMBDAS))]
+    for k in range(len(LAMBDAS)):
+        export_system.slim_chain(transforms, first, entropy, [picture_planes(48)] * 2, k, moved[k])
+    for graphs in ([*transforms, *first], entropy):
+        export.calibrate(graphs, headroom=1.5)
+    for path, name, graphs, n, i in ((intra, 'slimcae', first, image, 0), (inter, 'slimvc', entropy, net, 1)):
+        tables = export_system.hyper_tables(n, [m[i] for m in moved], 2)
+        write_model(path, f'tiny-{name}', 'Random weights, a slimmable hyperprior; for tests.', LAMBDAS, [*transforms, *graphs], [(STATIC, tables)])
+
+
+@torch.no_grad()
+def make_tiny_flag(intra, inter):
+    rng, net, points = np.random.default_rng(8), randomised(TinyFLAG(), 8), len(LAMBDAS)
+    draw = Draw(rng)
+    a = Graph(ANALYSIS, points, format=YUV420)
+    planes = [a.plane(LUMA, 1, 1), a.plane(CHROMA, 2, 2)]
+    x = a.concat('planes', [a.unshuffle(f'unshuffle.{i}', x, f) for i, (x, f) in enumerate(zip(planes, (8, 4)))])
+    x = a.conv('down', x, draw.weight(6, 96, 2, 2) / 255, draw.bias(6), stride=2)
+    a.output(LATENT, a.gain('gain', x, draw.gains(6, 3, 9), q=0, bits=15))
+    s = Graph(SYNTHESIS, points, format=YUV420)
+    x = s.transposed('up', s.gain('igain', s.input(DECODED, 6, 15, 0, 16), 1 / draw.gains(6, 3, 9)), draw.weight(6, 8, 2, 2), draw.bias(8), activation=RELU)
+    states = [s.conv(f'out.{i}', x, draw.weight(n, 8, 1, 1) * 40, draw.bias(n), **export_system.GREY_STATES) for i, n in enumerate((64, 32))]
+    for port, x, f in zip((LUMA, CHROMA), states, (8, 4)):
+        s.output(port, s.shuffle(f'shuffle.{f}', x, f))
+    for port, x in zip(export_system.STATES, states):
+        s.output(port, x)
+    graphs = export_system.flag_graphs(net)
+    context, analysis, synthesis, *entropy = graphs
+    latents = []
+    for k in range(points):
+        known = picture_planes(64)
+        known |= a.run(known, k)
+        latents.append(known[LATENT].round())
+        known |= s.run({DECODED: latents[-1]}, k)
+        for _ in range(2):
+            known |= context.run(known, k)
+            known |= analysis.run(known, k)
+            known |= synthesis.run(known | {DECODED: export_system.observe_prior(entropy, known, k)[2]}, k)
+            known |= picture_planes(64)
+    for group in ([a, s], graphs):
+        export.calibrate(group, headroom=1.5)
+    moved = [[np.ones(net.Z), np.ones(net.M)] for _ in LAMBDAS]
+    write_model(intra, 'tiny-flag-intra', 'Random weights, leaves states behind; for tests.', LAMBDAS, [a, s],
+                [(STATIC, [laplacian_point(rng, y.flatten(1).numpy()) for y in latents])])
+    write_model(inter, 'tiny-flag', 'Random weights, predicts from states without motion; for tests.', LAMBDAS, graphs,
+                [(STATIC, export_system.hyper_tables(net, moved, 2))])
+
+
+def tiny_stem_graphs(draw):
+    """Transforms, the entropy networks of intra frames, and those of inter frames, which read the latent before as a state."""
+    weight, bias, gains, rate, points, q = draw.weight, draw.bias, draw.gains, draw.rate, len(LAMBDAS), 4
+    state = lambda g: g.input(STATE, 6, None, None, 4)
+    gain = gains(6, 3, 9)
+
+    a = Graph(ANALYSIS, points, format=YUV420)
+    planes = [a.plane(LUMA, 1, 1), a.plane(CHROMA, 2, 2)]
+    x = a.concat('planes', [a.unshuffle(f'unshuffle.{i}', x, f) for i, (x, f) in enumerate(zip(planes, (4, 2)))])
+    x = a.conv('point', x, weight(6, 24, 1, 1) / 255, bias(6))
+    a.output(LATENT, a.gain('gain', x, gain, q=q, bits=15))
+    s = Graph(SYNTHESIS, points, format=YUV420)
+    y = s.gain('igain', s.input(DECODED, 6, 15, q, 4), 1 / gain, bits=14)
+    x = s.depthwise('depthwise', y, weight(6, 1, 3, 3), bias(6), border=REPLICATE, activation=RELU, rate=rate(6))
+    s.output(LUMA, s.shuffle('shuffle', s.conv('luma', x, weight(16, 6, 1, 1) * 60, bias(16), q=3, bits=14), 4))
+    s.output(CHROMA, s.shuffle('shuffle2', s.conv('chroma', x, weight(8, 6, 1, 1) * 60, bias(8), q=3, bits=14), 2))
+    s.output(STATE, y)
+    _, _, *first = tiny_hyper_graphs(draw)
+
+    c = Graph(CONTEXT, points)
+    x = c.conv('tpm.0', state(c), weight(5, 6, 3, 3), bias(5), border=REPLICATE, activation=RELU)
+    c.output(CONTEXTS, c.conv('tpm.1', x, weight(5, 5, 5, 5), bias(5), border=REPLICATE))
+    ha = Graph(HYPER_ANALYSIS, points)
+    y, before = ha.input(LATENT, 6, 15, q, 4), state(ha)
+    x = ha.concat('concat', [ha.gain('positive', y, 1 / gain, activation=RELU), ha.gain('negative', y, -1 / gain, activation=RELU), before])
+    x = ha.conv('down5', x, weight(5, 18, 5, 5), bias(5), stride=2, border=REPLICATE, activation=RELU)
+    ha.output(HYPER_LATENT, ha.conv('down3', x, weight(4, 5, 3, 3) * 4, bias(4), stride=2, border=REPLICATE, q=0, bits=15))
+    hs = Graph(HYPER_SYNTHESIS, points)
+    z, extra = hs.input(HYPER_LATENT, 4, 15, 0, 16), hs.input(CONTEXTS, 5, None, None, 4)
+    x = hs.conv('wide', z, weight(80, 4, 3, 3) / 4, bias(80), border=REPLICATE)
+    hs.output(FEATURES, hs.add('context', hs.shuffle('shuffle', x, 4), extra))
+    slices = []
+    for i, (known, m) in enumerate(((0, 4), (4, 2))):
+        g = Graph(SLICE + i, points)
+        inputs = [g.input(FEATURES, 5, None, None, 4)] + [g.input(EARLIER, n, 15, q, 4) for n in [known] if n]
+        before = state(g)
+        x = inputs[:1] + [g.gain('igain', y, 1 / gain[:, :known]) for y in inputs[1:]]
+        x = g.conv('point', g.concat('concat', [*x, before]), weight(7, 11 + known, 1, 1), bias(7), activation=RELU)
+        a_mean, b_mean, a_scale, b_scale = (t for _ in range(2) for t in rate(m))
+        x = g.conv('parameters', x, weight(2 * m, 7, 1, 1), bias(2 * m), q=q, bits=15,
+                   rate=(torch.cat([a_mean * 3, a_scale * 6], 1), torch.cat([b_mean, 7 + 2 * b_scale], 1)))
+        g.output(PARAMETERS, g.add('sum', x, g.conv('carry', before, weight(2 * m, 6, 1, 1) * 3, bias(2 * m), q=q, bits=15)))
+        slices.append(g)
+    return [a, s], first, [c, ha, hs, *slices]
+
+
+@torch.no_grad()
+def make_tiny_stem(intra, inter):
+    rng = np.random.default_rng(9)
+    transforms, first, entropy = tiny_stem_graphs(Draw(rng))
+    analysis, synthesis = transforms
+    latents = []
+    for k in range(len(LAMBDAS)):
+        known = picture_planes(16)
+        known |= analysis.run(known, k)
+        pair = [first[0].run(known, k)[HYPER_LATENT]]
+        known |= synthesis.run({DECODED: export.observe_entropy(first, known, k)}, k)
+        known |= entropy[0].run(known, k)
+        pair.append(entropy[1].run(known, k)[HYPER_LATENT])
+        export.observe_entropy(entropy[1:], known, k)
+        latents.append(pair)
+    export.calibrate([*transforms, *first], headroom=1.5)
+    t = synthesis.tensors[synthesis.outputs[STATE]]
+    for g in entropy:
+        for port, x in zip(g.inputs, g.tensors):
+            if port == STATE:
+                x.q, x.bits = t.q, t.bits
+    export.calibrate(entropy, headroom=1.5)
+    for path, name, graphs, i in ((intra, 'tiny-stem-intra', first, 0), (inter, 'tiny-stem', entropy, 1)):
+        write_model(path, name, 'Random weights, the latent before as a state; for tests.', LAMBDAS, [*transforms, *graphs],
+                    [(STATIC, hyper_points(rng, [pair[i] for pair in latents]))])
+
+
+def system_expectations(intra, inter, width, height):
+    """A line a frame: three frames at each rate point."""
+    lines = [f'# Frames of {width} x {height} (width x height) coded with {intra.name} and {inter.name}, the first one intra, latents rounded.', *PLANES_FORMULA,
+             '# Samples of frame t are (that + 9·t) mod 256. Rate point, frame, CRC-32C of decoded luma and chroma (u8, [row][column][channel]).']
+    frames = [{port: (formula_plane(port, width, height).astype(int) + 9 * t).astype(np.uint8) for port in (LUMA, CHROMA)} for t in range(3)]
+    models = integer.read_model(intra), integer.read_model(inter)
+    for k in range(len(LAMBDAS)):
+        for t, planes in enumerate(integer.code_frames(*models, frames, k)):
+            lines.append(' '.join(map(str, [k, t, *(crc(planes[port], 'u1') for port in (LUMA, CHROMA))])))
+    return '\n'.join(lines) + '\n'
+
+
 def main():
     """A model that exists stays as it is: golden files belong to it."""
+    for name, make in (('stem', make_tiny_stem), ('slimvc', make_tiny_slimvc), ('flag', make_tiny_flag)):
+        pair = [MODELS / f'tiny-{name}-{kind}.scm' for kind in ('intra', 'inter')]
+        if not all(path.exists() for path in pair):
+            make(*pair)
+        (MODELS / f'tiny-{name}.txt').write_text(system_expectations(*pair, 61, 52))
     for name, make in (('tiny', make_tiny), ('tiny-hyper', make_tiny_hyper), ('tiny-formats', make_tiny_formats), ('tiny-inter', make_tiny_inter)):
         if not (MODELS / f'{name}.scm').exists():
             make(MODELS / f'{name}.scm')

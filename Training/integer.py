@@ -294,7 +294,7 @@ def check_roles(model):
     for (role, format), g in model.graphs.items():
         first, allowed, outputs = {
             ANALYSIS: (PLANES[format], predicted | more, [LATENT]), SYNTHESIS: ([DECODED], predicted | more, PLANES[format]),
-            HYPER_ANALYSIS: ([LATENT], set(), [HYPER_LATENT]), HYPER_SYNTHESIS: ([HYPER_LATENT], more, [FEATURES]),
+            HYPER_ANALYSIS: ([LATENT], more, [HYPER_LATENT]), HYPER_SYNTHESIS: ([HYPER_LATENT], more, [FEATURES]),
             CONTEXT: ([], predicted | {REFERENCE, STATE}, []),
         }.get(role, ([FEATURES, EARLIER][:1 + (role > SLICE)], more, [PARAMETERS]))
         check(g.inputs[:len(first)] == first and all(p % 256 in allowed for p in g.inputs[len(first):]), f'inputs of role {role}')
@@ -526,6 +526,25 @@ def code(model, planes, k, first=0, first_bits=None, format=RGB, known=()):
     if first:
         bits = bits + first_bits(differences[:first], scales[:first])
     return synthesise(model, known | {DECODED: decoded}, k, shape, format), *bits
+
+
+def code_frames(intra, inter, frames, k, format=YUV420):
+    """Decoded planes of frames {port: uint8 samples} of models without motion, the first frame intra; the latents are rounded."""
+    left, decoded = {}, []
+    for t, planes in enumerate(frames):
+        model = inter if t else intra
+        known = left | plane_inputs(planes, model.multiple(format))
+        if t and (CONTEXT, 0) in model.graphs:
+            known |= model.run(CONTEXT, k, known)
+        known |= model.run(ANALYSIS, k, known, format)
+        known[DECODED] = known[LATENT]
+        if model.hyper:
+            known |= model.run(HYPER_ANALYSIS, k, known)
+            known[DECODED] = code_slices(model, known, k)[0]
+        out = model.run(SYNTHESIS, k, known, format)
+        left = {REFERENCE: known[DECODED]} | {port: value for port, value in out.items() if port % 256 == STATE}
+        decoded.append(synthesise(model, known, k, planes[PLANES[format][0]].shape, format))
+    return decoded
 
 
 def code_slices(model, known, k):

@@ -8,6 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import torch
@@ -16,12 +17,15 @@ from PIL import Image
 
 import evaluate
 import export
+import export_system
 import export_video
 import fixtures
 import formats
 import graph
 import integer
+import systems
 import train
+import train_system
 import train_video
 import video
 from data import Crops
@@ -362,6 +366,46 @@ class TrainingTest(unittest.TestCase):
         of_float, of_integers = (video.code_clip(intra, coder, clip, k)[1:].mean(0) for coder in (video.float_coder(net), export_video.integer_coder(model)))
         self.assertAlmostEqual((of_integers[0] - of_integers[1]) / (of_float[0] - of_float[1]), 1, delta=0.02)
         self.assertAlmostEqual(of_integers[3], of_float[3], delta=0.05)
+
+    def test_systems_of_papers(self):
+        """Each trains two steps, goes on, exports; float and integers are about equally good."""
+        frames = []
+        for t in range(4):
+            picture = np.roll(self.pictures[0], (t, 2 * t), (0, 1))[:192, :192]
+            luma, chroma = (p * 255 for p in formats.rgb_to_yuv420(torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255))
+            frames.append(b''.join(p.byte().numpy().tobytes() for p in (luma, chroma)))
+        clip = video.Clip(video.arranged(b''.join(frames), 192, 192))
+        planes = [dict(zip((integer.LUMA, integer.CHROMA), (y, uv.transpose(1, 2, 0)))) for y, uv in map(clip.frame, range(3))]
+        image = str(self.path('slimcae.pt'))
+        with mock.patch.dict(systems.SYSTEMS, slimcae=fixtures.TinySlimCAE, slimvc=fixtures.TinySlimVC):
+            for name, more in (('slimcae', ['--longest', '1', '--shortest', '1']), ('slimvc', ['--init', image]), ('stem', []), ('flag', ['--soap'])):
+                out = str(self.path(f'{name}.pt'))
+                line = [name, out, '--data', '-', '--threads', '1', *more]
+                trainer = train_system.SystemTrainer(train_system.arguments([*line, '--steps', '2']), [clip])
+                for _ in range(2):
+                    self.assertTrue(np.isfinite(trainer.train_step()), name)
+                trainer.save()
+                again = train_system.SystemTrainer(train_system.arguments([*line, '--steps', '3', '--resume']), [clip])
+                self.assertEqual(again.step, 2)
+                self.assertTrue(all(torch.equal(a, b) for a, b in zip(again.parameters, trainer.parameters)), name)
+                again.train_step()
+                if name == 'slimcae':
+                    continue
+                net, k, prefix = systems.load_system(name, out), 1, str(self.path(name))
+                transforms = [systems.load_system('slimcae', image)] if name == 'slimvc' else []
+                for source in transforms:
+                    net.load_state_dict({n: p for n, p in source.state_dict().items() if n.startswith(systems.SlimCAE.TRANSFORMS)}, strict=False)
+                export_system.EXPORTS[name](net, [clip], prefix, 1.5, 3, *transforms)
+                models = [integer.read_model(f'{prefix}-{kind}.scm') for kind in ('intra', 'inter')]
+                found = integer.code_frames(*models, planes, k)[2]
+                with torch.no_grad(), mock.patch.object(systems, 'INTRA_POINTS', 0):
+                    x = export_system.chain_of(clip, 3)
+                    before = net.begin(x[0], [k])
+                    for frame in x[1:]:
+                        out, _, before = net(frame, before, [k], 'hard', **({} if name == 'flag' else {'decodes': True}))
+                of_float, of_integers = (video.psnrs(decoded, clip.frame(2))[1] for decoded in (
+                    video.cut(out, 192, 192), (found[integer.LUMA][..., 0], found[integer.CHROMA].transpose(2, 0, 1))))
+                self.assertAlmostEqual(of_float, of_integers, delta=0.3, msg=name)
 
     def test_bd_rate(self):
         curve = [(0.2, 28.0), (0.4, 31.0), (0.8, 34.0), (1.6, 37.0)]

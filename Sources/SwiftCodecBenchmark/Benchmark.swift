@@ -160,16 +160,17 @@ public enum Benchmark {
   /// Times decoding and encoding of a latent, the networks of a hyperprior included; work is in samples of active
   /// channels.
   public static func entropy(
-    _ kind: EntropyKind, of model: Model, _ picture: Picture, ratePoint: Int, repeats: Int
+    _ kind: EntropyKind, of model: Model, _ picture: Picture, ratePoint: Int, cpu: CPU, repeats: Int
   ) throws(Failure) -> (decode: Timing, encode: Timing) {
     var prepared = PreparedModel(model)
-    guard let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: CPU.best) else {
+    guard let codec = prepared.segmentCodec(kind, ratePoint: ratePoint, cpu: cpu) else {
       throw .encode(.entropyModel(kind))
     }
     // One segment, whatever the picture's height.
     let layout = LatentLayout(model, width: picture.width, height: picture.height, segmentRows: 1 << 16)
-    let execution = Execution()
-    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: CPU.best)
+    var execution = Execution()
+    execution.cpu = cpu
+    let latent = prepared.program(.analysis, ratePoint: ratePoint, cpu: cpu)
       .analyse(picture, layout, channels: model.latentChannels(ratePoint: ratePoint), execution)
     let hyperLatent = prepared.hyperLatent(of: latent, ratePoint: ratePoint, execution)
     let coded = latent.copy()

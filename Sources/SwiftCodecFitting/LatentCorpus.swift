@@ -68,9 +68,9 @@ public struct FittingSet: Sendable {
 
   /// An empty set.
   public init(model: Model, ratePoint: Int) {
-    let hasScales = model.hyperChannels > 0
+    let hasScales = model.hasHyperprior
     latents = LatentCorpus(channels: model.latentChannels(ratePoint: ratePoint), hasScales: hasScales)
-    hyperLatents = hasScales ? LatentCorpus(channels: model.hyperChannels) : nil
+    hyperLatents = hasScales ? LatentCorpus(channels: model.hyperChannels(ratePoint: ratePoint)) : nil
   }
 
   mutating func append(_ other: FittingSet) {
@@ -91,7 +91,7 @@ public final class LatentAnalyser {
   /// Without RDOQ latents are rounded, and do not depend on the entropy model: contexts change what a sample costs, not its value. With it
   /// they are those that the encoder finds with the model's preferred one. There must be one with RDOQ or a hyperprior.
   public init(model: Model, rdoq: RDOQ = .off) {
-    precondition(model.preferredEntropyKind != nil || (rdoq == .off && model.hyperChannels == 0))
+    precondition(model.preferredEntropyKind != nil || (rdoq == .off && !model.hasHyperprior))
     self.model = model
     self.rdoq = rdoq
     hasDeadZone = rdoq != .off
@@ -110,7 +110,7 @@ public final class LatentAnalyser {
     while encoders.count < workers {
       let encoder = Encoder(model: model)
       // A hyperprior's networks see segments, here of the default height; without one segments only cut contexts.
-      if model.hyperChannels == 0 { encoder.segmentRows = 65536 }
+      if !model.hasHyperprior { encoder.segmentRows = 65536 }
       encoders.append(encoder)
     }
     var sets = pictures.map { _ in FittingSet(model: model, ratePoint: ratePoint) }

@@ -9,22 +9,16 @@
 #   test-simde          AVX-512 and VNNI emulated (libsimde-dev)
 #   bench-kernels       the layers of the paper's networks, in fractions of the machine's peak
 # KERNEL_ARGS goes to the program: --seed N --cases N --cpu NAME, or --repeat N --layer TEXT.
+include Tests/kernels/tools.mk
 KERNEL_BUILD ?= .build/kernels
 KERNEL_CFLAGS ?= -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE
 KERNEL_CC ?= $(CC)
-KERNEL_ARM_CC ?= aarch64-linux-gnu-gcc
-KERNEL_ARMV7_CC ?= arm-linux-gnueabihf-gcc -march=armv7-a -mfpu=neon-vfpv4 -mfloat-abi=hard
-# Any clang with the target; the C library and the compiler's helpers are Debian's.
-KERNEL_WASM_CC ?= clang --target=wasm32-unknown-wasi -isystem /usr/include/wasm32-wasi -msimd128 -DSC_NO_THREADS
-KERNEL_WASM_LD ?= wasm-ld -L/usr/lib/wasm32-wasi
-KERNEL_WASM_RUNTIME ?= $(firstword $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a \
-  /usr/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a))
-NODE ?= node
 KERNEL_DIR := Sources/CCodecKernels
 KERNEL_SOURCES := $(wildcard $(KERNEL_DIR)/conv/*.c $(KERNEL_DIR)/entropy/*.c) \
   $(KERNEL_DIR)/platform/dispatch.c $(KERNEL_DIR)/platform/parallel.c $(KERNEL_DIR)/platform/crc32c.c
-KERNEL_COMMAND = $(KERNEL_CFLAGS) -I$(KERNEL_DIR)/include -I$(KERNEL_DIR)/platform -I$(KERNEL_DIR)/conv \
-  -I$(KERNEL_DIR)/entropy $(KERNEL_SOURCES)
+KERNEL_FLAGS = $(KERNEL_CFLAGS) -I$(KERNEL_DIR)/include -I$(KERNEL_DIR)/platform -I$(KERNEL_DIR)/conv \
+  -I$(KERNEL_DIR)/entropy
+KERNEL_COMMAND = $(KERNEL_FLAGS) $(KERNEL_SOURCES)
 KERNEL_CHECK := Tests/kernels/check_kernels.c Tests/kernels/check_entropy.c
 
 .PHONY: test-kernels test-kernels-asan test-kernels-arm test-kernels-armv7 test-kernels-wasm \
@@ -40,19 +34,16 @@ test-kernels-asan:
 	$(KERNEL_BUILD)/check-asan --cases 500 $(KERNEL_ARGS)
 test-kernels-arm:
 	@mkdir -p $(KERNEL_BUILD)
-	$(KERNEL_ARM_CC) -O2 -static $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-arm
-	qemu-aarch64 -cpu cortex-a72 $(KERNEL_BUILD)/check-arm --cases 500 $(KERNEL_ARGS)
+	$(ARM_CC) -O2 -static $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-arm
+	$(ARM_RUN) $(KERNEL_BUILD)/check-arm --cases 500 $(KERNEL_ARGS)
 test-kernels-armv7:
 	@mkdir -p $(KERNEL_BUILD)
-	$(KERNEL_ARMV7_CC) -O2 -static $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-armv7
-	qemu-arm -cpu cortex-a15 $(KERNEL_BUILD)/check-armv7 --cases 500 $(KERNEL_ARGS)
+	$(ARMV7_CC) -O2 -static $(KERNEL_COMMAND) $(KERNEL_CHECK) -lpthread -o $(KERNEL_BUILD)/check-armv7
+	$(ARMV7_RUN) $(KERNEL_BUILD)/check-armv7 --cases 500 $(KERNEL_ARGS)
 test-kernels-wasm:
 	@rm -rf $(KERNEL_BUILD)/wasm && mkdir -p $(KERNEL_BUILD)/wasm
-	cd $(KERNEL_BUILD)/wasm && $(KERNEL_WASM_CC) -O2 $(patsubst -I%,-I$(CURDIR)/%,$(patsubst %.c,$(CURDIR)/%.c,$(KERNEL_COMMAND))) \
-	  -c $(KERNEL_CHECK:%=$(CURDIR)/%)
-	$(KERNEL_WASM_LD) /usr/lib/wasm32-wasi/crt1-command.o $(KERNEL_BUILD)/wasm/*.o -lc $(KERNEL_WASM_RUNTIME) \
-	  --stack-first -z stack-size=1048576 -o $(KERNEL_BUILD)/check.wasm
-	$(NODE) --no-warnings Tests/kernels/wasi.mjs $(KERNEL_BUILD)/check.wasm --cases 500 $(KERNEL_ARGS)
+	@$(call wasm-objects,$(KERNEL_BUILD)/wasm,$(KERNEL_FLAGS),$(KERNEL_SOURCES) $(KERNEL_CHECK))
+	$(call wasm-run,$(KERNEL_BUILD)/wasm,--cases 500 $(KERNEL_ARGS))
 test-simde:
 	CC="$(KERNEL_CC)" BUILD="$(KERNEL_BUILD)" Tests/simde/check.sh --cases 1000 $(KERNEL_ARGS)
 bench-kernels:

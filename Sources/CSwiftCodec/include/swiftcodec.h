@@ -380,7 +380,7 @@ typedef struct sc_video_settings {
   uint32_t frame_rate_denominator; ///< 0: 1
   uint8_t colour[4]; ///< H.273: primaries, transfer, matrix, 1 for full range; primaries 0: nothing is said
   sc_rdoq rdoq;      ///< in inter frames
-  uint32_t motion_effort;  ///< of the search for vectors: 1 is fast, 3 thorough; 0: 2
+  uint32_t motion_effort;  ///< of the search for vectors: 1 is fast, 3 thorough; 0: 3
   uint32_t keep_scenes;    ///< 1: a new scene does not start with an intra frame
   sc_entropy_kind entropy; ///< SC_ENTROPY_BEST: the strongest that both models have
   uint32_t segment_rows;   ///< as sc_encoder_settings; 0: 24

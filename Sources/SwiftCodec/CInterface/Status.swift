@@ -34,7 +34,7 @@ extension EncodeError {
     case .format, .size, .alpha: SC_ERROR_LAYOUT
     case .segmentRows: SC_ERROR_SEGMENT_ROWS
     case .entropyModel: SC_ERROR_ENTROPY
-    case .lambda, .maximumError: SC_ERROR_ARGUMENT
+    case .lambda, .maximumError, .bitrate, .frameRate, .motionEffort: SC_ERROR_ARGUMENT
     case .target: SC_ERROR_TARGET
     case .cancelled: SC_ERROR_CANCELLED
     case .macPerPixel: SC_ERROR_TOO_LARGE

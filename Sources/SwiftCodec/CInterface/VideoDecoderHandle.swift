@@ -76,41 +76,6 @@ final class VideoDecoderHandle {
   }
 }
 
-/// What a stream's encoder or decoder takes at most, from the description of its models; 0 for frames that are refused.
-/// Tests/embedded/memory.c holds it against what an allocator of its own counts: between all and half of it.
-func videoMemory(
-  _ intra: Model, _ inter: Model?, _ entropy: EntropyKind, width: Int, height: Int, _ execution: Execution,
-  isEncoding: Bool = false, searches: Bool = false
-) -> Int64 {
-  guard 1...65535 ~= width, 1...65535 ~= height, Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
-  else {
-    return 0
-  }
-  let threads = Double(max(1, execution.threads))
-  let (paddedWidth, paddedHeight) = ((width + 63) & ~63, (height + 63) & ~63)
-  // Frames have margins.
-  let pixels = Double(paddedWidth + 64) * Double(paddedHeight + 64)
-  // Two frames with what is known of their blocks, and of every network a stripe of rows for each thread.
-  var bytes = 4 * pixels + threads * (isEncoding ? 16384 : 6144) * Double(paddedWidth + 64) + 0x1p22
-  for model in [intra, inter ?? intra] {
-    let position = RatePosition(ratePoint: model.ratePoints.count - 1)
-    let roles = isEncoding ? model.encoderRoles : model.decoderRoles
-    guard let cost = model.cost(roles, .yuv420, entropy, at: position) else { continue }
-    let places = Double(paddedWidth / model.latentDivisor) * Double(paddedHeight / model.latentDivisor)
-    // Of a value: the latent, that of the frame before, and for the segments that are coded at a time symbol, mean and scale.
-    let share = min(1, threads * 24 * Double(model.latentDivisor) / Double(paddedHeight))
-    bytes += cost.preparedBytes + (4 + 5 * share) * places * Double(model.latentChannels(at: position))
-    bytes += 2 * model.keptElements(.yuv420, width: paddedWidth, height: paddedHeight)
-    guard searches, let synthesis = model.graph(.synthesis, .yuv420) else { continue }
-    // Values, masks and gradients of all tensors of a band, whose rows a search keeps for the next pass.
-    let graph = GraphCost(synthesis, model.weights, at: position)
-    let rows = min(paddedHeight, DistortionMeter.bandSamples / paddedWidth + 256)
-    bytes += 2 * graph.elements(width: paddedWidth, height: rows) + 2 * graph.preparedBytes
-  }
-  if isEncoding { bytes += 32 * pixels + 0x1p23 }
-  return Int64(bytes)
-}
-
 /// See swiftcodec.h.
 @c @implementation
 public func sc_read_video_header(

@@ -24,10 +24,7 @@ final class VideoEncoderHandle {
     let (width, height) = (Int(given.width), Int(given.height))
     do throws(EncodeError) {
       let header = try VideoEncoder.header(intra: intra, inter: inter, width: width, height: height, settings)
-      let memory = videoMemory(
-        intra, inter, header.entropy, width: width, height: height, settings.execution, isEncoding: true,
-        searches: settings.rdoq != .off || settings.intraRDOQ != .off)
-      guard Memory.has(memory) else { throw .outOfMemory(needed: memory) }
+      let memory = VideoEncoder.memory(intra: intra, inter: inter, header, settings)
       let encoder = try VideoEncoder(intra: intra, inter: inter, width: width, height: height, settings)
       return VideoEncoderHandle(encoder, width: width, height: height, memory: memory)
     } catch {
@@ -122,7 +119,6 @@ extension VideoSettings {
       }
       rate = .quality(value)
     case SC_RATE_BITRATE:
-      guard value >= 1, value < 1e12 else { throw CallFailure(SC_ERROR_ARGUMENT, "\(value) bits a second") }
       rate = .bitrate(value)
     default: throw CallFailure(SC_ERROR_ARGUMENT, "rate \(given.rate.rawValue) is unknown")
     }
@@ -144,7 +140,7 @@ extension VideoSettings {
     rdoq = try RDOQ.requested(given.rdoq)
     intraRDOQ = try RDOQ.requested(given.intra_rdoq)
     guard given.motion_effort <= 3 else { throw CallFailure(SC_ERROR_ARGUMENT, "motion_effort is 0 to 3") }
-    motionEffort = given.motion_effort == 0 ? 1 : Int(given.motion_effort) - 1
+    if given.motion_effort > 0 { motionEffort = Int(given.motion_effort) - 1 }
     guard given.keep_scenes <= 1 else { throw CallFailure(SC_ERROR_ARGUMENT, "keep_scenes is 0 or 1") }
     detectsScenes = given.keep_scenes == 0
     entropy = try EntropyKind.requested(given.entropy)

@@ -12,8 +12,14 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
   case segmentRows(Int)
   /// The model has no such entropy model, or none at all.
   case entropyModel(EntropyKind?)
-  /// The trade-off is a finite number > 0.
+  /// The trade-off of a search, with the weight of its errors, is 10⁻⁹…10⁹.
   case lambda(Double)
+  /// A bitrate is 1…10¹² bits a second.
+  case bitrate(Double)
+  /// Frames a second are a fraction of parts below 2³², its denominator not 0.
+  case frameRate(numerator: Int, denominator: Int)
+  /// The effort of a search for vectors is 0…2.
+  case motionEffort(Int)
   /// `EncoderSettings.monitor` said so.
   case cancelled
   /// No position reaches the target: the nearest that the model comes to it, in the target's unit.
@@ -41,6 +47,9 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
     case .entropyModel(let kind?): "the model has no entropy model \"\(kind.name)\""
     case .entropyModel(nil): "the model has no entropy model"
     case .lambda(let lambda): "lambda \(lambda) where 1e-9 to 1e9 is valid"
+    case .bitrate(let bits): "\(bits) bits a second where 1 to 1e12 are valid"
+    case .frameRate(let numerator, let denominator): "a frame rate of \(numerator)/\(denominator)"
+    case .motionEffort(let effort): "an effort of \(effort) for vectors where 0 to 2 are valid"
     case .cancelled: "cancelled"
     case .target(.bytes(let bytes), let nearest): "no file of at most \(bytes) bytes: the smallest has \(Int(nearest))"
     case .target(.bitsPerPixel(let bits), let nearest):
@@ -262,21 +271,15 @@ public final class Encoder {
     guard let cost = prepared.cost(isEncoder: true, picture.format, kind, at: settings.position),
       let decoding = prepared.cost(picture.format, kind, at: settings.position)
     else { return }
-    let most = limits.encoderMemory(pixels: picture.width * picture.height)
-    do throws(BrokenLimit) { try limits.check(cost, memory: most, work: .infinity) } catch {
-      throw EncodeError(error)
-    }
     let layout = LatentLayout(
       model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
-    // Latent, symbols, means, scales and contexts; with a search its best state, gradients, curvature and rates as well, and
-    // the gradients and masks of every tensor behind the latent.
-    let values = Double(model.latentChannels(at: settings.position)) * Double(layout.width) * Double(layout.height)
-    var needed = cost.preparedBytes + 16 * values
-    if settings.rdoq != .off {
-      needed += 2 * cost.preparedBytes + 64 * values
-      needed += 5 * decoding.elements(width: layout.paddedWidth, height: layout.paddedHeight)
+    do throws(BrokenLimit) {
+      try limits.checkEncoding(
+        cost, searching: settings.rdoq == .off ? nil : decoding,
+        channels: model.latentChannels(at: settings.position), layout, pixels: picture.width * picture.height)
+    } catch {
+      throw EncodeError(error)
     }
-    guard needed <= Double(most) else { throw .memory(needed: Int64(min(needed, 0x1p62)), limit: most) }
   }
 
   /// The latent that the analysis network gives, and the quantised hyper-latent.

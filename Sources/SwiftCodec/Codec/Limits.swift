@@ -58,6 +58,27 @@ extension Limits {
   }
 }
 
+extension Limits {
+  /// Of a picture or a frame that an encoder is about to code: `decoding` is what the decoder's networks cost if a search is
+  /// to run them, `kept` the elements of what a frame of a stream leaves behind.
+  func checkEncoding(
+    _ cost: ModelCost, searching decoding: ModelCost?, kept: Double = 0, channels: Int, _ layout: LatentLayout,
+    pixels: Int
+  ) throws(BrokenLimit) {
+    let most = encoderMemory(pixels: pixels)
+    try check(cost, memory: most, work: .infinity)
+    // Latent, symbols, means, scales and contexts; with a search its best state, gradients, curvature and rates as well, and
+    // the gradients and masks of every tensor behind the latent.
+    let values = Double(channels) * Double(layout.width) * Double(layout.height)
+    var needed = cost.preparedBytes + 16 * values + 4 * kept
+    if let decoding {
+      needed += 2 * cost.preparedBytes + 64 * values
+      needed += 5 * decoding.elements(width: layout.paddedWidth, height: layout.paddedHeight)
+    }
+    guard needed <= Double(most) else { throw .memory(needed: Int64(min(needed, 0x1p62)), limit: most) }
+  }
+}
+
 extension DecodeError {
   init(_ broken: BrokenLimit) {
     switch broken {

@@ -149,7 +149,8 @@ package struct PreparedModel {
         coder: coder(&hyperCoders[i][table], entropy.hyperTables[table]),
         synthesis: program(.hyperSynthesis, at: position, cpu: cpu),
         slices: prior.slices.indices.map { program(.slice($0), at: position, cpu: cpu) },
-        sliceChannels: prior.sliceChannels, latentDivisor: model.latentDivisor, hyperDivisor: model.hyperDivisor,
+        sliceChannels: prior.sliceChannels(model.weights, model.weights.widthPoint(position)),
+        latentDivisor: model.latentDivisor, hyperDivisor: model.hyperDivisor,
         q: model.latentExponent)
     }
     let codec = SegmentCodec(coder: coder(&coders[i][table], entropy.tables[table]), hyper: hyper)
@@ -161,17 +162,24 @@ package struct PreparedModel {
     segmentCodec(kind, at: RatePosition(ratePoint: ratePoint), cpu: cpu)
   }
 
-  /// The quantised hyper-latent, if the model has one.
-  mutating func hyperLatent(of latent: Latent, at position: RatePosition, _ execution: Execution) -> Latent? {
+  /// The quantised hyper-latent, if the model has one; of an inter frame with what its networks read of the frame before.
+  mutating func hyperLatent(
+    of latent: Latent, at position: RatePosition, reference: ReferenceInputs? = nil, _ execution: Execution
+  ) -> Latent? {
     guard model.hyperprior != nil else { return nil }
     let program = program(.hyperAnalysis, at: position, cpu: execution.cpu)
     let layout = latent.layout
     let result = Latent(
-      uninitialised: layout.reduced(by: model.hyperDivisor / model.latentDivisor), channels: model.hyperChannels,
-      execution.pool)
+      uninitialised: layout.reduced(by: model.hyperDivisor / model.latentDivisor),
+      channels: model.hyperChannels(ratePoint: model.weights.widthPoint(position)), execution.pool)
     program.run(
       width: layout.paddedWidth, height: layout.paddedHeight, execution,
-      source: { _, y, row in latent.read(row: y, row) }, sink: { _, y, row in result.write(row: y, row) })
+      source: { input, y, row in
+        if input == 0 { return latent.read(row: y, row) }
+        reference?.load(
+          program.inputs[input], row: y, row, width: layout.paddedWidth / program.tensors[input].divisor)
+      },
+      sink: { _, y, row in result.write(row: y, row) })
     return result
   }
 

@@ -29,11 +29,11 @@ public struct VideoSettings: Sendable {
   public var intraRDOQ = RDOQ.fast
   /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
   /// that follow.
-  public var searchWeight = 2.0
+  public var searchWeight = 1.25
   /// The same of intra frames.
   public var intraSearchWeight = 2.5
   /// Of the search for vectors: 0…2.
-  public var motionEffort = 1
+  public var motionEffort = 2
   /// nil for the best one that both models have.
   public var entropy: EntropyKind?
   /// Height of a segment in rows of the latent: a multiple of 8 up to 2040; 0 for one segment.
@@ -51,6 +51,9 @@ public struct VideoSettings: Sendable {
 
 /// Encodes a video stream frame by frame, one packet out for each frame in. One thread at a time may use it.
 public final class VideoEncoder {
+  /// Frames for which the models would take more are refused before it is spent, as pictures are by `Encoder`: only memory
+  /// and multiply-adds a pixel. How many pixels, and how long to search, the caller says.
+  public var limits = Limits()
   private let settings: VideoSettings
   private let execution: Execution
   let state: VideoState
@@ -93,6 +96,12 @@ public final class VideoEncoder {
     guard settings.segmentRows % 8 == 0, 0...2040 ~= settings.segmentRows else {
       throw .segmentRows(settings.segmentRows)
     }
+    if case .bitrate(let bits) = settings.rate, !(1...1e12 ~= bits) { throw .bitrate(bits) }
+    let rate = settings.frameRate
+    guard UInt32(exactly: rate.numerator) != nil, (UInt32(exactly: rate.denominator) ?? 0) > 0 else {
+      throw .frameRate(numerator: rate.numerator, denominator: rate.denominator)
+    }
+    guard 0...2 ~= settings.motionEffort else { throw .motionEffort(settings.motionEffort) }
     guard 1...65535 ~= width, 1...65535 ~= height,
       Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
     else { throw .size(width: width, height: height) }
@@ -100,7 +109,16 @@ public final class VideoEncoder {
       intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
       height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)
     do throws(DecodeError) { try VideoState.check(header, intra: intra, inter: inter) } catch { throw .format(.yuv420) }
+    let memory = memory(intra: intra, inter: inter, header, settings)
+    guard Memory.has(memory) else { throw .outOfMemory(needed: memory) }
     return header
+  }
+
+  /// What it takes at most, in bytes.
+  static func memory(intra: Model, inter: Model?, _ header: VideoHeader, _ settings: VideoSettings) -> Int64 {
+    videoMemory(
+      intra, inter, header.entropy, width: header.width, height: header.height, settings.execution, isEncoding: true,
+      searches: settings.rdoq != .off || settings.intraRDOQ != .off)
   }
 
   /// `inter` is nil for a stream of intra frames alone. Frames are 4:2:0, `width` × `height`.
@@ -149,6 +167,7 @@ public final class VideoEncoder {
     if !isIntra {
       let model = state.model(isIntra: false)
       let position = model.position(quality: quality)
+      try check(isIntra: false, at: position)
       if let tables = model.motion {
         search.run(
           frame, state.reference, state.field, tables, set: 0,
@@ -159,12 +178,40 @@ public final class VideoEncoder {
       }
     }
     let position = state.model(isIntra: isIntra).position(quality: isIntra ? base + settings.intraOffset : quality)
+    if isIntra { try check(isIntra: true, at: position) }
     let segments = encode(frame, isIntra: isIntra, at: position)
     let bytes = writer.frame(isIntra: isIntra, position, segments: segments)
     control.spent(8 * bytes.count, isIntra: isIntra)
     frames += 1
     sinceIntra = isIntra ? 1 : sinceIntra + 1
     return Packet(bytes: bytes, isIntra: isIntra, position: position)
+  }
+
+  /// Whether a frame may be coded at a position, before anything is made ready for it.
+  private func check(isIntra: Bool, at position: RatePosition) throws(EncodeError) {
+    let model = state.model(isIntra: isIntra)
+    let searches = (isIntra ? settings.intraRDOQ : settings.rdoq) != .off
+    if searches {
+      let lambda = searchLambda(isIntra: isIntra, at: position)
+      guard RatePoint.lambdas ~= lambda else { throw .lambda(lambda) }
+    }
+    guard let cost = state.cost(isEncoder: true, isIntra: isIntra, at: position) else {
+      throw .entropyModel(state.entropy)
+    }
+    let layout = state.layout(isIntra: isIntra)
+    let (width, height) = (layout.paddedWidth, layout.paddedHeight)
+    do throws(BrokenLimit) {
+      try limits.checkEncoding(
+        cost, searching: searches ? state.cost(isIntra: isIntra, at: position) : nil,
+        kept: model.keptElements(state.header.format, width: width, height: height),
+        channels: model.latentChannels(at: position), layout, pixels: state.header.width * state.header.height)
+    } catch {
+      throw EncodeError(error)
+    }
+  }
+
+  private func searchLambda(isIntra: Bool, at position: RatePosition) -> Double {
+    (isIntra ? settings.intraSearchWeight : settings.searchWeight) * state.model(isIntra: isIntra).lambda(at: position)
   }
 
   /// What a bit is worth in sums of absolute differences: to squared errors it is worth 255² λ, and errors of blocks have
@@ -197,7 +244,7 @@ public final class VideoEncoder {
     let inputs = isIntra ? nil : state.inputs(at: position, execution)
     let latent = state.program(.analysis, isIntra: isIntra, at: position, cpu: execution.cpu)
       .analyse(frame, layout, channels: model.latentChannels(at: position), reference: inputs, execution)
-    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, execution)
+    let hyperLatent = state.hyperLatent(of: latent, isIntra: isIntra, at: position, reference: inputs, execution)
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
     let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
@@ -215,10 +262,9 @@ public final class VideoEncoder {
     }
     let quantised = segments.compactMap { $0 }
     if rdoq != .off {
-      let weight = isIntra ? settings.intraSearchWeight : settings.searchWeight
       _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
-        latent, quantised, of: frame, reference: inputs, rdoq, lambda: weight * model.lambda(at: position), execution,
-        progress: nil)
+        latent, quantised, of: frame, reference: inputs, rdoq, lambda: searchLambda(isIntra: isIntra, at: position),
+        execution, progress: nil)
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
     let fieldPayload = PayloadEncoder(state.pool)

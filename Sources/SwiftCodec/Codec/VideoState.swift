@@ -17,8 +17,9 @@ final class VideoState {
   let skips: SkipMask
   /// What one frame leaves to the next.
   let pool = MemoryPool()
-  /// Of the frame before.
+  /// Of the frame before, and its exponent.
   private var latent: Latent?
+  private var latentExponent = 0
   private var states: [TensorPlane] = []
   private var contexts: [TensorPlane] = []
 
@@ -83,13 +84,15 @@ final class VideoState {
     return codec
   }
 
-  func cost(isIntra: Bool, at position: RatePosition) -> ModelCost? {
-    if !isIntra, inter != nil { return inter!.cost(header.format, entropy, at: position) }
-    return intra.cost(header.format, entropy, at: position)
+  func cost(isEncoder: Bool = false, isIntra: Bool, at position: RatePosition) -> ModelCost? {
+    if !isIntra, inter != nil { return inter!.cost(isEncoder: isEncoder, header.format, entropy, at: position) }
+    return intra.cost(isEncoder: isEncoder, header.format, entropy, at: position)
   }
 
-  func hyperLatent(of latent: Latent, isIntra: Bool, at position: RatePosition, _ execution: Execution) -> Latent? {
-    if !isIntra, inter != nil { return inter!.hyperLatent(of: latent, at: position, execution) }
+  func hyperLatent(
+    of latent: Latent, isIntra: Bool, at position: RatePosition, reference: ReferenceInputs?, _ execution: Execution
+  ) -> Latent? {
+    if !isIntra, inter != nil { return inter!.hyperLatent(of: latent, at: position, reference: reference, execution) }
     return intra.hyperLatent(of: latent, at: position, execution)
   }
 
@@ -102,13 +105,14 @@ final class VideoState {
     guard let model = interModel else { preconditionFailure("an inter frame in a stream without their model") }
     let layout = layout(isIntra: false)
     var inputs = ReferenceInputs()
-    inputs.predicted = predicted.view
-    inputs.latent = matching(latent, layout, channels: model.latentChannels(at: position))
-    prepareStates(model, layout)
+    if model.networks.readsMotion { inputs.predicted = predicted.view }
+    inputs.latent = matching(latent, layout, channels: model.latentChannels(at: position), model.latentExponent)
+    if states.isEmpty { states = planes(of: stateTensors(model), layout) }
     inputs.states = states
     guard model.graph(.context, header.format) != nil else { return inputs }
     let program = program(.context, isIntra: false, at: position, cpu: execution.cpu)
-    if contexts.isEmpty {
+    let channels = program.outputs.map { program.tensors[$0.tensor].channels }
+    if contexts.map({ $0.channels }) != channels {
       contexts = program.outputs.map {
         let tensor = program.tensors[$0.tensor]
         return TensorPlane(
@@ -127,9 +131,9 @@ final class VideoState {
     return inputs
   }
 
-  /// A latent of another shape, such as that of another model's intra frame, is taken for zero.
-  private func matching(_ latent: Latent?, _ layout: LatentLayout, channels: Int) -> Latent {
-    if let latent, latent.channels == channels, latent.layout.width == layout.width,
+  /// A latent of another shape or exponent, such as that of another model's intra frame, is taken for zero.
+  private func matching(_ latent: Latent?, _ layout: LatentLayout, channels: Int, _ exponent: Int) -> Latent {
+    if let latent, latentExponent == exponent, latent.channels == channels, latent.layout.width == layout.width,
       latent.layout.height == layout.height
     {
       return latent
@@ -137,16 +141,29 @@ final class VideoState {
     return Latent(layout: layout, channels: channels, pool)
   }
 
-  /// States are zero after an intra frame.
-  private func prepareStates(_ model: Model, _ layout: LatentLayout) {
-    guard states.isEmpty, let synthesis = model.graph(.synthesis, header.format) else { return }
-    for port in synthesis.outputs where port.name == .state {
-      let tensor = synthesis.tensors[port.tensor]
-      states.append(
-        TensorPlane(
-          width: layout.paddedWidth / tensor.divisor, height: layout.paddedHeight / tensor.divisor,
-          channels: tensor.channels))
+  /// The states that a frame of a model leaves behind.
+  private func stateTensors(_ model: Model?) -> [TensorInfo] {
+    guard let synthesis = model?.graph(.synthesis, header.format) else { return [] }
+    return synthesis.outputs.filter { $0.name == .state }.map { synthesis.tensors[$0.tensor] }
+  }
+
+  /// Zeros.
+  private func planes(of tensors: [TensorInfo], _ layout: LatentLayout) -> [TensorPlane] {
+    tensors.map {
+      TensorPlane(
+        width: layout.paddedWidth / $0.divisor, height: layout.paddedHeight / $0.divisor, channels: $0.channels, pool)
     }
+  }
+
+  /// Where a frame's states go: none if it is an intra frame whose model does not make those of inter frames, which are
+  /// zero then. Both padded sizes must be the same.
+  private func nextStates(isIntra: Bool) -> [TensorPlane] {
+    let wanted = stateTensors(interModel)
+    let (own, layout) = (layout(isIntra: isIntra), layout(isIntra: false))
+    guard stateTensors(model(isIntra: isIntra)) == wanted, own.paddedWidth == layout.paddedWidth,
+      own.paddedHeight == layout.paddedHeight
+    else { return [] }
+    return planes(of: wanted, layout)
   }
 
   /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here. `chooses` is the encoder's
@@ -158,14 +175,14 @@ final class VideoState {
     let program = program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
     // New states are written where no network reads the old ones any more: synthesis reads rows before it writes them only
     // if it has none, so it writes to others.
-    let next =
-      isIntra ? [] : states.map { TensorPlane(width: $0.width, height: $0.height, channels: $0.channels, pool) }
+    let next = nextStates(isIntra: isIntra)
     program.synthesise(latent, into: reference.view, reference: inputs, states: next, execution)
     let skipsBlocks = !isIntra && interModel?.networks.readsMotion == true
     if skipsBlocks { chooses?() }
     skips.complete(reference, from: predicted, isUsed: skipsBlocks && skips.isUsed, execution)
     states = next
     self.latent = latent
+    latentExponent = model(isIntra: isIntra).latentExponent
     if isIntra { field.reset() } else { field.advance() }
   }
 }

@@ -253,7 +253,7 @@ extension EntropyModel {
   /// point, `hyperWidth` those of the hyper-latent, if there is one. `checkOrder` sees the latent's order of channels at
   /// each rate point.
   static func parse(
-    _ reader: inout ByteReader<ModelError>, of file: FileBytes, _ widths: [Int], hyperWidth: Int?,
+    _ reader: inout ByteReader<ModelError>, of file: FileBytes, _ widths: [Int], hyperWidths: [Int]?,
     checkOrder: (EntropyKind, _ ratePoint: Int, _ order: [Int]) throws(ModelError) -> Void = { _, _, _ in }
   ) throws(ModelError) -> EntropyModel {
     let place = ModelLocation(section: "ENTR", item: "")
@@ -270,8 +270,8 @@ extension EntropyModel {
     default: throw .entropy(place, "unknown magnitude rule")
     }
     var (hyperOffsets, offsets): ([Int], [Int]) = ([], [])
-    if let hyperWidth {
-      for k in widths.indices {
+    if let hyperWidths {
+      for (k, hyperWidth) in hyperWidths.enumerated() {
         let place = ModelLocation(section: "ENTR", item: "\(kind.name), hyper-latent, rate point \(k)")
         hyperOffsets.append(reader.offset)
         _ = try table(&reader, hyperWidth, magnitude, hasScales: false, isKept: false, place)
@@ -280,13 +280,13 @@ extension EntropyModel {
     for (k, width) in widths.enumerated() {
       let place = ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(k)")
       offsets.append(reader.offset)
-      let order = try table(&reader, width, magnitude, hasScales: hyperWidth != nil, isKept: false, place).order
+      let order = try table(&reader, width, magnitude, hasScales: hyperWidths != nil, isKept: false, place).order
       try checkOrder(kind, k, order)
     }
     return EntropyModel(
       kind: kind, magnitude: magnitude,
       hyperTables: EntropyTables(file, offsets: hyperOffsets, magnitude, hasScales: false),
-      tables: EntropyTables(file, offsets: offsets, magnitude, hasScales: hyperWidth != nil))
+      tables: EntropyTables(file, offsets: offsets, magnitude, hasScales: hyperWidths != nil))
   }
 
   /// Reads one table; `width` is the number of channels that it must have, if that is not known to be right. What is not

@@ -107,8 +107,13 @@ public final class Model: Sendable {
   /// y = integer · 2^−latentExponent
   var latentExponent: Int { networks.latent.q }
 
-  /// Channels of the hyper-latent; 0 without one.
-  package var hyperChannels: Int { hyperprior?.analysis.outputInfo.channels ?? 0 }
+  /// Channels of the hyper-latent at a rate point; 0 without one.
+  package func hyperChannels(ratePoint: Int) -> Int {
+    hyperprior.map { weights.width($0.analysis.outputInfo, ratePoint) } ?? 0
+  }
+
+  /// Whether there is a hyper-latent.
+  package var hasHyperprior: Bool { hyperprior != nil }
 
   /// Channels of the latent at a rate point.
   public func latentChannels(ratePoint: Int) -> Int { weights.width(networks.latent, ratePoint) }

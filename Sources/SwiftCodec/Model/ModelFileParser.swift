@@ -93,9 +93,12 @@ struct ModelFileParser {
         let networks = try connectedGraphs()
         let model = try EntropyModel.parse(
           &section, of: self.file, weights.ratePoints.indices.map { weights.width(networks.latent, $0) },
-          hyperWidth: networks.hyperprior.map { $0.analysis.outputInfo.channels }
-        ) { kind, k, order throws(ModelError) in
-          if let hyperprior = networks.hyperprior { try Self.checkOrder(order, kind, k, hyperprior) }
+          hyperWidths: networks.hyperprior.map { prior in
+            weights.ratePoints.indices.map { weights.width(prior.analysis.outputInfo, $0) }
+          }
+        ) { [weights] kind, k, order throws(ModelError) in
+          guard let hyperprior = networks.hyperprior else { return }
+          try Self.checkOrder(order, kind, k, hyperprior.sliceChannels(weights, k))
         }
         guard !entropyModels.contains(where: { $0.kind == model.kind }) else {
           throw .section(place, "two entropy models of one kind")
@@ -159,17 +162,17 @@ struct ModelFileParser {
   /// The graphs, checked when the first section behind them asks.
   private mutating func connectedGraphs() throws(ModelError) -> Networks {
     if let networks { return networks }
-    let connected = try Networks(graphs)
+    let connected = try Networks(graphs, weights)
     networks = connected
     return connected
   }
 
   /// Channels are coded slice by slice.
   private static func checkOrder(
-    _ order: [Int], _ kind: EntropyKind, _ ratePoint: Int, _ hyperprior: Hyperprior
+    _ order: [Int], _ kind: EntropyKind, _ ratePoint: Int, _ sliceChannels: [Int]
   ) throws(ModelError) {
     var first = 0
-    for count in hyperprior.sliceChannels {
+    for count in sliceChannels {
       for position in first..<(first + count) where !(first..<(first + count)).contains(order[position]) {
         throw .entropy(
           ModelLocation(section: "ENTR", item: "\(kind.name), rate point \(ratePoint)"),

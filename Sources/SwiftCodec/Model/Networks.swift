@@ -5,8 +5,11 @@ struct Hyperprior: Sendable {
   let analysis: Graph
   let synthesis: Graph
   let slices: [Graph]
-  /// Latent channels of each slice.
-  let sliceChannels: [Int]
+
+  /// Latent channels of each slice at a rate point.
+  func sliceChannels(_ weights: Weights, _ ratePoint: Int) -> [Int] {
+    slices.map { weights.width($0.outputInfo, ratePoint) / 2 }
+  }
 }
 
 /// The graphs of a model, found to fit each other.
@@ -54,7 +57,7 @@ struct Networks: Sendable {
   }
 
   /// Of graphs that differ in role or format: checks what the roles ask of inputs and outputs (docs/format/model.md).
-  init(_ graphs: [Graph]) throws(ModelError) {
+  init(_ graphs: [Graph], _ weights: Weights) throws(ModelError) {
     let place = ModelLocation(section: "GRPH", item: "")
     let formats = PixelFormat.allCases.filter {
       Self.graph(graphs, .analysis, $0) != nil && Self.graph(graphs, .synthesis, $0) != nil
@@ -74,7 +77,7 @@ struct Networks: Sendable {
     self.graphs = graphs
     self.formats = formats
     latent = analysis.outputInfo
-    hyperprior = try checks.hyperprior()
+    hyperprior = try checks.hyperprior(weights)
     if hyperprior == nil, latent.q != 0 { throw .shape(place, "without a hyperprior the latent's q is 0") }
     isInter = graphs.contains { $0.inputs.contains { $0.name.isOfReference } }
     for format in PixelFormat.allCases {
@@ -188,7 +191,8 @@ private struct RoleChecks {
       graph, [(.decodedLatent, Self.decoded(latent))], extras: Self.references,
       "synthesis takes the latent that analysis gives, with bits 15, then what comes from a reference")
     let planes = Self.planes(graph.format)
-    let what: StaticString = "synthesis gives the planes of its format with q 0…7 (rgb: 3 channels), then states"
+    let what: StaticString =
+      "synthesis gives the planes of its format with q 0…7 (rgb: 3 channels), then states 0, 1, … of class 255"
     guard graph.outputs.count >= planes.count else { throw .shape(place(graph), what) }
     for (port, plane) in zip(graph.outputs, planes) {
       let info = graph.tensors[port.tensor]
@@ -196,7 +200,11 @@ private struct RoleChecks {
         info.divisor == plane.info.divisor, 0...7 ~= info.q
       else { throw .shape(place(graph), what) }
     }
-    for port in graph.outputs[planes.count...] where port.name != .state { throw .shape(place(graph), what) }
+    for (i, port) in graph.outputs[planes.count...].enumerated() {
+      guard port.name == .state, port.index == i, graph.tensors[port.tensor].widthClass == nil else {
+        throw .shape(place(graph), what)
+      }
+    }
   }
 
   func context(_ graph: Graph) throws(ModelError) {
@@ -208,7 +216,7 @@ private struct RoleChecks {
   }
 
   /// nil if the model has none of its graphs.
-  func hyperprior() throws(ModelError) -> Hyperprior? {
+  func hyperprior(_ weights: Weights) throws(ModelError) -> Hyperprior? {
     let all = ModelLocation(section: "GRPH", item: "")
     var slices: [Graph] = []
     while let slice = graph(.slice(slices.count)) { slices.append(slice) }
@@ -217,49 +225,51 @@ private struct RoleChecks {
     guard let analysis = graph(.hyperAnalysis), let synthesis = graph(.hyperSynthesis), !slices.isEmpty,
       count == 2 + slices.count
     else { throw .section(all, "a hyperprior has hyper-analysis, hyper-synthesis and slices from 0 up") }
-    guard latent.widthClass == nil, 0...8 ~= latent.q else {
-      throw .shape(all, "with a hyperprior the latent has width class 255 and q 0…8")
-    }
+    guard 0...8 ~= latent.q else { throw .shape(all, "with a hyperprior the latent has q 0…8") }
+    let extras: [TensorName] = [.referenceLatent, .state, .context]
     try checkInputs(
-      analysis, [(.latent, latent)], extras: [], "hyper-analysis takes the latent that analysis gives")
+      analysis, [(.latent, latent)], extras: extras,
+      "hyper-analysis takes the latent that analysis gives, then what comes from a reference")
     let z = try checkOutput(analysis, .hyperLatent, "hyper-analysis gives the hyper-latent")
     // Segments are whole multiples of 8 rows of the latent.
-    guard z.q == 0, z.widthClass == nil, [1, 2, 4, 8].contains(where: { z.divisor == latent.divisor * $0 }) else {
+    guard z.q == 0, [1, 2, 4, 8].contains(where: { z.divisor == latent.divisor * $0 }) else {
       throw .shape(
-        place(analysis), "the hyper-latent has q 0, width class 255 and 1, 2, 4 or 8 times the latent's divisor")
+        place(analysis), "the hyper-latent has q 0 and 1, 2, 4 or 8 times the latent's divisor")
     }
-    let extras: [TensorName] = [.referenceLatent, .state, .context]
     try checkInputs(
       synthesis, [(.hyperLatent, Self.decoded(z))], extras: extras,
       "hyper-synthesis takes the hyper-latent, with bits 15 and q 0, then what comes from a reference")
     let h = try checkOutput(synthesis, .features, "hyper-synthesis gives features")
-    guard h.widthClass == nil, h.divisor == latent.divisor else {
-      throw .shape(place(synthesis), "features have the latent's divisor and width class 255")
-    }
-    var channels: [Int] = []
+    guard h.divisor == latent.divisor else { throw .shape(place(synthesis), "features have the latent's divisor") }
+    // Channels of the slices before, in all and at each rate point.
+    var before = 0
+    var widths = weights.ratePoints.map { _ in 0 }
     for (i, slice) in slices.enumerated() {
       var inputs = [(name: TensorName.features, info: h)]
-      if i > 0 {
-        inputs.append(
-          (
-            .earlierSlices,
-            TensorInfo(
-              channels: channels.reduce(0, +), widthClass: nil, bits: 15, q: latent.q, divisor: latent.divisor)
-          ))
+      if i > 0, slice.inputCount > 1 {
+        let earlier = TensorInfo(
+          channels: before, widthClass: slice.tensors[1].widthClass, bits: 15, q: latent.q, divisor: latent.divisor)
+        guard widths.indices.allSatisfy({ weights.width(earlier, $0) == widths[$0] }) else {
+          throw .shape(place(slice), "the slices before have other widths")
+        }
+        inputs.append((.earlierSlices, earlier))
+      } else if i > 0 {
+        throw .shape(place(slice), "from the second slice on the slices before are an input")
       }
       try checkInputs(
         slice, inputs, extras: extras,
         "the inputs are the features, but for slice 0 the slices before with bits 15, then what comes from a reference")
       let output = try checkOutput(slice, .parameters, "a slice gives parameters")
-      guard output.widthClass == nil, output.divisor == latent.divisor, output.q == latent.q,
-        output.channels % 2 == 0
+      guard output.divisor == latent.divisor, output.q == latent.q, output.channels % 2 == 0,
+        widths.indices.allSatisfy({ weights.width(output, $0) % 2 == 0 })
       else {
         throw .shape(
           place(slice), "the output has two channels for each of the slice, and the latent's divisor and q")
       }
-      channels.append(output.channels / 2)
+      before += output.channels / 2
+      for k in widths.indices { widths[k] += weights.width(output, k) / 2 }
     }
-    guard channels.reduce(0, +) == latent.channels else {
+    guard before == latent.channels, widths.indices.allSatisfy({ widths[$0] == weights.width(latent, $0) }) else {
       throw .shape(all, "the slices' channels are not those of the latent")
     }
     // These run on segments.
@@ -268,6 +278,6 @@ private struct RoleChecks {
         throw .shape(place(graph), "a tensor's divisor does not divide the height of segments, 8 rows of the latent")
       }
     }
-    return Hyperprior(analysis: analysis, synthesis: synthesis, slices: slices, sliceChannels: channels)
+    return Hyperprior(analysis: analysis, synthesis: synthesis, slices: slices)
   }
 }

@@ -19,7 +19,8 @@ final class AdjointPass {
   private var values: [AlignedBuffer<Int16>?] = []
   private let zeros: AlignedBuffer<Int16>
 
-  /// Rows of all outputs whose gradients count, in the program's units: a forward pass for the masks makes these.
+  /// Rows of all outputs whose gradients count, in the program's units: a forward pass for the masks makes these. They are
+  /// the rows that the input's rows lie in, whether a model's outputs depend on them there or not, and all that do depend.
   let outputUnits: Range<Int>
 
   /// Rows of an output whose gradient counts: those of `outputUnits`.
@@ -46,15 +47,15 @@ final class AdjointPass {
       }
     }
     // Whole units of the outputs.
-    var units = 0..<0
+    let divisor = program.tensors[input].divisor
+    var units =
+      (rows.lowerBound * divisor / program.unit)..<((rows.upperBound * divisor + program.unit - 1) / program.unit)
     for (i, output) in program.outputs.enumerated() where high[output.tensor] >= 0 {
       let perUnit = program.rowsPerUnit(output: i)
       let needed = (low[output.tensor] / perUnit)..<(high[output.tensor] / perUnit + 1)
-      units =
-        units.isEmpty
-        ? needed : min(units.lowerBound, needed.lowerBound)..<max(units.upperBound, needed.upperBound)
+      units = min(units.lowerBound, needed.lowerBound)..<max(units.upperBound, needed.upperBound)
     }
-    for (i, output) in program.outputs.enumerated() where high[output.tensor] >= 0 {
+    for (i, output) in program.outputs.enumerated() {
       let perUnit = program.rowsPerUnit(output: i)
       low[output.tensor] = min(low[output.tensor], units.lowerBound * perUnit)
       high[output.tensor] = max(high[output.tensor], units.upperBound * perUnit - 1)
@@ -94,8 +95,11 @@ final class AdjointPass {
     if let values = values[tensor] { (values.base + offset).update(from: row, count: count) }
   }
 
+  /// A row of `outputRows`, to be filled.
   func outputRow(_ y: Int, output: Int = 0) -> UnsafeMutablePointer<Int16> {
-    planes[program.outputs[output].tensor].row(y)
+    let plane = planes[program.outputs[output].tensor]
+    precondition(plane.rows.contains(y), "a row that the pass does not have")
+    return plane.row(y)
   }
 
   /// The gradient of the input's row.

@@ -63,7 +63,8 @@ enum BenchCommand: Command {
           report.network(role, network, peak: peak * Double(execution.threads), layerPeak: peak, picture)
         }
         for kind in model.entropyKinds {
-          let (decode, encode) = try Benchmark.entropy(kind, of: model, picture, ratePoint: k, repeats: repeats)
+          let (decode, encode) = try Benchmark.entropy(
+            kind, of: model, picture, ratePoint: k, cpu: execution.cpu, repeats: repeats)
           report.symbols(decode)
           report.symbols(encode)
         }

@@ -15,6 +15,8 @@ enum FitCommand: Command {
     OptionSpec("images", value: "DIR", "pictures, also in subfolders; never those that results are measured on"),
     OptionSpec("without", value: "FILE", "leave out the pictures that this file names, a line each"),
     OptionSpec("clips", value: "DIR", "for a model of inter frames: Y4M files instead"),
+    OptionSpec(
+      "intra-model", value: "FILE", "with --clips: the model of intra frames; by default the library's"),
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
@@ -59,7 +61,7 @@ enum FitCommand: Command {
     guard model.isInter == arguments.has("clips") else {
       throw .usage("--clips for a model of inter frames, --images for others")
     }
-    let intra = model.isInter ? try VideoFiles.intraModel() : nil
+    let intra = model.isInter ? try VideoFiles.intraModel(arguments) : nil
 
     let rdoq = try CodecOptions.rdoq("rdoq", arguments) ?? .off
     guard model.preferredEntropyKind != nil || (rdoq == .off && !model.roles().contains(.hyperSynthesis)) else {

@@ -16,8 +16,8 @@ enum InfoCommand: Command {
     OptionSpec("json", "print JSON"),
   ]
   static let notes = """
-    The JSON of a model has decoder_mac_per_pixel and encoder_mac_per_pixel at the rate point that is listed, and those
-    of all others in rate_points.
+    The JSON of a model has decoder_mac_per_pixel and encoder_mac_per_pixel at the rate point that is listed, those of
+    all others in rate_points, and in mac_per_pixel those of each network at each rate point.
     """
 
   static func run(_ arguments: Arguments) throws(ToolError) {
@@ -156,6 +156,10 @@ enum InfoCommand: Command {
         "encoder_mac_per_pixel": .number(model.encoderMACPerPixel(format, ratePoint: ratePoint)),
         "entropy": .array(model.entropyKinds.map { .string("\($0.name)") }),
         "sections": .array(model.sections.map { ["tag": .string($0.tag), "bytes": JSON($0.size)] }),
+        "mac_per_pixel": .object(
+          model.roles(format).map { role in
+            JSON.Member(name: role.name, value: .array(macPerPixel(model, role, format).map { .number($0) }))
+          }),
         "rate_points": .array(points), "rate_point": JSON(ratePoint), "layers": .object(layers),
       ]
       return try printOutput(json.text)
@@ -173,6 +177,11 @@ enum InfoCommand: Command {
       ])
     }
     text += table(rows)
+    rows = [["10^9 MAC, 1920x1080"] + model.ratePoints.indices.map { "\($0)" }]
+    for role in model.roles(format) {
+      rows.append([role.name] + macPerPixel(model, role, format).map { fixed($0 * 1920 * 1080 / 1e9, 1) })
+    }
+    text += "\n" + table(rows)
     for role in model.roles(format) {
       rows = [["\(role.name), rate point \(ratePoint)", "operation", "channels", "1/size", "MAC/pixel"]]
       for layer in model.layers(role, format, ratePoint: ratePoint) {
@@ -183,6 +192,13 @@ enum InfoCommand: Command {
       text += "\n" + table(rows)
     }
     try printOutput(text)
+  }
+}
+
+/// Multiply-adds per pixel of a network at each rate point.
+private func macPerPixel(_ model: Model, _ role: GraphRole, _ format: PixelFormat) -> [Double] {
+  model.ratePoints.indices.map { k in
+    model.layers(role, format, ratePoint: k).reduce(0) { $0 + $1.macPerPixel }
   }
 }
 

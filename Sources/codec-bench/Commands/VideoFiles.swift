@@ -16,14 +16,14 @@ enum VideoFiles {
     OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
     OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 0.45 by default"),
     OptionSpec("intra-rdoq", value: "KIND", "video: --rdoq of intra frames; fast by default"),
-    OptionSpec("search-weight", value: "W", "video: what errors of inter frames count in the search; 2 by default"),
+    OptionSpec("search-weight", value: "W", "video: what errors of inter frames count in the search; 1.25 by default"),
     OptionSpec("intra-search-weight", value: "W", "video: what errors of intra frames count in it; 2.5 by default"),
-    OptionSpec("motion-effort", value: "N", "video: 0 to 2, 1 by default"),
+    OptionSpec("motion-effort", value: "N", "video: 0 to 2, 2 by default"),
   ]
 
   /// What is searched in inter and intra frames, and how well vectors are, at an effort of 0…9.
   private static let efforts: [(inter: RDOQ, intra: RDOQ, motion: Int)] = [
-    (.off, .off, 0), (.off, .quick, 1), (.off, .fast, 1), (.off, .fast, 2), (.quick, .fast, 2), (.quick, .full, 2),
+    (.off, .off, 0), (.off, .quick, 1), (.off, .fast, 2), (.off, .full, 2), (.quick, .fast, 2), (.quick, .full, 2),
     (.fast, .fast, 2), (.fast, .full, 2), (.full, .fast, 2), (.full, .full, 2),
   ]
   private static let defaultEffort = 2
@@ -39,7 +39,9 @@ enum VideoFiles {
     do { return try Model.embeddedInter() } catch { throw .badData(file: "the default inter model", error.description) }
   }
 
-  static func intraModel() throws(ToolError) -> Model {
+  /// Of fitting, where --model is that of inter frames.
+  static func intraModel(_ arguments: Arguments) throws(ToolError) -> Model {
+    if let file = arguments.string("intra-model") { return try parseModel(try readFile(file), file) }
     do { return try Model.embedded() } catch { throw .badData(file: "the default model", error.description) }
   }
 

@@ -77,7 +77,7 @@ import Testing
     for bit in 0..<(8 * bytes.count) {
       var changed = bytes
       changed[bit / 8] ^= 1 << UInt8(bit % 8)
-      Self.mend(&changed)
+      Mending.bitstream(&changed)
       guard let header = try? BitstreamHeader(parsing: changed) else { continue }
       if let result = Self.decoded(changed, decoder) {
         #expect(result.width == header.width && result.height == header.height)
@@ -89,31 +89,6 @@ import Testing
     #expect(accepted < 8 * bytes.count / (kind == .plain ? 20 : 10), "\(accepted) of \(8 * bytes.count)")
   }
 
-  /// Makes all checksums of a file right, as far as its segments can be walked.
-  static func mend(_ bytes: inout [UInt8]) {
-    func store(_ value: UInt32, _ at: Int) {
-      for i in 0..<4 { bytes[at + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i)) }
-    }
-    let file = bytes.withUnsafeBufferPointer { FileBytes(copying: $0) }
-    var reader = ByteReader<DecodeError>(file.bytes, in: 0..<bytes.count) { .truncated(offset: $0) }
-    guard let header = try? BitstreamHeader(&reader) else { return }
-    var covered: [UInt8] = []
-    var at = 0
-    while true {
-      var size = reader.remaining - 4
-      if header.segments != nil {
-        guard (try? reader.range(count: 4)) != nil else { return }
-        size = (try? reader.varint()) ?? -1
-      }
-      guard let payload = try? reader.range(count: size), reader.remaining >= 4 else { return }
-      covered += bytes[at..<payload.upperBound]
-      store(crc32c(covered, in: 0..<covered.count), payload.upperBound)
-      _ = try? reader.u32()
-      at = payload.upperBound + 4
-      if header.segments == nil { return }
-    }
-  }
-
   @Test func randomBytes() {
     var random = SplitMix(SplitMix.seed)
     let decoder = Decoder(model: Fixtures.tiny)
@@ -121,7 +96,7 @@ import Testing
       var bytes = (0..<random.below(200)).map { _ in UInt8(random.below(256)) }
       if random.below(2) == 0 { bytes = [0x53, 0x43, 0x49, random.below(2) == 0 ? 2 : 0x82] + bytes }
       #expect(Self.decoded(bytes, decoder) == nil)
-      if random.below(2) == 0 { Self.mend(&bytes) }
+      if random.below(2) == 0 { Mending.bitstream(&bytes) }
       #expect(Self.decoded(bytes, decoder) == nil)
     }
   }
@@ -145,7 +120,7 @@ import Testing
           for _ in 0..<random.int(0...40) { segment.u8(UInt8(random.below(256))) }
           bytes += segment.bytes
         }
-        Self.mend(&bytes)
+        Mending.bitstream(&bytes)
         #expect(Self.decoded(bytes, decoder) == nil)
         #expect(ContinuousClock.now - start < .seconds(10))
       }
@@ -157,7 +132,7 @@ import Testing
     #expect(throws: DecodeError.truncated(offset: bytes.count)) { try decoder.decode(bytes) }
     bytes += [0, 0, 0, 0]
     #expect(throws: DecodeError.checksum(part: 0)) { try decoder.decode(bytes) }
-    Self.mend(&bytes)
+    Mending.bitstream(&bytes)
     #expect(throws: DecodeError.tooLarge(width: 65535, height: 65535, limit: 1 << 26)) { try decoder.decode(bytes) }
     decoder.limits.pixels = 100
     #expect(throws: DecodeError.self) { try decoder.decode(Self.small().bytes) }
@@ -193,7 +168,7 @@ import Testing
         }
       }
       let mends = random.below(2) == 0
-      if mends { Self.mend(&bytes) }
+      if mends { Mending.bitstream(&bytes) }
       if let result = Self.decoded(bytes, decoder), !mends {
         let isRight = result == picture || result == otherPicture
         #expect(isRight, "seed \(seed), round \(round)")

@@ -117,7 +117,7 @@ import Testing
           11...,
           with: [1, 2] + Array("SEGM".utf8) + [0, 0, 0, 0, 0] + Array("SEGM".utf8) + [0, 0, 0, 0, 0]
             + Array("END ".utf8) + [0, 0, 0, 0, 0])
-        HostileTests.mend(&$0)
+        Mending.bitstream(&$0)
       },
     ]
   }
@@ -152,11 +152,15 @@ import Testing
     return try encoder.encode(picture(wanted.picture), settings).bytes
   }
 
-  /// "1" after a change of the encoder or of a model, "format" after one of the format.
+  /// "1" after a change of the encoder or of a model, "format" after one of the format, "video" for streams of frames alone.
   static let writing = ProcessInfo.processInfo.environment["SC_WRITE_GOLDEN"] ?? ""
 
   @Test func filesDecodeToTheirHashes() throws {
-    if !Self.writing.isEmpty { try Self.write() }
+    if Self.writing == "video" {
+      try Self.writeVideo(to: Fixtures.url("golden"))
+    } else if !Self.writing.isEmpty {
+      try Self.write()
+    }
     let lines = try Fixtures.lines("golden/golden.txt")
     #expect(lines.count == Self.wanted.count)
     for line in lines {
@@ -249,31 +253,46 @@ import Testing
   }
   // ---- Streams of frames ----
 
-  static func videoStream() throws -> VideoTests.Stream {
-    try VideoTests.encode(
-      frames: 12, width: 61, height: 43,
-      VideoTests.settings {
-        $0.intraPeriod = 8
-        $0.rate = .quality(60)
-        $0.execution.threads = 2
-      })
+  /// Their models, and the frames of each.
+  static let streams: [(file: String, intra: String, inter: String, frames: Int)] =
+    [("moving-tiny.scv", "models/tiny-formats.scm", "models/tiny-inter.scm", 12)]
+    + SystemTests.names.map {
+      ("moving-\($0).scv", "models/tiny-\($0)-intra.scm", "models/tiny-\($0)-inter.scm", 5)
+    }
+
+  static func videoStream(_ file: String) throws -> VideoTests.Stream {
+    let settings = VideoTests.settings {
+      $0.intraPeriod = 8
+      $0.rate = .quality(60)
+      $0.execution.threads = 2
+    }
+    guard let system = SystemTests.names.first(where: { file == "moving-\($0).scv" }) else {
+      return try VideoTests.encode(frames: 12, width: 61, height: 43, settings)
+    }
+    return try SystemTests.encode(system, frames: SystemTests.moving(5, width: 61, height: 52), settings)
   }
 
   static func writeVideo(to directory: URL) throws {
-    let stream = try videoStream()
-    try Data(stream.bytes).write(to: directory.appendingPathComponent("moving-tiny.scv"))
     var text = "# Stream, models of intra and of inter frames, frame, CRC-32C of its samples (4:2:0). By make golden.\n"
-    for (t, frame) in stream.frames.enumerated() {
-      text +=
-        "moving-tiny.scv models/tiny-formats.scm models/tiny-inter.scm \(t) \(hexadecimal32(Fixtures.hash(frame)))\n"
+    for (file, intra, inter, _) in streams {
+      let stream = try videoStream(file)
+      try Data(stream.bytes).write(to: directory.appendingPathComponent(file))
+      for (t, frame) in stream.frames.enumerated() {
+        text += "\(file) \(intra) \(inter) \(t) \(hexadecimal32(Fixtures.hash(frame)))\n"
+      }
     }
     try Data(text.utf8).write(to: directory.appendingPathComponent("golden-video.txt"))
   }
 
-  @Test func streamsDecodeToTheirHashes() throws {
-    let lines = try Fixtures.lines("golden/golden-video.txt")
-    let name = "moving-tiny.scv"
-    #expect(lines.count == 12 && lines.allSatisfy { $0[0] == name })
+  @Test(arguments: streams.indices) func streamsDecodeToTheirHashes(_ i: Int) throws {
+    let (name, intraName, interName, count) = Self.streams[i]
+    let all = try Fixtures.lines("golden/golden-video.txt")
+    #expect(all.count == Self.streams.reduce(0) { $0 + $1.frames })
+    let lines = all.filter { $0[0] == name }
+    #expect(lines.count == count && lines.allSatisfy { $0[1] == intraName && $0[2] == interName })
+    let (intra, inter) = (
+      try Model(try Fixtures.bytes(intraName)), try Model(try Fixtures.bytes(interName))
+    )
     let bytes = try Fixtures.bytes("golden/\(name)")
     for cpu in CPU.available {
       var execution = Execution()
@@ -282,8 +301,7 @@ import Testing
       var size = 0
       _ = try VideoHeader(parsing: bytes, size: &size)
       let decoder = try VideoDecoder(
-        header: Array(bytes[..<size]), intra: Self.model(lines[0][1]), inter: Self.model(lines[0][2]),
-        execution: execution)
+        header: Array(bytes[..<size]), intra: intra, inter: inter, execution: execution)
       var hashes: [String] = []
       while size < bytes.count {
         let prefix = try VideoPacketPrefix(parsing: bytes, at: size)
@@ -297,8 +315,8 @@ import Testing
     }
   }
 
-  @Test func encoderGivesTheSameStream() throws {
-    let same = try Self.videoStream().bytes == Fixtures.bytes("golden/moving-tiny.scv")
-    #expect(same, "moving-tiny.scv: the encoder gives other bytes; if that is meant, make golden")
+  @Test(arguments: streams.map(\.file)) func encoderGivesTheSameStream(_ file: String) throws {
+    let same = try Self.videoStream(file).bytes == Fixtures.bytes("golden/\(file)")
+    #expect(same, "\(file): the encoder gives other bytes; if that is meant, make golden")
   }
 }

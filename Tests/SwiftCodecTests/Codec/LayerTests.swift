@@ -185,7 +185,7 @@ import Testing
     for _ in 0..<2000 {
       var changed = bytes
       for _ in 0...random.below(3) { changed[8 + random.below(bytes.count - 8)] = UInt8(random.below(256)) }
-      HostileTests.mend(&changed)
+      Mending.bitstream(&changed)
       _ = try? decoder.decodeAll(changed)
     }
   }

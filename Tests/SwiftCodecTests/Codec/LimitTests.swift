@@ -116,6 +116,98 @@ import Testing
     }
   }
 
+  /// Streams' encoders keep to the bounds frame by frame, and a refused frame leaves no trace.
+  @Test func videoEncoders() throws {
+    let (width, height) = (37, 29)
+    let settings = VideoTests.settings()
+    let encoder = try VideoEncoder(
+      intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: width, height: height, settings)
+    let decoder = try VideoTests.decoder(encoder.header)
+    for t in 0..<3 {
+      let frame = Fixtures.movingFrame(t, width: width, height: height)
+      encoder.limits.macPerPixel = 1
+      guard
+        case .macPerPixel(let needed, limit: 1)? = Self.quickly("a frame", { try encoder.encode(frame) })
+          as? EncodeError
+      else {
+        Issue.record("frame \(t) is encoded")
+        continue
+      }
+      #expect(needed > 1)
+      encoder.limits = Limits()
+      encoder.limits.memory = 1000
+      guard
+        case .memory(let bytes, limit: 1000)? = Self.quickly("a frame", { try encoder.encode(frame) }) as? EncodeError
+      else {
+        Issue.record("frame \(t) is encoded")
+        continue
+      }
+      #expect(bytes > 1000)
+      encoder.limits = Limits()
+      let packet = try encoder.encode(frame)
+      #expect(packet.isIntra == (t == 0))
+      #expect(try decoder.decode(packet.bytes)?.picture == encoder.reconstruction)
+    }
+  }
+
+  @Test func shippedVideoModels() throws {
+    let (intra, inter) = (Fixtures.embedded, try Model.embeddedInter())
+    for (width, height) in [(16, 16), (1920, 1080), (8192, 8192)] {
+      for model in [intra, inter] {
+        let kind = try #require(model.preferredEntropyKind)
+        let position = model.positions.upperBound
+        let layout = LatentLayout(model, width: width, height: height, format: .yuv420, segmentRows: 24)
+        try Limits().checkEncoding(
+          try #require(model.cost(model.encoderRoles, .yuv420, kind, at: position)),
+          searching: try #require(model.cost(model.decoderRoles, .yuv420, kind, at: position)),
+          kept: model.keptElements(.yuv420, width: layout.paddedWidth, height: layout.paddedHeight),
+          channels: model.latentChannels(at: position), layout, pixels: width * height)
+      }
+    }
+  }
+
+  /// Settings of streams that no header can hold or no search can be run with.
+  @Test func videoSettings() throws {
+    func error(_ change: (inout VideoSettings) -> Void) -> EncodeError? {
+      let settings = VideoTests.settings(change)
+      return Self.quickly("a stream") {
+        let encoder = try VideoEncoder(
+          intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: 18, height: 20, settings)
+        for t in 0..<2 { _ = try encoder.encode(Fixtures.movingFrame(t, width: 18, height: 20)) }
+      } as? EncodeError
+    }
+    #expect(error { $0.frameRate = (0, 1) } == nil)
+    for bits in [1, 1e12] { #expect(error { $0.rate = .bitrate(bits) } == nil) }
+    for rate in [(25, 0), (-1, 1), (25, -1), (1 << 32, 1), (1, 1 << 32)] {
+      #expect(error { $0.frameRate = rate } == .frameRate(numerator: rate.0, denominator: rate.1))
+    }
+    for effort in [-1, 3, .max] { #expect(error { $0.motionEffort = effort } == .motionEffort(effort)) }
+    for weight in [0, -1, 1e300, 1e-300, .infinity, .nan] {
+      for isIntra in [false, true] {
+        let thrown = error {
+          $0.rdoq = .quick
+          $0.intraRDOQ = .quick
+          if isIntra { $0.intraSearchWeight = weight } else { $0.searchWeight = weight }
+        }
+        guard case .lambda? = thrown else {
+          Issue.record("a weight of \(weight) is taken")
+          continue
+        }
+      }
+    }
+    for value in [Double.nan, .infinity, -.infinity, 1e300, -1] {
+      let changes: [(inout VideoSettings) -> Void] = [
+        { $0.rate = .quality(value) }, { $0.intraOffset = value },
+        { $0.pattern = [value] }, { $0.motionWeight = value },
+      ]
+      for change in changes { #expect(error(change) == nil) }
+      guard case .bitrate? = error({ $0.rate = .bitrate(value) }) else {
+        Issue.record("\(value) bits a second are taken")
+        continue
+      }
+    }
+  }
+
   /// A payload that no encoder can have made is refused by its size; every one that was made is longer.
   @Test func leastPayloads() throws {
     for model in [Fixtures.tiny, Fixtures.tinyHyper, Fixtures.embedded] {

@@ -14,7 +14,8 @@ import Testing
     let expected = try encoder.encode(picture, EncoderSettings(ratePoint: 0))
     let lock = NSLock()
     nonisolated(unsafe) var faults: [String] = []
-    DispatchQueue.concurrentPerform(iterations: 8) { i in
+    // As many threads as there are jobs, on any number of processors.
+    parallel(threads: 8, count: 8) { i in
       var execution = Execution()
       execution.threads = inner
       let decoder = Decoder(model: model, execution: execution)
@@ -37,6 +38,32 @@ import Testing
         } catch {
           lock.withLock { faults.append("thread \(i): \(error)") }
         }
+      }
+    }
+    #expect(faults.isEmpty, "\(faults)")
+  }
+  /// Streams that share the models of intra and inter frames.
+  @Test func eightStreamsOverTwoModels() throws {
+    let (width, height) = (22, 18)
+    let frames = (0..<3).map { Fixtures.movingFrame($0, width: width, height: height) }
+    let expected = try VideoTests.encode(frames: 3, width: width, height: height, VideoTests.settings())
+    let lock = NSLock()
+    nonisolated(unsafe) var faults: [String] = []
+    parallel(threads: 8, count: 8) { i in
+      do {
+        let encoder = try VideoEncoder(
+          intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: width, height: height,
+          VideoTests.settings { $0.execution.threads = 1 + i & 1 })
+        let decoder = try VideoTests.decoder(encoder.header)
+        for (t, frame) in frames.enumerated() {
+          let packet = try encoder.encode(frame)
+          let decoded = try decoder.decode(packet.bytes)
+          if packet.bytes != expected.packets[t] || decoded?.picture != expected.frames[t] {
+            lock.withLock { faults.append("thread \(i), frame \(t): other bytes") }
+          }
+        }
+      } catch {
+        lock.withLock { faults.append("thread \(i): \(error)") }
       }
     }
     #expect(faults.isEmpty, "\(faults)")

@@ -379,12 +379,12 @@ import Testing
       let place = ModelLocation(section: "ENTR", item: "")
       let file = bytes.withUnsafeBufferPointer { FileBytes(copying: $0) }
       var reader = ByteReader<ModelError>(file.bytes, in: 0..<bytes.count) { .truncated(place, offset: $0) }
-      let back = try EntropyModel.parse(&reader, of: file, [4, 4, 4], hyperWidth: nil)
+      let back = try EntropyModel.parse(&reader, of: file, [4, 4, 4], hyperWidths: nil)
       #expect(reader.isAtEnd)
       #expect(back.serialised() == bytes)
       for count in 0..<bytes.count {
         var reader = ByteReader<ModelError>(file.bytes, in: 0..<count) { .truncated(place, offset: $0) }
-        #expect(throws: ModelError.self) { try EntropyModel.parse(&reader, of: file, [4, 4, 4], hyperWidth: nil) }
+        #expect(throws: ModelError.self) { try EntropyModel.parse(&reader, of: file, [4, 4, 4], hyperWidths: nil) }
       }
     }
   }

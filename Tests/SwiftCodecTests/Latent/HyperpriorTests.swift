@@ -176,7 +176,7 @@ import Testing
       for _ in 0..<40 {
         var bytes = encoded.bytes
         for _ in 0..<3 { bytes[random.int(12...(bytes.count - 1))] ^= 1 << UInt8(random.below(8)) }
-        HostileTests.mend(&bytes)
+        Mending.bitstream(&bytes)
         if let result = HostileTests.decoded(bytes, decoder) { #expect(result.width == picture.width) }
       }
     }

@@ -456,4 +456,41 @@ import Testing
     }
     #expect(changes > 300)
   }
+
+  /// Models whose outputs do not depend on all rows of the latent, or of the slices before, or on none: what the search
+  /// finds decodes to what the encoder says, and its passes stay within their memory (`make test-asan`).
+  @Test(arguments: 0..<12 as Range<UInt64>) func randomModels(_ seed: UInt64) throws {
+    let model = try Model(RandomGraph(hyperpriorSeed: seed).file.file())
+    let picture = Fixtures.formulaPicture(width: 11, height: 21)
+    let encoder = Encoder(model: model)
+    encoder.limits.macPerPixel = .infinity
+    encoder.segmentRows = 8
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.rdoq = .quick
+    let encoded = try encoder.encode(picture, settings)
+    let report = try #require(encoded.rdoq)
+    #expect(report.finalCost <= report.initialCost)
+    let decoder = Decoder(model: model)
+    decoder.limits = encoder.limits
+    #expect(try decoder.decode(encoded.bytes) == encoded.reconstruction)
+  }
+
+  @Test(arguments: 0..<12 as Range<UInt64>) func randomModelsOfInterFrames(_ seed: UInt64) throws {
+    let model = try Model(RandomGraph(interSeed: seed).file.file())
+    guard model.formats.contains(.yuv420) else { return }
+    let settings = VideoTests.settings {
+      $0.rdoq = .quick
+      $0.intraRDOQ = .off
+      $0.rate = .quality(0)
+    }
+    let encoder = try VideoEncoder(
+      intra: Fixtures.tinyFormats, inter: model, width: 18, height: 20, settings)
+    let decoder = try VideoDecoder(header: encoder.header, intra: Fixtures.tinyFormats, inter: model)
+    encoder.limits.macPerPixel = .infinity
+    decoder.limits.macPerPixel = .infinity
+    for t in 0..<3 {
+      let packet = try encoder.encode(Fixtures.movingFrame(t, width: 18, height: 20))
+      #expect(try decoder.decode(packet.bytes)?.picture == encoder.reconstruction)
+    }
+  }
 }

@@ -120,6 +120,10 @@ struct RandomGraph {
     _ = makeGraph(
       role: 16, inputs: [(.features, h)] + some(&random),
       targets: [Target(.parameters, divisor: divisor, channels: 2 * latent.channels, q: q...q)])
+    let points = [Int](repeating: 0, count: file.ratePoints)
+    file.entropy = [
+      ModelFileWriter.flatEntropy(channels: points.map { _ in z.channels } + points.map { _ in latent.channels })
+    ]
   }
 
   private static func plane(_ channels: Int, _ divisor: Int) -> ModelFileWriter.Tensor {
