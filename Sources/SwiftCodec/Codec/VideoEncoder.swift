@@ -248,9 +248,7 @@ public final class VideoEncoder {
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
     let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
-    // A search starts from rounding, and entropy models are fitted to it.
-    let rounds = hyperLatent == nil || rdoq != .off || keepsSegments
-    let choice = rounds ? nil : deadZone(isIntra: isIntra, codec, at: position).choice
+    let choice = hyperLatent == nil ? nil : deadZone(isIntra: isIntra, codec, at: position).choice
     var segments = [QuantisedSegment?](repeating: nil, count: count)
     segments.withUnsafeMutableBufferPointer { segments in
       // Each thread writes its own segments' elements.
