@@ -27,7 +27,7 @@ def noisy(x):
     return softly_rounded(x) + torch.rand_like(x) - 0.5
 
 
-ROUNDING = {'noise': noisy, 'hard': torch.round, 'none': lambda x: x}
+ROUNDING = {'noise': noisy, 'hard': torch.round, 'coded': torch.round, 'none': lambda x: x}
 
 
 def escape_length(x):
@@ -38,7 +38,7 @@ def escape_length(x):
 def code_length(density, x, parameters, rounding, offset=0.0):
     """Bits of the values x [B, C, h, w] under density(values, *parameters), which gives probabilities; one sum for each of the batch.
 
-    `hard` is for comparison with what is coded: an integer that is rarer than an escape costs what the escape does.
+    `coded` is `hard` as the coder does it: an integer that is rarer than an escape costs what the escape does.
 
     `offset` is what contexts expect of the value, a real number that moves the density and not the quantiser.
 
@@ -50,7 +50,7 @@ def code_length(density, x, parameters, rounding, offset=0.0):
     def length(x):
         return -torch.log2(density(x, *parameters).clamp_min(1e-9))
 
-    if rounding == 'hard':
+    if rounding == 'coded':
         x = torch.round(x)
         return torch.minimum(length(x - offset), escape_length(x)).sum((1, 2, 3))
     if rounding != 'mixed':

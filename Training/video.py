@@ -284,7 +284,7 @@ def psnrs(a, b):
 def float_coder(inter):
     """What code_clip() wants: decoded planes and bits of a frame, given its prediction."""
     def code(planes, prediction, k):
-        out, bits = inter(extended(planes, around=prediction), extended(prediction), [k])
+        out, bits = inter(extended(planes, around=prediction), extended(prediction), [k], 'coded')
         return cut(out, *planes[0].shape), bits.item()
     return code
 

@@ -4,7 +4,7 @@
 # check_snippets.sh MAKE [NAME…]: installs into an empty prefix and builds every snippet of README.md and docs/installing.md,
 # word for word, in an empty folder outside of the repository; then uninstalls and looks for what is left. NAME picks some:
 # tool, c-static, c-shared, pkg-config, cmake, swift, python, browser. Prints a table, and writes it to $SNIPPETS_PAGE if that
-# is set; $FIRST_PICTURE is the seconds that a clone and `make demo` took (.ci/run). Needs cmake, pkg-config and what `make web`
+# is set, with $SNIPPETS_NOTE; $FIRST_PICTURE is the seconds that a clone and `make demo` took (.ci/run). Needs cmake, pkg-config and what `make web`
 # needs; without chromium the browser is left out, and the table says so.
 set -euo pipefail
 make=$1
@@ -46,7 +46,7 @@ row() { # way, what it made or -, what it printed: a number of bytes and more
 }
 
 started=$SECONDS
-snippet install.sh | sed "s/^make /$make /" > "$work/install.sh"
+snippet install.sh | sed "s|^make |$make |" > "$work/install.sh"
 bash -euo pipefail "$work/install.sh"
 row "make install" "$PREFIX/lib/libswiftcodec.so" "$(find "$PREFIX" -type f -o -type l | wc -l) files"
 for name in $wanted; do
@@ -106,7 +106,7 @@ for name in $wanted; do
         continue
       fi
       begin browser
-      snippet web.sh | sed "s/^make /$make /" > web.sh
+      snippet web.sh | sed "s|^make |$make |" > web.sh
       (cd "$root" && bash -euo pipefail "$work/browser/web.sh" > /dev/null)
       snippet page.html > page.html
       text=$(node --no-warnings "$root/Tests/web/snippet.mjs" "$browser" page.html . "$root/.build/make/wasm/web")
@@ -145,7 +145,7 @@ if [ -n "${SNIPPETS_PAGE:-}" ]; then
   {
     echo "# Installing"
     echo
-    echo "Written by \`make test-snippets\` (\`scripts/check_snippets.sh\`): each way of README.md and docs/installing.md, word for word, in an empty folder. Commit $(git rev-parse --short=10 HEAD), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) processors, $(date +%F). Seconds are elapsed, builds included; what an earlier line has built is there."
+    echo "Written by \`make test-snippets\` (\`scripts/check_snippets.sh\`): each way of README.md and docs/installing.md, word for word, in an empty folder. Commit $(git rev-parse --short=10 HEAD), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) processors, $(date +%F)${SNIPPETS_NOTE:+, $SNIPPETS_NOTE}. Seconds are elapsed, builds included; what an earlier line has built is there."
     echo
     print
   } > "$SNIPPETS_PAGE"

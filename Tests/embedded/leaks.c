@@ -246,20 +246,21 @@ static void decode(sc_model *model, const files *f, uint8_t *bytes, size_t size,
   note(sc_decode(decoder, f->stream, f->stream_size, &picture));
   note(sc_decode(decoder, bytes, turn % size, &picture));
   sc_header header = {.struct_size = sizeof header};
+  uint8_t *damaged = allocate(size);
   for (int i = 0; i < 6; i++) {
     const size_t place = i == 0   ? turn % 4
                          : i == 1 ? 8 + turn % 6
                                   : (turn * 13 + (size_t)i * size / 6) % size;
-    bytes[place] ^= (uint8_t)(1 << (turn + (unsigned)i) % 8);
-    note(sc_read_header(bytes, size, &header));
-    note(sc_decode(decoder, bytes, size, &picture));
-    mend(bytes, size);
-    note(sc_decode(decoder, bytes, size, &picture));
+    memcpy(damaged, bytes, size);
+    damaged[place] ^= (uint8_t)(1 << (turn + (unsigned)i) % 8);
+    note(sc_read_header(damaged, size, &header));
+    note(sc_decode(decoder, damaged, size, &picture));
+    mend(damaged, size);
+    note(sc_decode(decoder, damaged, size, &picture));
     note_message(sc_decoder_message(decoder));
-    note(sc_decode_region(decoder, bytes, size, &region, &part));
-    bytes[place] ^= (uint8_t)(1 << (turn + (unsigned)i) % 8);
-    mend(bytes, size);
+    note(sc_decode_region(decoder, damaged, size, &region, &part));
   }
+  free(damaged);
   must(sc_decode(decoder, bytes, size, &picture), "decode again");
   sc_decoder_destroy(decoder);
 }
@@ -309,6 +310,12 @@ static void stream(sc_model *intra, sc_model *inter, sc_model *other, const file
   sc_video_decoder *decoder = NULL;
   sc_decoder_settings limits = SC_DECODER_SETTINGS;
   limits.threads = 1;
+  // A header that names the model of intra frames for both.
+  uint8_t other_header[48];
+  memcpy(other_header, header, header_size);
+  memcpy(other_header + 8, header + 4, 4);
+  store(other_header + header_size - 4, crc32c(other_header, header_size - 4, 0));
+  note(sc_video_decoder_create(intra, intra, other_header, header_size, &limits, &decoder));
   note(sc_video_decoder_create(other, inter, header, header_size, &limits, &decoder));
   note(sc_video_decoder_create(intra, NULL, header, header_size, &limits, &decoder));
   note(sc_video_decoder_create(intra, inter, header, turn % header_size, &limits, &decoder));
@@ -406,7 +413,7 @@ int main(int argc, char **arguments) {
     }
   }
   // What the library keeps once and for all, and what the allocator keeps of freed blocks, does not grow with the cycles.
-  if (grown > 65536) {
+  if (grown > 4096) {
     fprintf(stderr, "FAIL: memory is lost\n");
     bad = 1;
   }

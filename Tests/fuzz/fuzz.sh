@@ -49,7 +49,7 @@ seeds() {
   local to=$build/seeds/$1
   rm -rf "$to"
   mkdir -p "$to" "$build/corpus/$1"
-  SC_FUZZ_TARGET=$1 SC_FUZZ_SEEDS=$to "$2"
+  LLVM_PROFILE_FILE=/dev/null SC_FUZZ_TARGET=$1 SC_FUZZ_SEEDS=$to "$2"
   case $1 in
     bitstreams) find Fixtures/golden -name '*.sci' -size -4k -exec cp {} "$to" \; ;;
     video) cp Fixtures/golden/*.scv "$to" ;;

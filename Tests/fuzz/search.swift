@@ -13,14 +13,16 @@ func fuzzSearch(_ input: [UInt8]) {
   // Now and then the paper's network, whose entropy models have means of values that are known.
   let i = input[0] == 255 ? 3 : Int(input[0]) % 3
   let model = searchEncoders[i].model
-  let (width, height) = (1 + Int(input[1]) % 16, 1 + Int(input[2]) % 16)
+  // That is prepared at one position, and takes small pictures.
+  let side = i == 3 ? 8 : 16
+  let (width, height) = (1 + Int(input[1]) % side, 1 + Int(input[2]) % side)
   let format = PixelFormat(rawValue: input[3] % 3) ?? .rgb
   guard model.codes(format) else { return }
   // Mostly rate points, whose networks stay prepared.
   var position = model.position(quality: Double(input[4]) / 2.55)
-  if input[4] & 7 != 7 { position = RatePosition(ratePoint: position.ratePoint) }
+  if i == 3 || input[4] & 7 != 7 { position = RatePosition(ratePoint: i == 3 ? 0 : position.ratePoint) }
   var settings = EncoderSettings(position: position)
-  settings.rdoq = [RDOQ.quick, .fast, .full, .off][Int(input[5] & 3)]
+  settings.rdoq = i == 3 ? .quick : [RDOQ.quick, .fast, .full, .off][Int(input[5] & 3)]
   settings.hasDeadZone = input[5] & 4 == 0
   settings.rdoqShare = Double(1 + input[6]) / 4096
   let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(input[8 + $1]) << UInt32(8 * $1) }
@@ -97,7 +99,7 @@ func searchSeeds() -> [[UInt8]] {
   return (0..<96).map { i in
     var seed = (0..<(16 + 8 * (1 + i % 16))).map { _ in UInt8(random.below(256)) }
     (seed[0], seed[3], seed[5]) = (UInt8(i % 3), UInt8(i / 3 % 3), UInt8(i / 9 % 8))
-    if i % 16 == 0 { seed[0] = 255 }
+    if i % 48 == 0 { seed[0] = 255 }
     // Few of them with λ of their own, targets or other heights of segments.
     seed[7] = UInt8(i % 7 == 0 ? random.below(256) : 0x3e & random.below(256))
     seed[13] = UInt8(i % 5 == 0 ? random.below(256) : i % 5 == 1 ? 7 : 0)

@@ -41,7 +41,8 @@ typedef struct sc_plane_error {
   int32_t count; ///< that of the output's channels; or 1 with 3 channels: a grey picture coded as RGB
   int32_t channels;
   size_t width; ///< of the components
-  size_t cell;  ///< columns of the output to a column of the latent
+  /// Pixels to a column of the output and to one of the latent: one need not divide the other.
+  size_t divisor, cell;
   /// 1...4: what a squared error counts in cells, and an error in the gradient
   int32_t weight;
   int32_t probe; ///< √weight in 1/256

@@ -14,15 +14,18 @@ static inline int16_t limit(int32_t v) {
 
 void sc_plane_error_row(const int16_t *in, int32_t q, const sc_plane_error *plane, ptrdiff_t y,
                         uint64_t *cells, int16_t *out, int32_t scale) {
-  const size_t channels = (size_t)plane->channels, width = plane->width, cell = plane->cell;
+  const size_t channels = (size_t)plane->channels, width = plane->width;
   const int is_mixed = plane->count == 1 && channels == 3;
   const int32_t one = plane->weight * (1 << scale);
   const uint8_t *source[3];
   for (int32_t c = 0; c < plane->count; c++)
     source[c] = plane->components[c].base + y * plane->components[c].row_stride;
   const ptrdiff_t step = plane->components[0].step;
-  for (size_t first = 0; first < width; first += cell) {
-    const size_t last = first + cell < width ? first + cell : width;
+  for (size_t i = 0, first = 0, last; first < width; i++, first = last) {
+    // Columns x with x * divisor / cell == i.
+    last = ((i + 1) * plane->cell + plane->divisor - 1) / plane->divisor;
+    if (last > width)
+      last = width;
     uint64_t sum = 0;
     for (size_t x = first; x < last; x++) {
       const ptrdiff_t at = (ptrdiff_t)x * step;
@@ -45,7 +48,7 @@ void sc_plane_error_row(const int16_t *in, int32_t q, const sc_plane_error *plan
           out[channels * x + c] = s == clamp255(s) ? limit(e * one) : 0;
       }
     }
-    cells[first / cell] += sum * (uint64_t)plane->weight;
+    cells[i] += sum * (uint64_t)plane->weight;
   }
 }
 

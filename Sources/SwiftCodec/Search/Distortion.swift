@@ -123,7 +123,8 @@ final class DistortionMeter {
       // Every part writes rows of its own.
       nonisolated(unsafe) let cells = cells.baseAddress!
       parallel(threads: parts, count: parts) { i in
-        let all = self.units((first + i * (last - first) / parts)..<(first + (i + 1) * (last - first) / parts))
+        let part = (first + i * (last - first) / parts)..<(first + (i + 1) * (last - first) / parts)
+        let all = self.units(part)
         let band = max(all.lowerBound, units.lowerBound)..<min(all.upperBound, units.upperBound)
         if band.isEmpty { return }
         let width = layout.width
@@ -136,7 +137,9 @@ final class DistortionMeter {
           sink: { output, y, row in
             guard output < planes.count else { return }
             let plane = planes[output]
-            let cell = y / plane.rows
+            // A unit of rows that two threads make lies in cells of both.
+            let cell = y * plane.divisor / plane.latentDivisor
+            guard part.contains(cell) else { return }
             work?.keepOutput(output, row, y)
             guard y < plane.height else { return }
             plane.withC { plane in
@@ -157,8 +160,9 @@ final class DistortionMeter {
     let q: Int
     let width: Int
     let height: Int
-    /// Rows and columns to one of the latent.
-    let rows: Int
+    /// Pixels to a row and column, and to one of the latent: with 4:2:0, one need not divide the other.
+    let divisor: Int
+    let latentDivisor: Int
     let weight: Int
 
     static func planes(of picture: PictureView, _ program: NetworkProgram) -> [ErrorPlane] {
@@ -167,7 +171,7 @@ final class DistortionMeter {
         let tensor = program.tensors[program.outputs[i].tensor]
         return ErrorPlane(
           components: Array(picture.components[group.components]), channels: tensor.channels, q: tensor.q,
-          width: group.width, height: group.height, rows: program.tensors[0].divisor / tensor.divisor,
+          width: group.width, height: group.height, divisor: tensor.divisor, latentDivisor: program.tensors[0].divisor,
           weight: picture.format != .yuv420 ? 1 : i == 0 ? 3 : 2)
       }
     }
@@ -182,7 +186,8 @@ final class DistortionMeter {
         var plane = C(
           c: sc_plane_error(
             components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
-            cell: rows, weight: Int32(weight), probe: weight == 1 ? 256 : weight == 2 ? 362 : 443), q: q)
+            divisor: divisor, cell: latentDivisor, weight: Int32(weight),
+            probe: weight == 1 ? 256 : weight == 2 ? 362 : 443), q: q)
         body(&plane)
       }
     }
