@@ -142,7 +142,9 @@ def page(data):
              'Written by `scripts/video_systems.py` from [data/video-systems.json](data/video-systems.json). Each system is a pair of model files for the same encoder and '
              'decoder, in exact integers; networks and commands: [Training](../../Training/README.md#video-codecs-of-papers).', '',
              f'First {" to ".join(map(str, frames))} frames of {", ".join(clips)}; one intra frame. BD-rate of YUV PSNR against {REFERENCE} on the same frames, per cent, mean over '
-             'clips. Frames a second of decoding CIF on one thread, by processor time; the decoder\'s largest resident set; minutes of processor time that it was trained. '
+             'clips. Frames a second of decoding CIF on one thread, by processor time; the decoder\'s largest resident set. An encoder runs the synthesis, too, '
+             'which its column leaves out. Minutes of training: of the flagship elapsed ones of '
+             'its inter networks, which begin as the image network; of the others processor time of one core. '
              'Systems that were trained for minutes say little about their papers, whose networks were trained for days; and the flagship\'s entropy models are fitted, '
              'those of the others are as exported.', '',
              '| system | all frames | inter frames | kMAC/pixel to encode | to decode | frames/s | MB | minutes | options | commit |', '|' + '---|' * 10]
