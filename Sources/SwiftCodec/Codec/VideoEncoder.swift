@@ -27,6 +27,8 @@ public struct VideoSettings: Sendable {
   public var rdoq = RDOQ.off
   /// The search for a cheaper latent in intra frames, which are few and take a large part of the bits.
   public var intraRDOQ = RDOQ.fast
+  /// As `EncoderSettings.hasDeadZone`.
+  package var hasDeadZone = true
   /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
   /// that follow.
   public var searchWeight = 1.25
@@ -248,7 +250,8 @@ public final class VideoEncoder {
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let count = layout.segmentCount
     let rdoq = isIntra ? settings.intraRDOQ : settings.rdoq
-    let choice = hyperLatent == nil ? nil : deadZone(isIntra: isIntra, codec, at: position).choice
+    let choosesZeros = hyperLatent != nil && settings.hasDeadZone
+    let choice = choosesZeros ? deadZone(isIntra: isIntra, codec, at: position).choice : nil
     var segments = [QuantisedSegment?](repeating: nil, count: count)
     segments.withUnsafeMutableBufferPointer { segments in
       // Each thread writes its own segments' elements.
