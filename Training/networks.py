@@ -99,6 +99,23 @@ def principal(patches, count):
     return u[:, order].to(patches.dtype), e[order].clamp_min(0).sqrt().to(patches.dtype)
 
 
+def mirrored(w, inputs, outputs):
+    """Weights [out, in, …] for ReLU between layers: every input, every output or both as a pair of channels, (+, −)."""
+    if inputs:
+        w = torch.stack([w, -w], 2).flatten(1, 2)
+    return torch.stack([w, -w], 1).flatten(0, 1) if outputs else w
+
+
+def begin_with(down, up, to, back, spare):
+    """Sets the first channels of a convolution's weights `down` and of the transposed one's, `up`, both [narrow, wide, …]; others keep `spare` of theirs."""
+    down.mul_(spare)
+    down[:len(to)] = 0
+    down[:len(to), :to.shape[1]] = to
+    up.mul_(spare)
+    up[:, :back.shape[1]] = 0
+    up[:len(back), :back.shape[1]] = back
+
+
 class Mixture(nn.Module):
     """Factorised density of integers: three logistics per rate point and channel. Elementwise only, which is fast on few cores."""
 
@@ -209,17 +226,8 @@ class Base(Codec):
             w = torch.zeros(count, channels, 5, 5, device=x.device)
             w[:, :, 2:4, 2:4] = u.T.reshape(-1, channels, 2, 2)
             a = F.conv2d(a, w, stride=2, padding=2)
-            if i > 0:
-                w = torch.stack([w, -w], 2).flatten(1, 2)
-            if i < 3:
-                w = torch.stack([w, -w], 1).flatten(0, 1)
-            down, up = self.ga[i].weight, self.gs[3 - i].weight
-            down.mul_(spare)
-            down[:len(w)] = 0
-            down[:len(w), :w.shape[1]] = w
-            up.mul_(spare)
-            up[:, :w.shape[1]] = 0
-            up[:len(w), :w.shape[1]] = w
+            w = mirrored(w, i > 0, i < 3)
+            begin_with(self.ga[i].weight, self.gs[3 - i].weight, w, w, spare)
         for k, m in enumerate(self.latent):
             spread = self.analysis(x, k).abs().mean((0, 2, 3)).clamp_min(0.03)[:, None]
             self.by.ls[k, :m] = torch.log(spread * torch.tensor([0.15, 0.5, 1.5], device=x.device)).clamp_min(-3.0)

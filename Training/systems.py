@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks import AtLeast, Mixture, RateReLU, averaged_weights, code_length, conv, normal, principal, quantise, steps
+from networks import AtLeast, Mixture, RateReLU, averaged_weights, begin_with, code_length, conv, mirrored, normal, principal, quantise, steps
 from video import IMAGE, MIDDLE, Intra
 
 INTRA_POINTS = 2        # an intra frame is coded at so many rate points more in training; encoders do about the same
@@ -251,17 +251,8 @@ class SlimCAE(nn.Module):
             w = torch.zeros(count, channels, kernel, kernel)
             w[:, :, first:first + f, first:first + f] = u.T.reshape(-1, channels, f, f)
             a = F.conv2d(a, w, stride=f, padding=kernel // 2)
-            if i > 0:
-                w = torch.stack([w, -w], 2).flatten(1, 2)
-            if i < 2:
-                w = torch.stack([w, -w], 1).flatten(0, 1)
-            down, up = self.fe[i].weight, self.fd[2 - i].weight
-            down.mul_(spare)
-            down[:len(w)] = 0
-            down[:len(w), :w.shape[1]] = w if i else w * scale
-            up.mul_(spare)
-            up[:, :w.shape[1]] = 0
-            up[:len(w), :w.shape[1]] = w if i else w / scale
+            w = mirrored(w, i > 0, i < 2)
+            begin_with(self.fe[i].weight, self.fd[2 - i].weight, w if i else w * scale, w if i else w / scale, spare)
         for k, n in enumerate(self.N):
             self.base[k, :n] = self.analysis(self.planes(x), k).square().mean((0, 2, 3)).sqrt().clamp(0.1, 200).log()
 

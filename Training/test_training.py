@@ -341,15 +341,19 @@ class TrainingTest(unittest.TestCase):
             times.append(chain.t)
         self.assertEqual(times, [3, 4, 3, 2, 1, 0, 1, 2, 3])
 
+    def moving_clip(self, width, height):
+        """Four frames of a picture that moves."""
+        frames = []
+        for t in range(4):
+            picture = np.roll(self.pictures[0], (t, 2 * t), (0, 1))[:height, :width]
+            luma, chroma = (p * 255 for p in formats.rgb_to_yuv420(torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255))
+            frames.append(b''.join(p.byte().numpy().tobytes() for p in (luma, chroma)))
+        return video.Clip(video.arranged(b''.join(frames), width, height))
+
     @unittest.skipUnless(Path(os.environ.get('SC_MOTION_LIBRARY', video.LIBRARY)).exists(), 'make motion-library')
     def test_video_training_and_export(self):
         """Trains a few steps, goes on, exports; float and integers agree on a chain."""
-        frames = []
-        for t in range(4):
-            picture = np.roll(self.pictures[0], (t, 2 * t), (0, 1))[:128, :192]
-            luma, chroma = (p * 255 for p in formats.rgb_to_yuv420(torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255))
-            frames.append(b''.join(p.byte().numpy().tobytes() for p in (luma, chroma)))
-        clip = video.Clip(video.arranged(b''.join(frames), 192, 128))
+        clip = self.moving_clip(192, 128)
         out = str(self.path('video.pt'))
         line = [out, '--data', '-', '--crop', '64', '--threads', '1', '--log', '2', '--save', '60']
         trainer = train_video.Trainer(train_video.arguments([*line, '--steps', '3']), [clip])
@@ -369,12 +373,7 @@ class TrainingTest(unittest.TestCase):
 
     def test_systems_of_papers(self):
         """Each trains two steps, goes on, exports; float and integers are about equally good."""
-        frames = []
-        for t in range(4):
-            picture = np.roll(self.pictures[0], (t, 2 * t), (0, 1))[:192, :192]
-            luma, chroma = (p * 255 for p in formats.rgb_to_yuv420(torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255))
-            frames.append(b''.join(p.byte().numpy().tobytes() for p in (luma, chroma)))
-        clip = video.Clip(video.arranged(b''.join(frames), 192, 192))
+        clip = self.moving_clip(192, 192)
         planes = [dict(zip((integer.LUMA, integer.CHROMA), (y, uv.transpose(1, 2, 0)))) for y, uv in map(clip.frame, range(3))]
         image = str(self.path('slimcae.pt'))
         with mock.patch.dict(systems.SYSTEMS, slimcae=fixtures.TinySlimCAE, slimvc=fixtures.TinySlimVC):

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from optim import SOAP
-from video import IMAGE, WEIGHTS, Motion, decoded, load_clips, load_inter, load_intra, pack, plane_errors, unpack
+from video import IMAGE, WEIGHTS, Motion, load_clips, load_inter, load_intra, pack, plane_errors, unpack
 
 
 class Chain:
@@ -67,34 +67,37 @@ def packed(planes, device):
     return pack(luma[:, None], chroma)
 
 
-class Trainer:
-    def __init__(self, options, clips):
+class ChainTrainer:
+    """Trains a network along chains of frames. A subclass says which network, and how the next frames are coded.
+
+    net has lambdas by rate point, and transforms() that take the smaller steps; `optimiser` makes an optimiser of groups of parameters and a step size.
+    """
+
+    bf16 = False
+    clock = staticmethod(time.monotonic)
+
+    def __init__(self, options, clips, net, optimiser):
         o = self.options = options
-        torch.manual_seed(o.seed)
-        torch.set_flush_denormal(True)
-        if o.threads:
-            torch.set_num_threads(o.threads)
-        self.device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        self.bf16 = self.device == 'cuda' or o.bf16
-        self.intra = load_intra(o.image).to(self.device)
-        self.net = load_inter(o.init, o.image).train().to(self.device, memory_format=torch.channels_last)
-        self.points = [k for k in range(len(self.net.lambdas)) for _ in range(o.per)]
-        self.lambdas = torch.tensor(self.net.lambdas, device=self.device)
-        rng = np.random.default_rng(o.seed)
-        self.chains = [Chain(k, o, clips, rng) for k in self.points]
-        tables = open(o.tables, 'rb').read() if o.tables else None
-        self.motion = Motion(o.crop, o.crop, tables, o.effort, o.motion)
-        self.pool = ThreadPoolExecutor(o.threads or os.cpu_count())
-        self.names, self.parameters = zip(*self.net.named_parameters())
-        slow = {id(p) for p in self.net.transforms()}
-        groups = [{'params': [p for p in self.parameters if (id(p) in slow) == s]} for s in (True, False)]
-        self.optimiser = SOAP(groups, o.lr)
+        self.device = next(net.parameters()).device.type
+        self.net = net.train()
+        self.points = [k for k in range(len(net.lambdas)) for _ in range(o.per)]
+        self.lambdas = torch.tensor(net.lambdas, device=self.device)
+        self.rng = np.random.default_rng(o.seed)
+        self.chains = [Chain(k, o, clips, self.rng) for k in self.points]
+        self.names, self.parameters = zip(*((n, p) for n, p in net.named_parameters() if p.requires_grad))
+        slow = {id(p) for p in net.transforms()}
+        self.optimiser = optimiser([{'params': [p for p in self.parameters if (id(p) in slow) == s]} for s in (True, False)], o.lr)
         self.average = [p.detach().clone() for p in self.parameters]
         self.step, self.spent, self.totals = 0, 0.0, torch.zeros(5, len(self.lambdas))
         self.usual = torch.zeros(len(self.lambdas), device=self.device)
-        if o.resume:
-            self.restore(torch.load(o.out + '.resume', map_location=self.device, weights_only=True))
+
+    def begin(self, planes, points):
+        """What the first frames of chains leave to the next, one element a frame."""
+        raise NotImplementedError
+
+    def code_next(self):
+        """Packed frames, decoded (None if nothing is), bits of each, bits of motion a pixel of each, and what they leave to the next."""
+        raise NotImplementedError
 
     def progress(self):
         return self.step / self.options.steps if self.options.steps else self.spent / (60 * self.options.minutes)
@@ -106,42 +109,31 @@ class Trainer:
         return o.lr * min(1, (self.step + 1) / o.warm) * (o.lr_end + (1 - o.lr_end) * 0.5 * (1 + math.cos(math.pi * fallen)))
 
     def next_frames(self):
-        """Frames and predictions of all chains, packed, and the bits of motion a pixel."""
+        """Planes of the next frame of all chains, whose references are what the frames before left."""
         for chain in self.chains:
             if chain.left <= 0:
                 chain.start()
         new = [chain for chain in self.chains if chain.reference is None]
         if new:
             with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-                out, _ = self.intra(packed([c.planes() for c in new], self.device), [c.k for c in new])
-            self.keep(new, out)
+                self.keep(new, self.begin(packed([c.planes() for c in new], self.device), [c.k for c in new]))
         for chain in self.chains:
             chain.advance()
-        frames = [chain.planes() for chain in self.chains]
-
-        def predict(chain, planes):
-            prediction, bits, chain.vectors = self.motion.predict(planes[0], chain.reference, chain.k, chain.vectors)
-            return prediction, bits
-
-        predictions, bits = zip(*self.pool.map(predict, self.chains, frames))
-        return packed(frames, self.device), packed(predictions, self.device), torch.tensor(bits) / self.options.crop ** 2
+        return [chain.planes() for chain in self.chains]
 
     @staticmethod
-    def keep(chains, out):
-        """What was decoded is the reference of the next frame."""
-        luma, chroma = (p.cpu().numpy() for p in unpack(out))
-        for chain, y, uv in zip(chains, luma, chroma):
-            chain.reference = (y[0], uv)
+    def keep(chains, left):
+        for chain, reference in zip(chains, left):
+            chain.reference = reference
 
     def train_step(self):
         """Returns the loss."""
-        o, start, rate = self.options, time.monotonic(), self.step_size()
+        o, start, rate = self.options, self.clock(), self.step_size()
         for group, ratio in zip(self.optimiser.param_groups, (1, o.ratio)):
             group['lr'] = rate * ratio
-        x, prediction, moved = self.next_frames()
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-            out, bits = self.net(x, prediction, self.points, 'mixed')
-        errors, bpp = plane_errors(out, x), bits / o.crop ** 2
+        x, out, bits, moved, left = self.code_next()
+        bpp = bits / o.crop ** 2
+        errors = torch.full((3, len(self.points)), 1e-9, device=self.device) if out is None else plane_errors(out, x)
         distortion = sum(w * e for w, e in zip(WEIGHTS, errors))
         cost = self.lambdas[self.points] * 255 ** 2 * distortion + bpp
         with torch.no_grad():
@@ -155,11 +147,11 @@ class Trainer:
             with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
                 self.optimiser.step()
         with torch.no_grad():
-            self.keep(self.chains, out.detach())
+            self.keep(self.chains, left)
             self.totals += torch.stack([self.by_point(bpp), *(self.by_point(e) for e in errors), self.by_point(moved.to(self.device))]).cpu()
             self.step += 1
             torch._foreach_lerp_(self.average, self.parameters, 1 - min(o.ema, (1 + self.step) / (10 + self.step)))
-        self.spent += time.monotonic() - start
+        self.spent += self.clock() - start
         if self.step % o.log == 0:
             self.write_log(rate, norm.item())
         return loss.item()
@@ -181,40 +173,106 @@ class Trainer:
         print(f'{self.step} {self.spent / 60:.1f} min loss {loss:.4f} ' +
               ' '.join(f'{b:.3f}+{m:.3f}/{p:.2f}' for b, m, p in zip(bpp, moved, line['psnr'])), flush=True)
 
+    def weights(self):
+        """Those that checkpoints hold."""
+        return self.net.state_dict()
+
     def save(self):
-        averaged = dict(self.net.state_dict(), **dict(zip(self.names, self.average)))
+        weights = self.weights()
+        averaged = dict(weights, **dict(zip(self.names, self.average)))
         moments = {name: self.optimiser.state[p] for name, p in zip(self.names, self.parameters) if p in self.optimiser.state}
-        state = dict(net=self.net.state_dict(), moments=moments, average=self.average, step=self.step, spent=self.spent, usual=self.usual)
+        state = dict(net=weights, moments=moments, average=self.average, step=self.step, spent=self.spent, usual=self.usual)
         halves = {name: value.half() for name, value in averaged.items()}
         for path, what in ((self.options.out + '.resume', state), (self.options.out, dict(ema=halves, step=self.step, minutes=self.spent / 60))):
             torch.save(what, path + '.tmp')
             os.replace(path + '.tmp', path)
 
-    def restore(self, state):
-        self.net.load_state_dict(state['net'])
+    def resume(self):
+        state = torch.load(self.options.out + '.resume', map_location=self.device, weights_only=True)
+        self.net.load_state_dict(dict(self.net.state_dict(), **state['net']))
         for name, p in zip(self.names, self.parameters):
             if name in state['moments']:
                 self.optimiser.state[p] = state['moments'][name]
         self.average, self.step, self.spent, self.usual = state['average'], state['step'], state['spent'], state['usual']
 
 
-def arguments(line=None):
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('out')
+    def run(self):
+        """Until the schedule ends or a signal does; rests while OUT.pt.pause exists."""
+        stop, saved = [], self.spent
+        for s in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(s, lambda *_: stop.append(True))
+        while self.progress() < 1 and not stop:
+            if os.path.exists(self.options.out + '.pause'):
+                time.sleep(1)
+                continue
+            self.train_step()
+            if self.spent - saved > 60 * self.options.save:
+                self.save()
+                saved = self.spent
+        self.save()
+
+
+class Trainer(ChainTrainer):
+    """Of the inter network: the reference of a chain is the decoded frame before."""
+
+    def __init__(self, options, clips):
+        o = options
+        device = prepared(o)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        self.bf16 = device == 'cuda' or o.bf16
+        self.intra = load_intra(o.image).to(device)
+        super().__init__(o, clips, load_inter(o.init, o.image).to(device, memory_format=torch.channels_last), SOAP)
+        tables = open(o.tables, 'rb').read() if o.tables else None
+        self.motion = Motion(o.crop, o.crop, tables, o.effort, o.motion)
+        self.pool = ThreadPoolExecutor(o.threads or os.cpu_count())
+        if o.resume:
+            self.resume()
+
+    @staticmethod
+    def references(out):
+        """Planes of packed decoded frames."""
+        luma, chroma = (p.cpu().numpy() for p in unpack(out))
+        return [(y[0], uv) for y, uv in zip(luma, chroma)]
+
+    def begin(self, planes, points):
+        return self.references(self.intra(planes, points)[0])
+
+    def code_next(self):
+        frames = self.next_frames()
+
+        def predict(chain, planes):
+            prediction, bits, chain.vectors = self.motion.predict(planes[0], chain.reference, chain.k, chain.vectors)
+            return prediction, bits
+
+        predictions, moved = zip(*self.pool.map(predict, self.chains, frames))
+        x, prediction = packed(frames, self.device), packed(predictions, self.device)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            out, bits = self.net(x, prediction, self.points, 'mixed')
+        return x, out, bits, torch.tensor(moved) / self.options.crop ** 2, self.references(out.detach())
+
+
+def prepared(options):
+    """Sets PyTorch up; returns the device."""
+    torch.manual_seed(options.seed)
+    torch.set_flush_denormal(True)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def parser(description, **defaults):
+    """What trainers along chains share, with other defaults."""
+    a = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--data', required=True, help='folder of video files')
     a.add_argument('--cache', help='folder for decoded clips')
-    a.add_argument('--image', default=str(IMAGE), help='checkpoint of the image network')
     a.add_argument('--init', help='checkpoint to start from')
     a.add_argument('--resume', action='store_true', help='goes on from OUT.pt.resume')
     a.add_argument('--minutes', type=float, default=60, help='of training time; the schedule ends with it')
     a.add_argument('--steps', type=int, default=0, help='instead of minutes')
-    a.add_argument('--crop', type=int, default=192, help='a multiple of 64')
+    a.add_argument('--crop', type=int, default=192, help="a multiple of 64, and of the network's unit")
     a.add_argument('--per', type=int, default=1, help='crops of each rate point in a batch')
     a.add_argument('--shortest', type=int, default=4, help='frames of a chain')
     a.add_argument('--longest', type=int, default=32)
-    a.add_argument('--effort', type=int, default=1, help='of the motion search, 0…2')
-    a.add_argument('--tables', help='file with the MOTN section of a model file')
-    a.add_argument('--motion', help='the motion library, if it is elsewhere')
     a.add_argument('--lr', type=float, default=3e-4, help='of the transforms')
     a.add_argument('--ratio', type=float, default=3.0, help='the other parameters take this times lr')
     a.add_argument('--lr-end', type=float, default=0.02, help='fraction of lr at the end of the cosine')
@@ -222,33 +280,41 @@ def arguments(line=None):
     a.add_argument('--warm', type=float, default=100, help='steps of warm-up')
     a.add_argument('--ema', type=float, default=0.999)
     a.add_argument('--threads', type=int, default=0)
-    a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--log', type=int, default=25, help='steps between lines of the log')
     a.add_argument('--save', type=float, default=3, help='minutes between checkpoints')
-    o = a.parse_args(line)
+    a.set_defaults(**defaults)
+    return a
+
+
+def parsed(parser, line):
+    o = parser.parse_args(line)
     if not 0 <= o.hold < 1 or o.crop % 64 or not 1 <= o.shortest <= o.longest:
-        a.error('0 <= hold < 1, crop a multiple of 64, 1 <= shortest <= longest')
+        parser.error('0 <= hold < 1, crop a multiple of 64, 1 <= shortest <= longest')
     return o
+
+
+def arguments(line=None):
+    a = parser(__doc__)
+    a.add_argument('out')
+    a.add_argument('--image', default=str(IMAGE), help='checkpoint of the image network')
+    a.add_argument('--effort', type=int, default=1, help='of the motion search, 0…2')
+    a.add_argument('--tables', help='file with the MOTN section of a model file')
+    a.add_argument('--motion', help='the motion library, if it is elsewhere')
+    a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
+    return parsed(a, line)
+
+
+def clips_of(options):
+    """Those that have a next frame."""
+    clips = [c for c in load_clips(options.data, options.cache, options.crop).values() if len(c) > 1]
+    print(f'{len(clips)} clips, {sum(map(len, clips))} frames', flush=True)
+    return clips
 
 
 def main():
     options = arguments()
-    clips = [c for c in load_clips(options.data, options.cache, options.crop).values() if len(c) > 1]
-    print(f'{len(clips)} clips, {sum(map(len, clips))} frames', flush=True)
-    trainer, stop = Trainer(options, clips), []
-    for s in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(s, lambda *_: stop.append(True))
-    saved = trainer.spent
-    while trainer.progress() < 1 and not stop:
-        if os.path.exists(options.out + '.pause'):
-            time.sleep(1)
-            continue
-        trainer.train_step()
-        if trainer.spent - saved > 60 * options.save:
-            trainer.save()
-            saved = trainer.spent
-    trainer.save()
+    Trainer(options, clips_of(options)).run()
 
 
 if __name__ == '__main__':
