@@ -42,7 +42,6 @@ let package = Package(
         "SwiftCodec", "SwiftCodecDefaultModel", "SwiftCodecFitting", "CCodecKernels", "CSwiftCodec", "PictureFiles",
         "codec-bench",
       ]),
-    .testTarget(name: "PictureFilesTests", dependencies: ["SwiftCodec", "PictureFiles"]),
   ],
   cLanguageStandard: .gnu17
 )

@@ -250,7 +250,7 @@ extension MeanPredictor {
 
 extension EntropyModel {
   /// Parses and validates a section of a file, whose bytes `reader` reads; `widths` are the latent's channels at each rate
-  /// point, `hyperWidth` those of the hyper-latent, if there is one. `checkOrder` sees the latent's order of channels at
+  /// point, `hyperWidths` those of the hyper-latent, if there is one. `checkOrder` sees the latent's order of channels at
   /// each rate point.
   static func parse(
     _ reader: inout ByteReader<ModelError>, of file: FileBytes, _ widths: [Int], hyperWidths: [Int]?,

@@ -157,9 +157,10 @@ import Testing
         let kind = try #require(model.preferredEntropyKind)
         let position = model.positions.upperBound
         let layout = LatentLayout(model, width: width, height: height, format: .yuv420, segmentRows: 24)
+        let encoding = try #require(model.cost(model.encoderRoles, .yuv420, kind, at: position))
+        let decoding = try #require(model.cost(model.decoderRoles, .yuv420, kind, at: position))
         try Limits().checkEncoding(
-          try #require(model.cost(model.encoderRoles, .yuv420, kind, at: position)),
-          searching: try #require(model.cost(model.decoderRoles, .yuv420, kind, at: position)),
+          encoding, searching: decoding,
           kept: model.keptElements(.yuv420, width: layout.paddedWidth, height: layout.paddedHeight),
           channels: model.latentChannels(at: position), layout, pixels: width * height)
       }
@@ -243,7 +244,7 @@ import Testing
 
   @Test func lambdas() throws {
     let picture = Fixtures.formulaPicture(width: 20, height: 12)
-    for lambda in [0, -1, 1e-320, 3e-40, 1e-10, 1e10, 1e308, .infinity, -.infinity, .nan] {
+    for lambda in [0, -1, 0x1p-1063, 3e-40, 1e-10, 1e10, 1e308, .infinity, -.infinity, .nan] {
       var settings = EncoderSettings(ratePoint: 0)
       settings.rdoq = .quick
       settings.lambda = lambda
@@ -257,7 +258,7 @@ import Testing
       let encoded = try encode(picture, model: Fixtures.tinyHyper, settings: plain)
       if lambda > 1 { #expect(try #require(encoded.squaredError) <= reference) }
     }
-    for lambda in [Float(0), -1, 1e-40, 1e-30, 1e20, .infinity, .nan] {
+    for lambda in [Float(0), -1, 0x1p-133, 1e-30, 1e20, .infinity, .nan] {
       var sections = ModelTests.small().sections()
       let at = try #require(sections.firstIndex { $0.tag == "RATE" })
       for i in 0..<4 { sections[at].payload[2 + i] = UInt8(truncatingIfNeeded: lambda.bitPattern >> UInt32(8 * i)) }

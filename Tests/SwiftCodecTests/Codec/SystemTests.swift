@@ -85,11 +85,8 @@ import Testing
           let stream = try Self.encode(system, frames: Self.moving(7, width: width, height: height), settings)
           #expect(stream.bytes == first ?? stream.bytes, "\(cpu.name), \(threads) threads: another stream")
           first = stream.bytes
-          var execution = Execution()
-          execution.cpu = cpu
-          execution.threads = 4 - threads
-          execution.stripeRows = threads
-          let decoder = try VideoDecoder(header: stream.header, intra: intra, inter: inter, execution: execution)
+          let decoder = try VideoDecoder(
+            header: stream.header, intra: intra, inter: inter, execution: VideoTests.other(cpu, threads: threads))
           for (t, packet) in stream.packets.enumerated() {
             let frame = try #require(try decoder.decode(packet))
             #expect(frame.isIntra == (t % 5 == 0))

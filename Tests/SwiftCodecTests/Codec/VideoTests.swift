@@ -19,6 +19,15 @@ import Testing
     var bytes: [UInt8] { header + packets.flatMap { $0 } + end }
   }
 
+  /// How a decoder runs when its encoder had `threads`, 1 or 3: with as many as make 4, and other stripes.
+  static func other(_ cpu: CPU, threads: Int) -> Execution {
+    var execution = Execution()
+    execution.cpu = cpu
+    execution.threads = 4 - threads
+    execution.stripeRows = threads
+    return execution
+  }
+
   static func settings(_ change: (inout VideoSettings) -> Void = { _ in }) -> VideoSettings {
     var settings = VideoSettings()
     settings.detectsScenes = false
@@ -217,11 +226,7 @@ import Testing
         #expect(stream.intra == (0..<12).map { $0 % 7 == 0 })
         #expect(stream.bytes == first ?? stream.bytes, "\(cpu.name), \(threads) threads: another stream")
         first = stream.bytes
-        var execution = Execution()
-        execution.cpu = cpu
-        execution.threads = 4 - threads
-        execution.stripeRows = threads
-        let decoder = try Self.decoder(stream.header, execution)
+        let decoder = try Self.decoder(stream.header, Self.other(cpu, threads: threads))
         for (t, packet) in stream.packets.enumerated() {
           let frame = try #require(try decoder.decode(packet))
           #expect(frame.number == t && frame.isIntra == stream.intra[t])

@@ -14,8 +14,7 @@ struct ListedFile: Sendable, CustomStringConvertible {
   let fields: [String]
   var description: String { name }
 
-  static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("Fixtures/files")
+  static let directory = Fixtures.url("files")
 
   static func bytes(_ name: String, in directory: URL = directory) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: directory.appendingPathComponent(name)))
