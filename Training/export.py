@@ -63,6 +63,8 @@ def flagship_graphs(net):
     for i, block in enumerate(net.e1):
         x = add_block(a, f'e1.{i}', x, block)
     x = a.concat('concat', [a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2), fine])
+    for i, block in enumerate(net.e2):
+        x = add_block(a, f'e2.{i}', x, block)
     a.output(LATENT, a.gain('gain', x, gain, q=Q, bits=15))
 
     s = Graph(SYNTHESIS, points)

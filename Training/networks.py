@@ -318,6 +318,7 @@ class Flagship(Codec):
     multiple = 64
     learning_rate, ratio = 3e-4, 3.0
     C, D, M, FINE, Z = 192, 128, 320, 128, 64   # channels of trunk up and down, latent, of that fine, hyper-latent
+    TAIL = 3                                    # blocks of the analysis at 1/16, which cost the decoder nothing
     S = (8, 40, 48, 48, 48, 128)                # channels of the latent's slices; of the first, contexts predict means, too
     contexts = True                             # whether bits count what contexts say of means; the coder's are fitted after training
     log_scale = (-2.0, 6.0)                     # bounds of the logarithm of a scale; below them a 1 would have no probability to learn from
@@ -329,6 +330,7 @@ class Flagship(Codec):
         self.register_buffer('whiten', torch.zeros(C, 192, 1, 1))       # fixed; they fold into their neighbours
         self.register_buffer('colour', torch.zeros(192, 192, 1, 1))
         self.e1, self.e_dn, self.e_fine = blocks(4, C, 256), nn.Conv2d(C, M - fine, 4, 2, 1), nn.Conv2d(C, fine, 2, 2)
+        self.e2 = blocks(self.TAIL, M, 512)
         self.d_up, self.d1 = nn.ConvTranspose2d(M, D, 2, 2), blocks(3, D, 192)
         self.d_out = conv(D, 192, 1, gain=0.0)
         self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, M))
@@ -355,7 +357,14 @@ class Flagship(Codec):
         fine = self.e_fine(x)
         for b in self.e1:
             x = b(x, r)
-        return torch.cat([self.e_dn(x), fine], 1).float() * self.gain[r].exp()[:, :, None, None]
+        return self.finish(torch.cat([self.e_dn(x), fine], 1), r)
+
+    def finish(self, y, r):
+        """The latent from its linear parts."""
+        y = y.float()
+        for b in self.e2:
+            y = b(y, r)
+        return y * self.gain[r].exp()[:, :, None, None]
 
     def synthesis(self, y, r):
         x = self.d_up(y * self.igain[r].exp()[:, :, None, None])
@@ -435,8 +444,9 @@ def averaged_weights(path, device='cpu'):
     return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)['ema'].items()}
 
 
-def load(path, network, device='cpu'):
-    """The network of a checkpoint, with its averaged weights."""
-    net = NETWORKS[network]()
-    net.load_state_dict(averaged_weights(path, device))
+def load(path, network, device='cpu', grow=()):
+    """The network of a checkpoint, with its averaged weights. Parameters whose names begin as one of `grow` may be missing, and keep their start."""
+    net, weights = NETWORKS[network](), averaged_weights(path, device)
+    start = {n: p for n, p in net.state_dict().items() if n.startswith(tuple(grow)) and n not in weights}
+    net.load_state_dict(start | weights)
     return net.to(device).eval()

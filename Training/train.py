@@ -61,7 +61,7 @@ class Trainer:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         self.bf16 = self.device == 'cuda' or o.bf16
         self.crops = Crops(pictures, o.crop, self.device, o.seed)
-        net = NETWORKS[o.network]() if not o.init else load(o.init, o.network)
+        net = NETWORKS[o.network]() if not o.init else load(o.init, o.network, grow=['e2.'])
         self.net = net.train().to(self.device, memory_format=torch.channels_last)
         if not o.init and not o.resume:
             net.initialise(self.crops.batch(o.start_crops))
