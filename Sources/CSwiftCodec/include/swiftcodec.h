@@ -153,10 +153,16 @@ SC_API uint64_t sc_model_id(const sc_model *model);
 /// Rate points are numbered from 0, the lowest rate, to this − 1; 0 for NULL. Between two neighbours lie 31 more
 /// positions, which a fraction of 1...31 names.
 SC_API uint32_t sc_model_rate_points(const sc_model *model);
-/// The position of a quality of 0...100, which goes evenly from the first rate point to the last. Other qualities are
-/// SC_ERROR_ARGUMENT, and nothing is stored.
+/// The position of a quality of 0...100, which goes evenly from the first rate point of domain 0 to its last. Other
+/// qualities are SC_ERROR_ARGUMENT, and nothing is stored.
 SC_API sc_status sc_model_quality(const sc_model *model, double quality, uint32_t *rate_point,
                                   uint32_t *rate_fraction);
+/// Domains are kinds of pictures with rate points of their own, numbered from 0 to this − 1, usually 1; 0 for NULL. No
+/// positions lie between the rate points of two domains.
+SC_API uint32_t sc_model_domains(const sc_model *model);
+/// As sc_model_quality, in a domain; one that the model does not have is SC_ERROR_ARGUMENT.
+SC_API sc_status sc_model_domain_quality(const sc_model *model, uint32_t domain, double quality,
+                                         uint32_t *rate_point, uint32_t *rate_fraction);
 
 /// How the latent is entropy coded.
 typedef enum sc_entropy_kind {
@@ -324,10 +330,12 @@ typedef struct sc_encoder_settings {
   uint64_t max_pixels;  ///< pictures of more pixels are refused; 0: 2^28
   sc_progress progress; ///< may be NULL
   void *progress_context;
+  uint32_t choose_domain; ///< 1: that of the model's domains where the picture costs least at this quality; 0: that
+                          ///< of rate_point
 } sc_encoder_settings;
 
 #define SC_ENCODER_SETTINGS                                                                                  \
-  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0, SC_RDOQ_OFF, 0, 0, 0, 0, 0 }
+  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0, SC_RDOQ_OFF, 0, 0, 0, 0, 0, 0 }
 
 /// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
 SC_API sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings,
