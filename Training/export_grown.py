@@ -18,7 +18,7 @@ import check_int16
 import integer
 from export import crops, flagship_graphs, gaussian_cdfs, mixture_cdfs, modes, observe
 from graph import ALL, Graph, Layer, Tensor, entropy_point, modulate, proven, quantise, write_model
-from integer import ADD, COLOUR_PLANES, CONCAT, CONV, DEPTHWISE, GAIN, RGB, SHUFFLE, STATIC, TRANSPOSED, UNSHUFFLE
+from integer import ADD, COLOUR_PLANES, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, RGB, SHUFFLE, STATIC, TRANSPOSED, UNSHUFFLE
 from networks import Flagship, as_deep, load
 
 CONVOLUTIONS = (CONV, TRANSPOSED, DEPTHWISE)
@@ -97,6 +97,7 @@ class Growth:
     def convolution(self, number, source, old, new, before):
         x, out = self.ends(number, new)
         depthwise, modulated = new.op == DEPTHWISE, source.modulation is not None
+        slope = new.slope if new.activation == LEAKY else 0
         columns = lambda weight, scale: weight / (scale[:, None, None, None] if depthwise else scale)
         weights = (source.weights[..., None] if depthwise else source.weights).astype(np.int64)
         count, inputs = weights.shape[0], weights.shape[3]
@@ -123,7 +124,7 @@ class Growth:
         wide = columns(rows(new.weight, new.op), before) * all_scales[:, None, None, None]
         biases = new.bias.numpy() * all_scales
         if new.scale is None:       # c1 of a slice
-            w, s, b = quantise(wide[count:].reshape(more, -1), biases[count:], x, out, 0, new.name)
+            w, s, b = quantise(wide[count:].reshape(more, -1), biases[count:], x, out, slope, new.name)
             w = np.concatenate([weights, w.reshape(more, *weights.shape[1:])])
             return all_scales, (w.astype(np.int16), np.concatenate([source.exponents, s - x.q + out.q]).astype(np.int8),
                                 np.concatenate([source.bias, b]).astype(np.int32))
@@ -135,9 +136,9 @@ class Growth:
             print(f'{new.name}: {(np.abs(w) > 32767).sum()} new weights are cut to int16')
         w = w.clip(-32767, 32767).astype(np.int64)
         w[..., :inputs] = weights
-        s, b, mods = self.modulate(w.reshape(count, -1), base, biases[:, :count], new.scale.numpy()[:, :count], x, out, new.name)
+        s, b, mods = self.modulate(w.reshape(count, -1), base, biases[:, :count], new.scale.numpy()[:, :count], x, out, slope, new.name)
         if more:
-            w2, s2, b2, m2 = modulate(wide[count:].reshape(more, -1), biases[:, count:], new.scale.numpy()[:, count:], x, out, 0, new.name)
+            w2, s2, b2, m2 = modulate(wide[count:].reshape(more, -1), biases[:, count:], new.scale.numpy()[:, count:], x, out, slope, new.name)
             w = np.concatenate([w, w2.reshape(more, *w.shape[1:])])
             s, b, mods = (np.concatenate(pair, 1) for pair in ((s, s2), (b, b2), (mods, m2)))
         # The old rate points: rows that they have not are 0 there.
@@ -154,12 +155,12 @@ class Growth:
         return all_scales, (w.astype(np.int16), e.astype(np.int8), b.astype(np.int32), mods.astype(np.int16))
 
     @staticmethod
-    def modulate(w, base, bias, scale, x, out, name):
+    def modulate(w, base, bias, scale, x, out, slope, name):
         """(shifts, biases, modulation), all [rate point, row], of integer rows w [o, n] that stand for w · 2^−base: see graph.modulate."""
         shifts, biases, modulation = (np.zeros(scale.shape, np.int64) for _ in range(3))
-        for s in range(1, 31):
+        for s in range(1, 31 - slope):
             m, b = np.rint(scale * np.exp2(14 + s - x.q + out.q - base)).astype(np.int64), np.rint(bias * 2.0 ** (s + out.q)).astype(np.int64)
-            fits = (np.abs(m) <= ONE) & proven((m[..., None] * w + (1 << 13)) >> 14, b, s, x.bits, 0)
+            fits = (np.abs(m) <= ONE) & proven((m[..., None] * w + (1 << 13)) >> 14, b, s, x.bits, slope)
             for kept, new in zip((shifts, biases, modulation), (np.full(b.shape, s), b, m)):
                 kept[fits] = new[fits]
         if (shifts == 0).any():
@@ -209,6 +210,24 @@ def grown_tables(model, net):
     return result
 
 
+def grow(model, old_graphs, new_graphs, headroom):
+    """{role: Growth} of float graphs for RGB, `old` as the model file has them; the new ones have seen pictures of the domain."""
+    growths = {a.role: Growth(model.graphs[a.role, RGB], a, b, headroom) for a, b in zip(old_graphs, new_graphs)}
+    worst = max(g.worst for g in growths.values())
+    if worst > 0.02:
+        raise SystemExit(f'the model file was not exported from this checkpoint: weights differ by {100 * worst:.1f} %')
+    return growths
+
+
+def write(path, source, model, growths, lambdas, tables):
+    """The model file of the source file's model and growths by rate points `lambdas`, with tables of all."""
+    graphs, classes = grown_graphs(model, growths)
+    points = len(model.lambdas)
+    for g in graphs:
+        g.classes = [[a] * points + [b] * len(lambdas) for a, b in classes]
+    write_model(path, model.name, model.text, [*model.lambdas, *lambdas], graphs, tables, growths=[(points, integer.model_id(source) >> 32)])
+
+
 def saturating(growths):
     """Tells of tensors that the domain's pictures drive out of the range that they have."""
     for g in growths.values():
@@ -233,19 +252,11 @@ def export(source, old, net, pictures, path, headroom):
         raise SystemExit(f'{source}: has width classes or another domain already')
     old_graphs, new_graphs = flagship_graphs(old), flagship_graphs(net)
     observe(new_graphs, pictures)
-    growths = {a.role: Growth(model.graphs[a.role, RGB], a, b, headroom) for a, b in zip(old_graphs, new_graphs)}
-    worst = max(g.worst for g in growths.values())
-    if worst > 0.02:
-        raise SystemExit(f'{source} was not exported from this checkpoint: weights differ by {100 * worst:.1f} %')
+    growths = grow(model, old_graphs, new_graphs, headroom)
     saturating(growths)
-    graphs, classes = grown_graphs(model, growths)
-    points, more = len(model.lambdas), len(net.lambdas)
-    for g in graphs:
-        g.classes = [[a] * points + [b] * more for a, b in classes]
-    write_model(path, model.name, model.text, [*model.lambdas, *net.lambdas], graphs, grown_tables(model, net),
-                growths=[(points, integer.model_id(source) >> 32)])
+    write(path, source, model, growths, net.lambdas, grown_tables(model, net))
     grown = integer.read_model(path)
-    if not equal_where_old(model, grown, (0, points - 1)):
+    if not equal_where_old(model, grown, (0, len(model.lambdas) - 1)):
         raise SystemExit('the old rate points have changed')
     return grown
 
