@@ -381,7 +381,7 @@ def grown_graph(draw, graph):
         channels = GROWN.get((graph.role, layer.name), t.channels)
         layer = replace(layer, arrays=None)
         if layer.gain is not None:
-            layer.gain = layer.gain[:1] * torch.tensor([[1.5], [3.0]])
+            layer.gain = layer.gain[:1] * torch.tensor([[0.5], [1.5]])
         elif layer.weight is not None:
             inputs = 1 if layer.op == integer.DEPTHWISE else g.tensors[layer.inputs[0]].channels
             weight, bias = draw.weight(channels, inputs, *layer.weight.shape[2:]), draw.bias(channels)

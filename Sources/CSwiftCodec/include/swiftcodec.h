@@ -323,19 +323,18 @@ typedef struct sc_encoder_settings {
   sc_target target;       ///< if not SC_TARGET_NONE, rate_point and rate_fraction are searched for
   double target_value;    ///< >= 0
   sc_rdoq rdoq;
-  uint32_t reserved; ///< 0
+  uint32_t
+      choose_domain; ///< 1: the position of this quality in the domain where the picture costs least; 0: this one
   double
       lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1], 1e-9 to 1e9; 0: the
               ///< position's
   uint64_t max_pixels;  ///< pictures of more pixels are refused; 0: 2^28
   sc_progress progress; ///< may be NULL
   void *progress_context;
-  uint32_t choose_domain; ///< 1: that of the model's domains where the picture costs least at this quality; 0: that
-                          ///< of rate_point
 } sc_encoder_settings;
 
 #define SC_ENCODER_SETTINGS                                                                                  \
-  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0, SC_RDOQ_OFF, 0, 0, 0, 0, 0, 0 }
+  { sizeof(sc_encoder_settings), 0, SC_ENTROPY_BEST, 0, 0, 0, SC_TARGET_NONE, 0, SC_RDOQ_OFF, 0, 0, 0, 0, 0 }
 
 /// `settings` NULL means the defaults. Fails with the status that sc_encoder_configure gives.
 SC_API sc_status sc_encoder_create(const sc_model *model, const sc_encoder_settings *settings,

@@ -39,7 +39,6 @@ final class EncoderHandle {
         SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
     }
     let rdoq = try RDOQ.requested(new.rdoq)
-    guard new.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
     guard new.choose_domain <= 1 else {
       throw CallFailure(SC_ERROR_ARGUMENT, "choose_domain is \(new.choose_domain) where 0 and 1 are valid")
     }
