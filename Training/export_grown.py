@@ -19,7 +19,7 @@ import integer
 from export import crops, flagship_graphs, gaussian_cdfs, mixture_cdfs, modes, observe
 from graph import ALL, Graph, Layer, Tensor, entropy_point, modulate, proven, quantise, write_model
 from integer import ADD, COLOUR_PLANES, CONCAT, CONV, DEPTHWISE, GAIN, LEAKY, RGB, SHUFFLE, STATIC, TRANSPOSED, UNSHUFFLE
-from networks import Flagship, as_deep, load
+from networks import Flagship, as_deep, averaged_weights, load
 
 CONVOLUTIONS = (CONV, TRANSPOSED, DEPTHWISE)
 ONE = 1 << 14                   # a modulation that leaves weights as they are
@@ -271,7 +271,7 @@ def main():
     a.add_argument('--pictures', type=int, default=24)
     a.add_argument('--headroom', type=float, default=1.5, help='over the largest activation seen, of new channels')
     a = a.parse_args()
-    net, weights = load(a.checkpoint, 'grown'), torch.load(a.checkpoint, weights_only=True, map_location='cpu')['source']
+    net, weights = load(a.checkpoint, 'grown'), averaged_weights(a.checkpoint, part='source')
     old = as_deep(Flagship, weights)
     old.load_state_dict(weights)
     model = export(a.source, old.eval(), net, list(crops(a.data, a.pictures)), a.out, a.headroom)

@@ -527,8 +527,9 @@ def as_deep(network, weights):
 NETWORKS = {'base': Base, 'flagship': Flagship, 'grown': GrownFlagship}
 
 
-def averaged_weights(path, device='cpu'):
-    return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)['ema'].items()}
+def averaged_weights(path, device='cpu', part='ema'):
+    """Of a checkpoint; `source` are those of what a grown network began with."""
+    return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)[part].items()}
 
 
 def load(path, network, device='cpu', grow=()):
