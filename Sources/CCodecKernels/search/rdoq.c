@@ -56,6 +56,14 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
     return;
   }
   // No product exceeds 31 bits.
+  if (is_narrow && in_channel == 1 && out_channel == 1) {
+    for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
+      for (int32_t c = 0; c < channels; c++) {
+        const int32_t v = out[c] + ((in[c] * factor[c] + 32768) >> 16);
+        out[c] = (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v);
+      }
+    return;
+  }
   for (int32_t c = 0; is_narrow && c < channels; c++) {
     const int16_t *from = in + c * in_channel;
     int16_t *to = out + c * out_channel;
@@ -418,7 +426,7 @@ static inline __attribute__((always_inline)) int32_t best_change(const sc_rate *
     if (v == old || cost[i] > least + 2 || v < -32768 || v > 32767 || y < -32768 || y > 32767)
       continue;
     double gain = cost[0] - cost[i];
-    if (how->looks_ahead && gain > *saved - 2)
+    if (how->looks_ahead && gain > *saved)
       gain += own[i] - own[0] - sc_rate_change(r, channel, p, v);
     if (gain > *saved) {
       *saved = gain;

@@ -62,7 +62,7 @@ struct PriorSearch {
   private let q: Int
   /// Of a picture of one segment: of many they would take much memory.
   private let kept: KeptPasses?
-  /// At the best state: the meter's gradient, and the same with what a move does to bits of later slices; and the
+  /// At the best state: the meter's gradient, and the same with what a move did to bits of later slices; and the
   /// curvature. [channels][places] of each segment, from its first place times the channels on.
   private let gradient: AlignedBuffer<Float>
   private let total: AlignedBuffer<Float>
@@ -71,6 +71,8 @@ struct PriorSearch {
   private let base: Base
   /// At a place, in a pass.
   private static let mostChanges = 16.0
+  /// Passes between two looks at what moves do to later slices, which changes slowly.
+  private static let laterEvery = 3
 
   private var effort: SearchEffort { state.effort }
   private var channels: Int { state.channels }
@@ -112,7 +114,7 @@ struct PriorSearch {
     // Changes that are made at the same time disturb each other: as many are made as the last passes could bear.
     var budget = effort.changesPerPlace
     // A search of many passes comes down slowly.
-    let down = max(0.7, 1 - 2 / Double(max(1, effort.gradientPasses)))
+    let down = max(0.6, 1 - 2 / Double(max(1, effort.gradientPasses)))
     for pass in 1...max(1, effort.gradientPasses) where effort.gradientPasses > 0 {
       guard state.begins(.gradient) else { return }
       let changes = sweep(thresholds(budget))
@@ -122,7 +124,7 @@ struct PriorSearch {
       let trial = PlaceCosts(state)
       state.report(.gradient, changes: changes, bits: trial.sum)
       if !isLast { learn() }
-      let isBetter = settle(trial, isLast: isLast)
+      let isBetter = settle(trial, next: isLast ? nil : pass)
       budget = isBetter ? min(PriorSearch.mostChanges, 1.2 * budget) : down * budget
     }
     if effort.gradientPasses > 0 {
@@ -169,8 +171,9 @@ struct PriorSearch {
   /// Makes of the base and the trial, which was measured with its gradient, the next base with all that the next pass needs:
   /// at each place the cheaper one. Whether the trial as a whole was cheaper.
   ///
-  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else.
-  private func settle(_ trial: PlaceCosts, isLast: Bool) -> Bool {
+  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else. `pass` is the
+  /// number of the next one, from 0, nil if there is none.
+  private func settle(_ trial: PlaceCosts, next pass: Int?) -> Bool {
     var all = 0.0
     let isKept = AlignedBuffer<UInt8>(count: trial.bits.count, zero: 1)
     for p in trial.bits.indices {
@@ -188,16 +191,21 @@ struct PriorSearch {
         segment.rate.take(base.symbols[i].base) { isKept[$0] == 0 }
       }
       let (old, new) = (gradient.base + first * channels, state.meter.gradient.base + first * channels)
+      let total = total.base + first * channels
       for p in 0..<segment.places where isKept[p] == 1 {
-        for c in 0..<channels { old[c * segment.places + p] = new[p * channels + c] }
+        for c in 0..<channels {
+          let (from, to) = (p * channels + c, c * segment.places + p)
+          total[to] += new[from] - old[to]
+          old[to] = new[from]
+        }
       }
     }
-    if isLast {
+    if let pass, pass % PriorSearch.laterEvery == 0 {
+      takeTotal(decodes: isMixed)
+    } else {
       forEachSegment { i, _, _, execution in
         if isMixed.base[i] == 1 { state.decode(i, execution) }
       }
-    } else {
-      takeTotal(decodes: isMixed)
     }
     var costs = PlaceCosts(state)
     for p in costs.bits.indices where isKept.base[p] == 0 { costs.cells[p] = base.costs.cells[p] }
