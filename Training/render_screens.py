@@ -4,7 +4,7 @@
 python render_screens.py OUT --count 160 --seed 1 --photos DIR
 python render_screens.py OUT --count 40 --seed 2 --held-out --photos OTHER
 
-Picture i depends on the seed, on i, on --held-out and on what is installed, and on nothing else. Held-out pictures have words, fonts and kinds of pages of
+Picture i depends on the seed, on i, on --held-out, on the files of --photos and --code and on what is installed, and on nothing else. Held-out pictures have words, fonts and kinds of pages of
 their own, mixed with those of training. Fonts and icons are Debian's; what is not there is replaced by what is:
 
     apt-get install chromium graphviz tango-icon-theme papirus-icon-theme adwaita-icon-theme fonts-dejavu fonts-liberation fonts-noto-core fonts-firacode \
