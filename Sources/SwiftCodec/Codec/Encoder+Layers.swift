@@ -144,7 +144,8 @@ extension Encoder {
     let alpha = alphaLayer(settings)
     let isSmall = coded?.payloads.count == 1 && layer == nil && alpha == nil && settings.metadata.isEmpty
     let header = BitstreamHeader(
-      modelID: coded == nil ? 0 : model.shortID, position: coded?.position ?? RatePosition(index: 0),
+      modelID: coded.map { model.bitstreamID(at: $0.position) } ?? 0,
+      position: coded?.position ?? RatePosition(index: 0),
       entropy: coded?.entropy ?? .static, format: picture.format, width: picture.width, height: picture.height,
       segments: isSmall ? nil : coded?.segments ?? .init(rows: 0, count: 0))
     var writer = BitstreamWriter(header)
