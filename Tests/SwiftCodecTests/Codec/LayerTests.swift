@@ -160,7 +160,7 @@ import Testing
   }
 
   /// Where a lower quality reaches a PSNR, asking for that PSNR does, and in no more bytes than a layer takes for it.
-  @Test func everyPSNRIsReached() throws {
+  @Test func everyPSNRIsReachedOfUnusualPictures() throws {
     let model = Fixtures.embedded
     let encoder = Encoder(model: model)
     for picture in Self.unusual(72) {
