@@ -50,7 +50,7 @@ FIELDS = ['part', 'set', 'codec', 'setting', 'picture', 'width', 'height', 'byte
 PARTS = ['lossless', 'near', 'layer', 'scale', 'speed']
 EFFORTS, ERRORS, QUALITIES = [0, 3, 7], [1, 2, 4], [50, 90, 100]
 SCALE = range(0, 101, 5)
-LABELS = {'png': f'PNG, {"oxipng level 4" if oxipng else "Pillow, optimised"}', 'webp': 'WebP', 'webp9': 'WebP -z 9', 'jxl3': 'JPEG XL, effort 3',
+LABELS = {'png': f'PNG, {"oxipng level 2" if oxipng else "Pillow, optimised"}', 'webp': 'WebP', 'webp9': 'WebP -z 9', 'jxl3': 'JPEG XL, effort 3',
           'jxl7': 'JPEG XL, effort 7', 'jpegls': 'JPEG-LS', **{f'ours{n}': f'SwiftCodec, effort {n}' for n in EFFORTS}}
 
 
@@ -93,10 +93,13 @@ class Bench:
         self.o, self.work, self.stems = o, work, {}
         self.model, points = of_model(o.tool)
         self.last = 32 * (len(points) - 1)
-        trees = run('git', 'rev-parse', *(f'HEAD:Sources/{d}' for d in ('CCodecKernels/residual', 'SwiftCodec/Residual', 'SwiftCodec/Codec')))
-        self.version = hashlib.sha256((trees + self.model).encode()).hexdigest()[:10]
+        layer, encoder = (run('git', 'rev-parse', *(f'HEAD:Sources/{d}' for d in names)) for names in (
+            ('CCodecKernels/residual', 'SwiftCodec/Residual'), ('SwiftCodec/Codec', 'SwiftCodec/Execution', 'SwiftCodec/Latent')))
+        # Of files that no network has a part in, the layer's sources; of others, the encoder's and the model as well.
+        self.versions = {part: hashlib.sha256(text.encode()).hexdigest()[:10] for part in PARTS
+                         for text in [layer + (encoder + self.model) * (part in ('layer', 'scale'))]}
         rows = list(csv.DictReader(o.csv.open())) if o.csv and o.csv.exists() else []
-        self.rows = [r for r in rows if not r['codec'].startswith('ours') or r['version'] == self.version]
+        self.rows = [r for r in rows if not r['codec'].startswith('ours') or r['version'] == self.versions[r['part']]]
         self.known = {tuple(r[f] for f in FIELDS[:5]) for r in self.rows}
         self.file = None
         if o.csv:
@@ -109,7 +112,7 @@ class Bench:
 
     def add(self, *values):
         row = dict(zip(FIELDS, (str(v) for v in values)))
-        row['version'] = self.version if row['codec'].startswith('ours') else ''
+        row['version'] = self.versions[row['part']] if row['codec'].startswith('ours') else ''
         self.rows.append(row)
         if self.file:
             csv.DictWriter(self.file, FIELDS, lineterminator='\n').writerow(row)
@@ -142,7 +145,7 @@ class Bench:
     def png(self, options, source, ending):
         def encode():
             if oxipng:
-                return oxipng.optimize_from_memory(source.read_bytes(), level=4)
+                return oxipng.optimize_from_memory(source.read_bytes(), level=2)
             out = io.BytesIO()
             Image.open(source).save(out, 'PNG', optimize=True)
             return out.getvalue()
@@ -270,11 +273,13 @@ def near_lines(bench, sets):
     lines = []
     for name in 'kodak', 'screens':
         keys = sorted({(r['codec'], int(r['setting'])) for r in bench.of(part='near', set=name)})
+        counts = collections.Counter(r['picture'] for r in bench.of(part='near', set=name))
+        whole = {p for p, n in counts.items() if n == len(keys)}
         if keys:
-            lines += ['', f'### {name}, {len(sets[name])} pictures', '', '| | largest error found | bits a pixel | PSNR, dB | encode, s/MP | decode, s/MP |',
+            lines += ['', f'### {name}, {len(whole)} pictures', '', '| | largest error found | bits a pixel | PSNR, dB | encode, s/MP | decode, s/MP |',
                       '|---|---|---|---|---|---|']
         for codec, setting in keys:
-            rows = bench.of(part='near', set=name, codec=codec, setting=setting)
+            rows = [r for r in bench.of(part='near', set=name, codec=codec, setting=setting) if r['picture'] in whole]
             label = {'ours': f'SwiftCodec --max-error {setting}', 'webp': f'WebP -near_lossless {setting}', 'jpegls': f'JPEG-LS, error {setting}'}[codec]
             lines.append(f'| {label} | {max(int(r["largest"]) for r in rows)} | {bits(rows):.3f} | {db(mean_psnr(rows))} | '
                          f'{seconds(rows, "encode_s"):.3f} | {seconds(rows, "decode_s"):.3f} |')

@@ -107,7 +107,7 @@ extension Encoder {
       let most = ResidualCodec.maximumErrors.upperBound
       var best = of(most, encoder, settings)
       let gain = max(0, self.psnr(best) - Self.uniformPSNR(most))
-      if self.psnr(best) >= psnr { return best }
+      if self.psnr(best) >= psnr { return smaller(best, encoder, settings) }
       var error = most - 1
       while error > 0, !(Self.uniformPSNR(error) + gain >= psnr) { error -= 1 }
       best = of(error, encoder, settings)
@@ -121,7 +121,13 @@ extension Encoder {
         guard self.psnr(next) >= psnr, next.size <= best.size else { break }
         best = next
       }
-      return best
+      return smaller(best, encoder, settings)
+    }
+
+    /// The lossless one if it is not larger: errors spoil what repeats.
+    private mutating func smaller(_ trial: Trial, _ encoder: Encoder, _ settings: EncoderSettings) -> Trial {
+      let exact = of(0, encoder, settings)
+      return exact.size <= trial.size ? exact : trial
     }
 
     /// Where errors are uniform, their mean square is δ (δ + 1) / 3.
@@ -231,7 +237,7 @@ extension PictureView {
   /// neighbours foretell, as where people or programs draw; or they are far from it, as noise, dithering and lines of one
   /// pixel are.
   var isUnusual: Bool {
-    guard width * height > 64 * 64 else { return true }
+    guard width * height > 32 * 32 else { return true }
     // The median predictor of LOCO-I (Weinberger, Seroussi, Sapiro 2000), in every fourth row.
     let first = components[self.first.components]
     var (seen, exact, errors) = (0, 0, 0)

@@ -129,7 +129,7 @@ import Testing
       picture { x, y, c in (x / 3 + y / 5) % 2 == 0 ? 255 : c == 0 ? 255 : 0 },
       picture { _, _, _ in random.below(2) * 255 },
       picture { _, _, _ in random.below(256) },
-      picture { x, y, c in c == 0 ? x : c == 1 ? y : (x + y) / 2 },
+      picture { x, y, c in c == 0 ? x : c == 1 ? y : 128 },
       picture { x, y, _ in 255 * x / size & 0xF0 + y / 20 },
     ]
   }
@@ -142,7 +142,7 @@ import Testing
     for (i, picture) in Self.unusual(size).enumerated() {
       #expect(picture.withView { $0.isUnusual })
       var last = 0.0
-      for quality in [0.0, 10, 20, 35, 50, 65, 80, 90, 100] {
+      for quality in [0.0, 30, 50, 80, 92, 100] {
         var settings = EncoderSettings(position: model.position(quality: quality))
         settings.holdsQuality = true
         let encoded = try encoder.encode(picture, settings)
@@ -166,7 +166,7 @@ import Testing
     for picture in Self.unusual(72) {
       var settings = EncoderSettings(position: model.position(quality: 50))
       let plain = try #require(try encoder.encode(picture, settings).psnr)
-      for psnr in [19, min(plain, 90), 44] {
+      for psnr in [19, min(plain, 90)] {
         let encoded = try encoder.encode(picture, settings, target: .psnr(psnr))
         #expect(try #require(encoded.psnr) >= psnr)
         settings.maximumError = 0
