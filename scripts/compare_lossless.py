@@ -51,7 +51,7 @@ PARTS = ['lossless', 'near', 'layer', 'scale', 'speed']
 EFFORTS, ERRORS, QUALITIES = [0, 3, 7], [1, 2, 4], [50, 90, 100]
 SCALE = range(0, 101, 5)
 LABELS = {'png': f'PNG, {"oxipng level 2" if oxipng else "Pillow, optimised"}', 'webp': 'WebP', 'webp9': 'WebP -z 9', 'jxl3': 'JPEG XL, effort 3',
-          'jxl7': 'JPEG XL, effort 7', 'jpegls': 'JPEG-LS', **{f'ours{n}': f'SwiftCodec, effort {n}' for n in EFFORTS}}
+          'jxl7': 'JPEG XL, effort 7', **{f'ours{n}': f'SwiftCodec, effort {n}' for n in EFFORTS}}
 
 
 def unusual():
