@@ -47,7 +47,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare compare-lossless test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage fuzz-corpus hostile train export table2 clean
 
 include packaging/install.mk
@@ -201,6 +201,12 @@ COMPARED = docs/benchmarks/data/compare.csv
 compare: tool
 	$(PYTHON) scripts/compare.py $(TOOL) "$(PICTURES)" $(if $(KODAK),--csv $(COMPARED) --page docs/benchmarks/compare.md \
 	  --plot docs/benchmarks/compare.svg --points 0$(comma)2$(comma)5$(comma)7) $(ARGUMENTS)
+
+# Lossless, bounded errors and the scale of qualities beside PNG, WebP, JPEG XL and JPEG-LS, to docs/benchmarks/lossless.md:
+# make compare-lossless KODAK=folder SCREENS=folder PNGSUITE=folder. Needs NumPy and Pillow.
+compare-lossless: tool
+	$(PYTHON) scripts/compare_lossless.py $(TOOL) kodak="$(KODAK)" screens="$(SCREENS)" pngsuite="$(PNGSUITE)" \
+	  fixtures=Fixtures/pictures --csv docs/benchmarks/data/lossless.csv --page docs/benchmarks/lossless.md $(ARGUMENTS)
 
 # The same with stand-ins for HM and VTM.
 test-compare: tool

@@ -13,6 +13,7 @@ public enum Benchmark {
     case mismatch(StaticString)
     case encode(EncodeError)
     case decode(DecodeError)
+    case layer(ResidualError)
 
     /// One line for people.
     public var description: String {
@@ -20,6 +21,7 @@ public enum Benchmark {
       case .mismatch(let what): "\(what) differs from the plain C reference: not timed"
       case .encode(let error): error.description
       case .decode(let error): error.description
+      case .layer(let error): error.description
       }
     }
   }
@@ -219,6 +221,27 @@ public enum Benchmark {
       _ = try? decoder.decode(encoded.bytes)
     }
     return (encoding, decoding)
+  }
+
+  /// Times encoding and decoding of a lossless residual layer alone, whose size is in bytes; work is in samples.
+  public static func layer(
+    _ picture: Picture, effort: Int, execution: Execution, repeats: Int
+  ) throws(Failure) -> (encode: Timing, decode: Timing, size: Int) {
+    var settings = ResidualCodec.Settings()
+    settings.effort = effort
+    func encode() -> [UInt8] { ResidualCodec.encode(picture, settings: settings, execution: execution) }
+    let bytes = encode()
+    func decode() throws(ResidualError) -> Picture {
+      try ResidualCodec.decode(
+        bytes, width: picture.width, height: picture.height, format: picture.format, execution: execution)
+    }
+    let decoded: Picture
+    do throws(ResidualError) { decoded = try decode() } catch { throw .layer(error) }
+    guard decoded == picture else { throw .mismatch("the decoded layer") }
+    let samples = Double(picture.samples.count)
+    let encoding = time("encode", work: samples, threads: execution.threads, repeats: repeats) { _ = encode() }
+    let decoding = time("decode", work: samples, threads: execution.threads, repeats: repeats) { _ = try? decode() }
+    return (encoding, decoding, bytes.count)
   }
 }
 

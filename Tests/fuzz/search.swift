@@ -28,7 +28,7 @@ func fuzzSearch(_ input: [UInt8]) {
   let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(input[8 + $1]) << UInt32(8 * $1) }
   if input[7] & 1 == 1 { settings.lambda = Double(Float(bitPattern: bits)) }
   settings.entropy = input[7] & 2 == 0 ? nil : model.entropyKinds[Int(input[7] >> 2) % model.entropyKinds.count]
-  if input[13] & 8 != 0 { settings.minimumPSNR = Double(input[14]) / 4 }
+  settings.holdsQuality = input[13] & 8 != 0
   if input[13] & 16 != 0 { settings.maximumError = Int(input[14] & 15) }
   settings.base = [.smallest, .position, .none, .smallest][Int(input[14] >> 4 & 3)]
   settings.residualEffort = Int(input[14] >> 6) % 3

@@ -29,4 +29,15 @@ extension Encoder {
     guard let best else { preconditionFailure("a model has a domain") }
     return best.coded
   }
+
+  /// The settings' position in a domain that does not depend on their quality: the cheapest at the middle one.
+  func positionInOneDomain(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> RatePosition {
+    var middle = settings
+    middle.position = model.position(quality: 50)
+    let cheapest = try cheapestDomain(picture, middle).position
+    guard let domain = model.domain(of: cheapest), model.domain(of: settings.position) != nil else {
+      throw .position(settings.position, count: model.ratePoints.count)
+    }
+    return model.position(quality: model.quality(of: settings.position), domain: domain)
+  }
 }

@@ -21,7 +21,9 @@ extension Encoder {
   }
 
   /// A layer that turns a base, or nothing, into the picture.
-  private func layer(_ picture: Picture, base: Picture?, _ maximumError: Int, _ settings: EncoderSettings) -> [UInt8] {
+  fileprivate func layer(
+    _ picture: Picture, base: Picture?, _ maximumError: Int, _ settings: EncoderSettings
+  ) -> [UInt8] {
     var residual = ResidualCodec.Settings()
     residual.maximumError = maximumError
     residual.effort = min(max(0, settings.residualEffort), 2)
@@ -66,70 +68,131 @@ extension Encoder {
       view, settings, best.coded, layer: best.layer, reconstruction: reconstruction, squaredError: error)
   }
 
-  /// In dB: the networks give less of pictures that are unlike photographs.
-  static let unusualPSNR = 30.0
-
-  /// A layer alone of at least a PSNR, in dB, that takes fewer bytes than the networks; nil if there is none.
-  func betterLayer(
-    _ view: PictureView, _ settings: EncoderSettings, than coded: CodedLatent, _ psnr: Double
-  ) -> Encoded? {
-    let picture = Picture(copying: view)
-    let size = coded.payloads.reduce(0) { $0 + $1.count }
-    for maximumError in [0, 4, ResidualCodec.maximumErrors.upperBound] {
-      let layer = layer(picture, base: nil, maximumError, settings)
-      guard layer.count <= size else { continue }
-      let reconstruction = decoded(layer, nil, like: picture)
-      let error = reconstruction.squaredError(to: picture)
-      guard peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count) >= psnr else { return nil }
-      return encoded(view, settings, nil, layer: layer, reconstruction: reconstruction, squaredError: error)
-    }
-    return nil
+  /// One way to code a picture: by the networks, or by a layer alone.
+  private struct Trial {
+    let coded: CodedLatent?
+    let layer: [UInt8]?
+    let size: Int
+    let squaredError: UInt64
   }
 
-  /// Encodes with at least a PSNR, in dB, that the networks do not reach: by a layer of the largest error that reaches it,
-  /// on what they give or alone.
-  func encode(
-    _ view: PictureView, _ settings: EncoderSettings, reaching psnr: Double, on coded: CodedLatent
-  ) throws(EncodeError) -> Encoded {
-    let picture = Picture(copying: view)
-    func reached(_ layer: [UInt8], _ base: Picture?) -> (picture: Picture, isEnough: Bool) {
-      let decoded = decoded(layer, base, like: picture)
-      let error = decoded.squaredError(to: picture)
-      return (decoded, peakSignalToNoiseRatio(squaredError: error, samples: picture.samples.count) >= psnr)
+  /// Layers alone of a picture, by their largest error, as they are asked for.
+  private struct LayerTrials {
+    let picture: Picture
+    private var known: [Trial?]
+
+    init(_ picture: Picture) {
+      self.picture = picture
+      known = ResidualCodec.maximumErrors.map { _ in nil }
     }
-    // Errors are nearly uniform: their mean square is δ (δ + 1) / 3.
-    var maximumError = ResidualCodec.maximumErrors.upperBound
-    func expected(_ d: Int) -> Double {
+
+    /// Of that largest error.
+    mutating func of(_ maximumError: Int, _ encoder: Encoder, _ settings: EncoderSettings) -> Trial {
+      if let trial = known[maximumError] { return trial }
+      let layer = encoder.layer(picture, base: nil, maximumError, settings)
+      let error =
+        maximumError == 0 ? 0 : encoder.decoded(layer, nil, like: picture).squaredError(to: picture)
+      let trial = Trial(coded: nil, layer: layer, size: layer.count, squaredError: error)
+      known[maximumError] = trial
+      return trial
+    }
+
+    /// In dB.
+    func psnr(_ trial: Trial) -> Double {
+      peakSignalToNoiseRatio(squaredError: trial.squaredError, samples: picture.samples.count)
+    }
+
+    /// One of at least a PSNR, in dB: of the largest error that reaches it, about.
+    mutating func reaching(_ psnr: Double, _ encoder: Encoder, _ settings: EncoderSettings) -> Trial {
+      let most = ResidualCodec.maximumErrors.upperBound
+      var best = of(most, encoder, settings)
+      let gain = max(0, self.psnr(best) - Self.uniformPSNR(most))
+      if self.psnr(best) >= psnr { return smaller(best, encoder, settings) }
+      var error = most - 1
+      while error > 0, !(Self.uniformPSNR(error) + gain >= psnr) { error -= 1 }
+      best = of(error, encoder, settings)
+      while error > 0, !(self.psnr(best) >= psnr) {
+        error -= 1
+        best = of(error, encoder, settings)
+      }
+      while error + 1 < most {
+        error += 1
+        let next = of(error, encoder, settings)
+        guard self.psnr(next) >= psnr, next.size <= best.size else { break }
+        best = next
+      }
+      return smaller(best, encoder, settings)
+    }
+
+    /// The lossless one if it is not larger: errors spoil what repeats.
+    private mutating func smaller(_ trial: Trial, _ encoder: Encoder, _ settings: EncoderSettings) -> Trial {
+      let exact = of(0, encoder, settings)
+      return exact.size <= trial.size ? exact : trial
+    }
+
+    /// Where errors are uniform, their mean square is δ (δ + 1) / 3.
+    private static func uniformPSNR(_ d: Int) -> Double {
       peakSignalToNoiseRatio(squaredError: UInt64(d * (d + 1)) * 1000, samples: 3000)
     }
-    while maximumError > 0, !(expected(maximumError) >= psnr) { maximumError -= 1 }
+  }
 
-    let alone = layer(picture, base: nil, maximumError, settings)
-    let added = layer(picture, base: coded.reconstruction, maximumError, settings)
-    let isAlone = alone.count <= added.count + coded.payloads.reduce(0) { $0 + $1.count }
-    let base = isAlone ? nil : coded
-    var best = isAlone ? alone : added
-    var result = reached(best, base?.reconstruction)
-    if result.isEnough {
-      while maximumError < ResidualCodec.maximumErrors.upperBound {
-        let next = layer(picture, base: base?.reconstruction, maximumError + 1, settings)
-        let trial = reached(next, base?.reconstruction)
-        guard trial.isEnough, next.count <= best.count else { break }
-        (best, result, maximumError) = (next, trial, maximumError + 1)
+  /// Encodes a picture unlike photographs so that it has what its quality promises, and never less than at a lower one.
+  ///
+  /// Networks may do worse there at a higher rate, and a layer alone better in fewer bytes. So the scale is climbed, a rate
+  /// point at a time up to the position, and the best so far kept: what comes of a quality is where every higher one goes on.
+  func climb(_ view: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
+    guard let domain = model.domain(of: settings.position) else {
+      throw .position(settings.position, count: model.ratePoints.count)
+    }
+    var layers = LayerTrials(Picture(copying: view))
+    var measured = settings
+    measured.measuresDistortion = true
+    var best: Trial?
+    let last = (settings.position.index + RatePosition.steps - 1) / RatePosition.steps
+    for ratePoint in model.domains[domain].lowerBound.ratePoint...last where best?.squaredError != 0 {
+      measured.position = RatePosition(ratePoint: ratePoint)
+      let coded = try codeLatent(view, measured)
+      let size = coded.payloads.reduce(0) { $0 + $1.count }
+      let error = coded.reconstruction?.squaredError(to: layers.picture) ?? .max
+      var found = best ?? Trial(coded: coded, layer: nil, size: size, squaredError: error)
+      if error < found.squaredError { found = Trial(coded: coded, layer: nil, size: size, squaredError: error) }
+      for maximumError in [0, 4, ResidualCodec.maximumErrors.upperBound] {
+        let layer = layers.of(maximumError, self, settings)
+        guard layer.size <= size else { continue }
+        if layer.squaredError < found.squaredError { found = layer }
+        break
       }
+      let promised = Model.minimumPSNR(quality: model.quality(of: measured.position))
+      if !(layers.psnr(found) >= promised) { found = layers.reaching(promised, self, settings) }
+      best = found
     }
-    while !result.isEnough, maximumError > 0 {
-      maximumError -= 1
-      best = layer(picture, base: base?.reconstruction, maximumError, settings)
-      result = reached(best, base?.reconstruction)
-    }
+    guard let best else { preconditionFailure("rate point 0 was tried") }
+    return encoded(view, settings, best, layers.picture)
+  }
+
+  /// Encodes by a layer alone with at least a PSNR, in dB.
+  func encode(
+    _ view: PictureView, _ settings: EncoderSettings, reaching psnr: Double
+  ) throws(EncodeError) -> Encoded {
+    var bounded = settings
+    bounded.maximumError = 0
+    try require(layerMemory(view, bounded))
+    var layers = LayerTrials(Picture(copying: view))
+    let best = layers.reaching(psnr, self, settings)
+    return encoded(view, settings, best, layers.picture)
+  }
+
+  private func encoded(
+    _ view: PictureView, _ settings: EncoderSettings, _ best: Trial, _ picture: Picture
+  ) -> Encoded {
+    var reconstruction = best.coded?.reconstruction
+    if settings.measuresDistortion, let layer = best.layer { reconstruction = decoded(layer, nil, like: picture) }
     return encoded(
-      view, settings, base, layer: best, reconstruction: result.picture,
-      squaredError: result.picture.squaredError(to: picture))
+      view, settings, best.coded, layer: best.layer, reconstruction: reconstruction, squaredError: best.squaredError)
   }
 
   /// What a decoder makes of a layer that was just written.
-  private func decoded(_ layer: [UInt8], _ base: Picture?, like picture: Picture) -> Picture {
+  fileprivate func decoded(_ layer: [UInt8], _ base: Picture?, like picture: Picture) -> Picture {
     do throws(ResidualError) {
       return try ResidualCodec.decode(
         layer, base: base, width: picture.width, height: picture.height, format: picture.format)
@@ -171,27 +234,36 @@ extension Encoder {
 }
 
 extension PictureView {
-  /// Whether half of the pixels of the first plane equal their left neighbour: as where people or programs draw, and
-  /// hardly ever where light falls.
-  var isDrawn: Bool {
-    var equal = 0
+  /// Whether a picture is unlike photographs, by its samples alone: tiny; or half of its pixels are just what their
+  /// neighbours foretell, as where people or programs draw; or they are far from it, as noise, dithering and lines of one
+  /// pixel are.
+  var isUnusual: Bool {
+    guard width * height > 32 * 32 else { return true }
+    // The median predictor of LOCO-I (Weinberger, Seroussi, Sapiro 2000), in every fourth row.
     let first = components[self.first.components]
-    for y in 0..<height {
+    var (seen, exact, errors) = (0, 0, 0)
+    for y in stride(from: 1, to: height, by: 4) {
       for x in 1..<max(1, width) {
-        var isEqual = true
+        var error = 0
         for c in first {
-          let row = c.base + y * c.row_stride
-          if row[x * c.step] != row[(x - 1) * c.step] { isEqual = false }
+          let here = c.base + (y * c.row_stride + x * c.step)
+          let west = Int(here[-c.step])
+          let north = Int(here[-c.row_stride])
+          let corner = Int(here[-c.row_stride - c.step])
+          let (low, high) = (min(west, north), max(west, north))
+          error += abs(Int(here[0]) - (corner >= high ? low : corner <= low ? high : west + north - corner))
         }
-        if isEqual { equal += 1 }
+        seen += 1
+        if error == 0 { exact += 1 }
+        errors += error
       }
     }
-    return 2 * equal > width * height
+    return 2 * exact >= seen || errors >= 20 * first.count * seen
   }
 }
 
 extension Model {
   /// The least PSNR, in dB, that an encoder should reach at a quality of 0…100: from 26 at 80 to 38 at 100; below 80 there
-  /// is none. Photographs have more; of other pictures residual layers bring it (`EncoderSettings.minimumPSNR`).
+  /// is none. Photographs have more; of other pictures residual layers bring it (`EncoderSettings.holdsQuality`).
   public static func minimumPSNR(quality: Double) -> Double { quality < 80 ? 0 : 26 + 0.6 * (min(quality, 100) - 80) }
 }

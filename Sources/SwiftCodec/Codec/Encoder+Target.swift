@@ -16,7 +16,7 @@ extension Encoder {
   /// number of positions, and another if the distortion is measured. Of `settings.position` the domain alone matters; where the
   /// settings let the encoder choose it, it is chosen once, at the middle quality.
   ///
-  /// `maximumError` and `minimumPSNR` of the settings do not matter. Size and PSNR are taken to grow with the position. Where
+  /// `maximumError` and `holdsQuality` of the settings do not matter. Size and PSNR are taken to grow with the position. Where
   /// they do not, from one position to the next, the result still reaches the target, but another position might come
   /// closer. It is the same on every machine.
   public func encode(
@@ -30,15 +30,13 @@ extension Encoder {
     _ picture: PictureView, _ settings: EncoderSettings, target: EncoderTarget
   ) throws(EncodeError) -> Encoded {
     var settings = settings
-    settings.minimumPSNR = nil
+    settings.holdsQuality = false
     let wantsDistortion = settings.measuresDistortion
     settings.maximumError = nil
     try checkLayers(picture, settings)
     settings.alphaLayer = alphaLayer(settings)
     if settings.choosesDomain, model.domains.count > 1 {
-      var middle = settings
-      middle.position = model.position(quality: 50)
-      settings.position = try cheapestDomain(picture, middle).position
+      settings.position = try positionInOneDomain(picture, settings)
     }
     settings.choosesDomain = false
     guard let domain = model.domain(of: settings.position) else {
@@ -65,16 +63,7 @@ extension Encoder {
       var best = try attempt(high)
       // Not less than, so that no number is refused, too.
       guard let reached = best.psnr, reached >= psnr else {
-        // Of unusual pictures lower positions may have a higher PSNR.
-        let isUnusual = !((best.psnr ?? 0) >= Self.unusualPSNR)
-        for ratePoint in positions.lowerBound
-          .ratePoint..<(isUnusual ? positions.upperBound : positions.lowerBound).ratePoint
-        {
-          let trial = try attempt(RatePosition(ratePoint: ratePoint).index)
-          if let reached = trial.psnr, reached >= psnr { return trial }
-        }
-        settings.minimumPSNR = psnr
-        return try attempt(high)
+        return try encode(picture, settings, reaching: psnr)
       }
       // `high` reaches the target, everything below `low` does not.
       while low < high {
@@ -82,7 +71,9 @@ extension Encoder {
         let trial = try attempt(middle)
         if (trial.psnr ?? 0) >= psnr { (best, high) = (trial, middle) } else { low = middle + 1 }
       }
-      return best
+      guard picture.isUnusual else { return best }
+      let layer = try encode(picture, settings, reaching: psnr)
+      return layer.bytes.count < best.bytes.count ? layer : best
     }
 
     settings.measuresDistortion = false

@@ -100,10 +100,11 @@ public struct EncoderSettings: Sendable {
   public var maximumError: Int?
   /// What that layer stands on.
   public var base = ResidualBase.smallest
-  /// In dB: where the networks do not reach it at the position, a residual layer does. With any value, 0 too, a layer
-  /// alone is taken where it has a higher PSNR in fewer bytes, as it often has of text and diagrams. nil for the networks
-  /// alone.
-  public var minimumPSNR: Double?
+  /// Whether residual layers help where networks fall short of what the position's quality promises
+  /// (`Model.minimumPSNR(quality:)`). Pictures unlike photographs are then coded at whole rate points, the position's or
+  /// the next one, with a layer alone where that has a higher PSNR in fewer bytes, and never with a lower PSNR than at a
+  /// lower position; that takes as many times longer as there are rate points up to it.
+  public var holdsQuality = false
   /// Effort of the residual layers of picture and transparency, 0…2.
   public var residualEffort = 1
   /// Called after every pass of that search, on the thread that encodes.
@@ -212,25 +213,28 @@ public final class Encoder {
     try require(layerMemory(picture, settings))
     var settings = settings
     var known: CodedLatent?
+    let climbs = settings.maximumError == nil && settings.holdsQuality && picture.isUnusual
     // A layer without networks has no domain.
     if settings.choosesDomain, model.domains.count > 1, settings.maximumError == nil || settings.base == .position {
-      let cheapest = try cheapestDomain(picture, settings)
-      settings.position = cheapest.position
-      if settings.rdoq == .off { known = cheapest }
+      if climbs {
+        settings.position = try positionInOneDomain(picture, settings)
+      } else {
+        let cheapest = try cheapestDomain(picture, settings)
+        settings.position = cheapest.position
+        if settings.rdoq == .off { known = cheapest }
+      }
     }
     if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
+    if climbs { return try climb(picture, settings) }
     var measures = settings
-    if settings.minimumPSNR != nil { measures.measuresDistortion = true }
+    if settings.holdsQuality { measures.measuresDistortion = true }
     let coded = if let known { known } else { try codeLatent(picture, measures) }
     let error = coded.reconstruction.map { $0.withView { $0.squaredError(to: picture) } }
-    if let minimum = settings.minimumPSNR, let error {
-      let psnr = peakSignalToNoiseRatio(squaredError: error, samples: picture.sampleCount)
-      if psnr < Self.unusualPSNR || picture.isDrawn,
-        let better = betterLayer(picture, settings, than: coded, max(psnr, minimum))
-      {
-        return better
+    if settings.holdsQuality, let error {
+      let promised = Model.minimumPSNR(quality: model.quality(of: settings.position))
+      if !(peakSignalToNoiseRatio(squaredError: error, samples: picture.sampleCount) >= promised) {
+        return try encode(picture, settings, reaching: promised)
       }
-      if !(psnr >= minimum) { return try encode(picture, settings, reaching: minimum, on: coded) }
     }
     return encoded(picture, settings, coded, layer: nil, reconstruction: coded.reconstruction, squaredError: error)
   }

@@ -44,7 +44,7 @@ extension Encoder {
   func layerMemory(_ picture: PictureView, _ settings: EncoderSettings) -> Int64 {
     var bytes: Int64 = 0
     let threads = settings.execution.threads
-    if settings.maximumError != nil || settings.minimumPSNR != nil {
+    if settings.maximumError != nil || settings.holdsQuality {
       // The picture, a base, and what a decoder makes of a trial.
       bytes +=
         3 * Int64(picture.sampleCount)
@@ -78,7 +78,7 @@ extension Encoder {
     // The latent, payloads and the bitstream.
     var bytes = 4 * values
     var most = max(running(.analysis), coding)
-    if settings.measuresDistortion || settings.minimumPSNR != nil {
+    if settings.measuresDistortion || settings.holdsQuality {
       bytes += Int64(picture.sampleCount)
       most = max(most, running(.synthesis))
     }

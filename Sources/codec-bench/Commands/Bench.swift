@@ -17,6 +17,7 @@ enum BenchCommand: Command {
     OptionSpec("cpu", value: "NAME", "one variant of the kernels: \(CPU.names.joined(separator: ", "))"),
     OptionSpec("stripe", value: "ROWS", "output rows that pass through a network at a time"),
     OptionSpec("entropy", "time entropy coding only"),
+    OptionSpec("layer", "instead, time the lossless residual layer at its efforts"),
     OptionSpec("memory", "instead, decode and encode once and print the peak of resident memory"),
     OptionSpec("json", "print JSON"),
   ]
@@ -46,6 +47,9 @@ enum BenchCommand: Command {
     }
     if arguments.has("memory") {
       return try measureMemory(model, picture, points, execution, json: arguments.has("json"))
+    }
+    if arguments.has("layer") {
+      return try measureLayer(picture, execution, repeats, json: arguments.has("json"))
     }
 
     let clock = Benchmark.clockRate()
@@ -105,6 +109,27 @@ enum BenchCommand: Command {
     do throws(PictureError) {
       return try Picture(width: width, height: height, channels: 3, samples: samples)
     } catch { throw .usage(error.description) }
+  }
+
+  private static func measureLayer(
+    _ picture: Picture, _ execution: Execution, _ repeats: Int, json: Bool
+  ) throws(ToolError) {
+    var rows = [["effort", "bit/pixel", "encode, Msample/s", "decode, Msample/s"]]
+    var efforts: [JSON] = []
+    for effort in ResidualCodec.efforts {
+      let (encode, decode, size): (Benchmark.Timing, Benchmark.Timing, Int)
+      do throws(Benchmark.Failure) {
+        (encode, decode, size) = try Benchmark.layer(picture, effort: effort, execution: execution, repeats: repeats)
+      } catch { throw .inconsistent(error.description) }
+      let bits = Double(8 * size) / Double(picture.width * picture.height)
+      let speeds = [encode, decode].map { 1e3 * $0.work / $0.minimum }
+      rows.append(["\(effort)", fixed(bits, 3)] + speeds.map { fixed($0, 2) })
+      efforts.append([
+        "effort": JSON(effort), "bpp": .number(bits), "encode_msamples_per_second": .number(speeds[0]),
+        "decode_msamples_per_second": .number(speeds[1]),
+      ])
+    }
+    try printOutput(json ? JSON.array(efforts).text : table(rows))
   }
 
   private static func measureMemory(

@@ -11,7 +11,7 @@ enum EncodeCommand: Command {
   static let options =
     [
       OptionSpec("quality", short: "q", value: "Q", "0 to 100, decimals allowed, evenly over the rates; 50 by default"),
-      OptionSpec("rate-point", short: "k", value: "K", "a rate point of the model, 0 being the lowest rate"),
+      OptionSpec("rate-point", short: "k", value: "K", "a rate point of the model, 0 the lowest; decimals lie between"),
       OptionSpec(
         "domain", value: "D", "of a model with several domains: a number from 0, or auto, the default: the cheapest"),
       OptionSpec("size", value: "BYTES", "the largest file of at most so many bytes, with a k or M behind if wanted"),
@@ -31,9 +31,10 @@ enum EncodeCommand: Command {
     --max-error; otherwise as RGB.
 
     --lossless and --max-error take a residual layer, alone or, at the highest efforts, on a coarse picture of the
-    networks; with --quality or --rate-point too, on their picture of that quality. With --quality alone, text and diagrams
-    are coded by a residual layer where that is better and smaller; from 80 on no picture has less than 26 dB, rising to
-    38 dB at 100. --size, --bpp and --psnr encode about ten times to find the quality; a
+    networks; with --quality or --rate-point too, on their picture of that quality. With --quality alone, pictures unlike
+    photographs are coded by a residual layer where that is better and smaller, and never worse than at a lower quality,
+    which takes longer; from 80 on no picture has less than 26 dB, rising to 38 dB at 100. --rate-point takes the networks
+    alone. --size, --bpp and --psnr encode about ten times to find the quality; a
     PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error. --size
     holds for videos, too, which then are encoded nine times.
 
@@ -102,14 +103,14 @@ enum EncodeCommand: Command {
     if isLayer, arguments.has("quality") || arguments.has("rate-point") { settings.base = .position }
     let domain = try CodecOptions.domain(arguments, of: model)
     settings.choosesDomain = domain == nil
-    if let point = try arguments.integer("rate-point", in: 0...(model.ratePoints.count - 1)) {
+    if let point = try arguments.number("rate-point", in: 0...Double(model.ratePoints.count - 1)) {
       try arguments.refuse(["domain"], "with --rate-point, which is of one domain")
       settings.choosesDomain = false
-      settings.position = RatePosition(ratePoint: point)
+      settings.position = RatePosition(index: Int(Double(RatePosition.steps) * point + 0.5))
     } else {
       let quality = try arguments.number("quality", in: 0...100) ?? 50
       settings.position = model.position(quality: quality, domain: domain ?? 0)
-      settings.minimumPSNR = Model.minimumPSNR(quality: quality)
+      settings.holdsQuality = true
     }
     return Plan(
       settings: settings, target: try target(arguments), reading: try ReadingOptions(arguments),

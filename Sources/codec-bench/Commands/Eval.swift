@@ -73,8 +73,7 @@ enum EvalCommand: Command {
           done: (Double(number) + Double(i) / Double(positions.count)) / Double(files.count))
         settings.position = position
         // As encode does.
-        settings.minimumPSNR =
-          hasQualities ? Model.minimumPSNR(quality: model.quality(of: position)) : nil
+        settings.holdsQuality = hasQualities
         let (result, reported) = try measure(picture, "\(folder)/\(file)", file, encoder, decoder, settings)
         results.append(result)
         if let reported, reported != result.quality.psnrRGB {

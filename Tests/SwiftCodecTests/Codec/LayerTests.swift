@@ -116,38 +116,72 @@ import Testing
     #expect(throws: EncodeError.maximumError(16)) { try encode(picture, model: Fixtures.tiny, settings: settings) }
   }
 
-  /// Pictures that networks cannot have: at least what the quality promises, and never worse at a higher one.
-  @Test func unusualPictures() throws {
-    let model = Fixtures.embedded
-    let size = 64
+  /// Pictures that networks cannot have, and some that they have better at some lower rates.
+  private static func unusual(_ size: Int) -> [Picture] {
     var random = SplitMix(SplitMix.seed)
     func picture(_ value: (Int, Int, Int) -> Int) -> Picture {
       let samples = (0..<size * size * 3).map { UInt8(truncatingIfNeeded: value($0 / 3 % size, $0 / 3 / size, $0 % 3)) }
       return Picture(unchecked: size, size, .rgb, samples)
     }
-    let pictures = [
+    return [
       picture { x, y, _ in (x + y) & 1 == 0 ? 0 : 255 },
       picture { x, _, _ in x & 1 == 0 ? 0 : 255 },
       picture { x, y, c in (x / 3 + y / 5) % 2 == 0 ? 255 : c == 0 ? 255 : 0 },
       picture { _, _, _ in random.below(2) * 255 },
       picture { _, _, _ in random.below(256) },
+      picture { x, y, c in c == 0 ? x : c == 1 ? y : 128 },
+      picture { x, y, _ in 255 * x / size & 0xF0 + y / 20 },
     ]
+  }
+
+  /// At least what the quality promises, and never less than at a lower one.
+  @Test(arguments: [20, 72]) func unusualPictures(_ size: Int) throws {
+    let model = Fixtures.embedded
     let decoder = Decoder(model: model)
     let encoder = Encoder(model: model)
-    for (i, picture) in pictures.enumerated() {
+    for (i, picture) in Self.unusual(size).enumerated() {
+      #expect(picture.withView { $0.isUnusual })
       var last = 0.0
-      for quality in [50.0, 90, 100] {
+      for quality in [0.0, 30, 50, 80, 92, 100] {
         var settings = EncoderSettings(position: model.position(quality: quality))
-        settings.minimumPSNR = Model.minimumPSNR(quality: quality)
+        settings.holdsQuality = true
         let encoded = try encoder.encode(picture, settings)
         let decoded = try decoder.decode(encoded.bytes)
+        #expect(encoded.reconstruction == decoded)
         let psnr = peakSignalToNoiseRatio(
           squaredError: decoded.squaredError(to: picture), samples: picture.samples.count)
-        #expect(psnr == encoded.psnr && psnr >= Model.minimumPSNR(quality: quality))
-        #expect(psnr >= last - 0.05, "picture \(i) at \(quality): \(psnr) after \(last) dB")
+        let promised = Model.minimumPSNR(quality: model.quality(of: settings.position))
+        #expect(psnr == encoded.psnr && psnr >= promised)
+        #expect(psnr >= last, "picture \(i) at \(quality): \(psnr) after \(last) dB")
         last = psnr
       }
       #expect(last >= 38)
+    }
+  }
+
+  /// Where a lower quality reaches a PSNR, asking for that PSNR does, and in no more bytes than a layer takes for it.
+  @Test func everyPSNRIsReachedOfUnusualPictures() throws {
+    let model = Fixtures.embedded
+    let encoder = Encoder(model: model)
+    for picture in Self.unusual(72) {
+      var settings = EncoderSettings(position: model.position(quality: 50))
+      let plain = try #require(try encoder.encode(picture, settings).psnr)
+      for psnr in [19, min(plain, 90)] {
+        let encoded = try encoder.encode(picture, settings, target: .psnr(psnr))
+        #expect(try #require(encoded.psnr) >= psnr)
+        settings.maximumError = 0
+        #expect(try encoded.bytes.count <= encoder.encode(picture, settings).bytes.count)
+        settings.maximumError = nil
+      }
+    }
+  }
+
+  /// What `isUnusual` says of grain and of slopes with noise, which photographs have.
+  @Test func photographsAreNotUnusual() {
+    for format in PixelFormat.allCases {
+      var random = SplitMix(SplitMix.seed)
+      let samples = (0..<format.sampleCount(width: 80, height: 70)).map { UInt8(60 + $0 / 200 + random.below(12)) }
+      #expect(!Picture(unchecked: 80, 70, format, samples).withView { $0.isUnusual })
     }
   }
 
