@@ -4,7 +4,7 @@ extension Model {
   /// Domains, from 0, are kinds of pictures with rate points of their own; positions lie between those of one domain. Each
   /// has the positions from its first rate point to its last one. Models of one domain are usual.
   public var domains: [ClosedRange<RatePosition>] {
-    let firsts = [0] + weights.growths.map(\.firstPoint)
+    let firsts = [0] + weights.growths.map { $0.firstPoint }
     return zip(firsts, firsts.dropFirst() + [ratePoints.count]).map {
       RatePosition(ratePoint: $0)...RatePosition(ratePoint: $1 - 1)
     }
