@@ -15,10 +15,11 @@ from integer import COLOUR_PLANES
 from networks import causal_mean, code_length, load, normal
 
 
-def code16(model, net, picture, k):
+def code16(model, net, picture, k, first=0):
     """integer.code, but the first slice with a hyperprior has the bits of its integer means and scales with the checkpoint's contexts.
 
-    An exported model file has no contexts yet, without which those channels cost far more than they were trained for.
+    An exported model file has no contexts yet, without which those channels cost far more than they were trained for. `first` is the model's rate point
+    that is the network's 0.
     """
     if not model.hyper:
         out, *bits = integer.code(model, {COLOUR_PLANES: picture}, k)
@@ -28,21 +29,21 @@ def code16(model, net, picture, k):
     @torch.no_grad()
     def first_bits(differences, scales):
         v, log_scale = differences[None].float(), SCALE_LOW + (SCALE_HIGH - SCALE_LOW) / 255 * scales[None].float()
-        return code_length(normal, v, [log_scale], 'hard', causal_mean(v, net.causal[k:k + 1])).item()
+        return code_length(normal, v, [log_scale], 'hard', causal_mean(v, net.causal[k - first:k - first + 1])).item()
 
     out, *bits = integer.code(model, {COLOUR_PLANES: picture}, k, net.S[0], first_bits)
     return out[COLOUR_PLANES], *bits
 
 
-def report(model, net, folder, points=None):
+def report(model, net, folder, points=None, first=0):
     """bpp and PSNR, means over pictures. The last column is what leaving out inactive channels changes in the bits."""
     print('rate point   float bpp      dB   int16 bpp      dB    bits %       dB   inactive %')
-    for k in points or range(len(model.lambdas)):
+    for k in points or range(len(net.lambdas)):
         rows = []
         for f in list_pictures(folder):
             picture = read_picture(f)
             out, bits = code(net, picture, k)
-            out16, bits16, coded = code16(model, net, picture, k)
+            out16, bits16, coded = code16(model, net, picture, first + k, first)
             pixels = picture[..., 0].size
             rows.append([bits / pixels, psnr(out, picture), bits16 / pixels, psnr(out16, picture), coded / pixels])
         b, p, b16, p16, c = np.mean(rows, 0)

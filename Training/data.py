@@ -39,19 +39,19 @@ class Crops:
     """All pictures as uint8 on the training device; crops with random flips and transposes.
 
     A picture is drawn with the square root of its area, so that large ones neither drown nor drown in small ones. Every other crop is of the picture at
-    half its size if that still holds one: large pictures are smooth from sample to sample. Pictures smaller than a crop are mirrored at their edges.
+    half its size if that still holds one: large pictures are smooth from sample to sample, but for those without `halves`. Pictures smaller than a crop are mirrored at their edges.
 
     Each crop is chosen among a few, with a probability in proportion to its activity: flat ones cost next to nothing and teach the synthesis as little, and
     small photographs have few of them.
     """
     candidates = 6
 
-    def __init__(self, pictures, size, device, seed):
+    def __init__(self, pictures, size, device, seed, halves=True):
         self.size = size
         pictures = [np.pad(p, ((0, max(0, size - p.shape[0])), (0, max(0, size - p.shape[1])), (0, 0)), 'symmetric') for p in pictures]
-        halves = [np.array(Image.fromarray(p).reduce(2)) if min(p.shape[:2]) >= 2 * size else p for p in pictures]
-        self.pictures = [torch.from_numpy(p).permute(2, 0, 1).contiguous().to(device) for p in pictures + halves]
-        self.weight = torch.tensor([float(p.shape[0] * p.shape[1]) for p in pictures]).sqrt().repeat(2)
+        smaller = [np.array(Image.fromarray(p).reduce(2)) if min(p.shape[:2]) >= 2 * size else p for p in pictures if halves]
+        self.pictures = [torch.from_numpy(p).permute(2, 0, 1).contiguous().to(device) for p in pictures + smaller]
+        self.weight = torch.tensor([float(p.shape[0] * p.shape[1]) for p in pictures]).sqrt().repeat(2 if halves else 1)
         self.generator = torch.Generator().manual_seed(seed)        # on the CPU: the same crops on every device
 
     def integer(self, n):

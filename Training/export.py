@@ -45,10 +45,17 @@ def base_graphs(net):
     return [g, s]
 
 
+def joined(part, layer, dim=0, what='weight'):
+    """Weights or biases of a layer of a block or slice, with those of its further units if it has grown."""
+    value = getattr(getattr(part, layer), what)
+    return torch.cat([value, getattr(part.more[layer], what)], dim) if hasattr(part, 'more') else value
+
+
 def add_block(g, name, x, block, border=ZERO):
     y = g.depthwise(f'{name}.dw', x, block.dw.weight, block.dw.bias, border=border)
-    y = g.conv(f'{name}.c1', y, block.c1.weight, block.c1.bias, activation=RELU, rate=(block.act.a, block.act.b))
-    return g.add(f'{name}.add', x, g.conv(f'{name}.c2', y, block.c2.weight, block.c2.bias))
+    y = g.conv(f'{name}.c1', y, joined(block, 'c1'), joined(block, 'c1', 0, 'bias'), activation=RELU, rate=(block.act.a, block.act.b))
+    rate = (block.out.a, block.out.b) if hasattr(block, 'out') else None
+    return g.add(f'{name}.add', x, g.conv(f'{name}.c2', y, joined(block, 'c2', 1), block.c2.bias, rate=rate))
 
 
 def flagship_graphs(net):
@@ -63,6 +70,8 @@ def flagship_graphs(net):
     for i, block in enumerate(net.e1):
         x = add_block(a, f'e1.{i}', x, block)
     x = a.concat('concat', [a.conv('e_dn', x, net.e_dn.weight, net.e_dn.bias, stride=2), fine])
+    for i, block in enumerate(net.e2):
+        x = add_block(a, f'e2.{i}', x, block)
     a.output(LATENT, a.gain('gain', x, gain, q=Q, bits=15))
 
     s = Graph(SYNTHESIS, points)
@@ -109,9 +118,9 @@ def entropy_graphs(net, context=None, q=Q):
         if i:
             known = g.input(EARLIER, c.start, 15, q, 16)
             x = g.concat('concat', [x, g.gain('igain', known, igain[:, :c.start])])
-        x = g.conv('c1', x, part.c1.weight, part.c1.bias, activation=RELU)
-        x = g.depthwise('dw', x, part.dw.weight, part.dw.bias, border=REPLICATE, activation=RELU, rate=(part.act.a, part.act.b))
-        g.output(PARAMETERS, g.conv('c2', x, part.c2.weight, part.c2.bias, q=q, bits=15, rate=(
+        x = g.conv('c1', x, joined(part, 'c1'), joined(part, 'c1', 0, 'bias'), activation=RELU)
+        x = g.depthwise('dw', x, joined(part, 'dw'), joined(part, 'dw', 0, 'bias'), border=REPLICATE, activation=RELU, rate=(part.act.a, part.act.b))
+        g.output(PARAMETERS, g.conv('c2', x, joined(part, 'c2', 1), part.c2.bias, q=q, bits=15, rate=(
             torch.cat([gain[:, c], torch.full((points, m), 2 / step)], 1), torch.cat([torch.zeros(points, m), (net.base[:, c] - SCALE_LOW) / step], 1))))
         slices.append(g)
     return [ha, hs, *slices]

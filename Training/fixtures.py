@@ -4,6 +4,7 @@
 python fixtures.py
 """
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import crc32c
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 import export
+import export_grown
 import export_system
 import integer
 import systems
@@ -244,7 +246,7 @@ def expectations(model_path, width, height):
              f'# CRC-32C of: the picture (u8, rows of RGB); {steps} (i16 little-endian, [row][column][channel], channels of the rate point);',
              '# the result of the synthesis (the same layout, on the extended picture); the decoded picture (u8, rows of RGB).',
              '# rate point (k+f: f/32 of the way to the next), channels, rows, columns of the latent, minimum, maximum, CRCs']
-    for k in [*range(len(model.lambdas)), (0, 11)]:
+    for k in [*range(len(model.lambdas)), (0, 11), *((first, 11) for first, _ in model.growths)]:
         planes = {COLOUR_PLANES: picture}
         y = latent = integer.analyse(model, planes, k)
         tensors = [y]
@@ -362,6 +364,55 @@ def make_tiny_hyper(path):
     export.calibrate(graphs, headroom=1.5)
     points = hyper_points(rng, [graphs[2].run(graphs[0].run(picture, k), k)[HYPER_LATENT] for k in range(len(LAMBDAS))])
     write_model(path, 'tiny-hyper', 'Random weights, hyperprior with slices, modulated layers; for tests.', LAMBDAS, graphs, [(STATIC, points)])
+
+
+GROWN_LAMBDAS = [0.004, 0.03]
+GROWN = {(ANALYSIS, 'point'): 12, (HYPER_ANALYSIS, 'down5'): 7, (SLICE, 'point'): 10, (SLICE, 'depthwise'): 10, (SLICE + 1, 'point'): 9, (SLICE + 1, 'depthwise'): 9}
+
+
+def grown_graph(draw, graph):
+    """A float graph with the weights of another one, more channels where GROWN says so, and other rate points: so what is summed over more is modulated."""
+    g, points = Graph(graph.role, len(GROWN_LAMBDAS)), len(GROWN_LAMBDAS)
+    for port, t in zip(graph.inputs, graph.tensors):
+        g.input(port, t.channels, t.bits, t.q, t.divisor)
+    rate = lambda n: (torch.tensor(draw.rng.uniform(0.3, 1.2, (points, n))), torch.tensor(draw.rng.normal(0, 0.2, (points, n))))
+    for number, layer in enumerate(graph.layers, len(graph.inputs)):
+        t = graph.tensors[number]
+        channels = GROWN.get((graph.role, layer.name), t.channels)
+        layer = replace(layer, arrays=None)
+        if layer.gain is not None:
+            layer.gain = layer.gain[:1] * torch.tensor([[0.5], [1.5]])
+        elif layer.weight is not None:
+            inputs = 1 if layer.op == integer.DEPTHWISE else g.tensors[layer.inputs[0]].channels
+            weight, bias = draw.weight(channels, inputs, *layer.weight.shape[2:]), draw.bias(channels)
+            grows = weight.shape[1] > layer.weight.shape[1]
+            weight[:t.channels, :layer.weight.shape[1]] = layer.weight
+            layer.weight = weight
+            if layer.scale is not None or grows:
+                layer.scale, more = rate(channels)
+                if graph.outputs.get(PARAMETERS) == number:
+                    layer.scale[:] *= 4
+                    more[:, channels // 2:] += 7
+                layer.bias = bias * layer.scale + more
+            else:
+                bias[:t.channels] = layer.bias
+                layer.bias = bias
+        g.add_layer(layer, channels, 255, [channels] * points, t.divisor, t.q, t.bits)
+    g.outputs = dict(graph.outputs)
+    return g
+
+
+def make_tiny_grown(path):
+    """tiny-hyper, grown by a domain of two rate points."""
+    source = MODELS / 'tiny-hyper.scm'
+    model, rng = integer.read_model(source), np.random.default_rng(8)
+    old = tiny_hyper_graphs(Draw(np.random.default_rng(3)))
+    new, picture = [grown_graph(Draw(rng), g) for g in old], {COLOUR_PLANES: integer.plane_input(formula_picture(60, 52), 16)}
+    export.observe(new, [formula_picture(60, 52)])
+    (head, hyper, points), = model.tables.values()
+    z = [new[2].run(new[0].run(picture, k), k)[HYPER_LATENT] for k in range(len(GROWN_LAMBDAS))]
+    more = hyper_points(rng, z)[:2 * len(z)]
+    export_grown.write(path, source, model, export_grown.grow(model, old, new, 1.5), GROWN_LAMBDAS, [(head, [*hyper, *more[:2], *points, *more[2:]])])
 
 
 def make_tiny_formats(path):
@@ -584,10 +635,11 @@ def main():
         if not all(path.exists() for path in pair):
             make(*pair)
         (MODELS / f'tiny-{name}.txt').write_text(system_expectations(*pair, 61, 52))
-    for name, make in (('tiny', make_tiny), ('tiny-hyper', make_tiny_hyper), ('tiny-formats', make_tiny_formats), ('tiny-inter', make_tiny_inter)):
+    for name, make in (('tiny', make_tiny), ('tiny-hyper', make_tiny_hyper), ('tiny-grown', make_tiny_grown), ('tiny-formats', make_tiny_formats),
+                       ('tiny-inter', make_tiny_inter)):
         if not (MODELS / f'{name}.scm').exists():
             make(MODELS / f'{name}.scm')
-    for name, expected, size in (('tiny', expectations, (37, 29)), ('tiny-hyper', expectations, (37, 29)), ('base', expectations, (64, 48)),
+    for name, expected, size in (('tiny', expectations, (37, 29)), ('tiny-hyper', expectations, (37, 29)), ('tiny-grown', expectations, (37, 29)), ('base', expectations, (64, 48)),
                                  ('tiny-formats', format_expectations, (37, 29)), ('tiny-inter', inter_expectations, (37, 29))):
         (MODELS / f'{name}.txt').write_text(expected(MODELS / f'{name}.scm', *size))
 

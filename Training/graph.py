@@ -324,10 +324,11 @@ def section(tag, body):
     return data + struct.pack('<I', crc32c.crc32c(data))
 
 
-def write_model(path, name, description, lambdas, graphs, entropy, motion=None):
-    """`entropy` is [(kind, tables)]: the bytes of each table's rate points, as entropy_point() makes them, one after the other.
+def write_model(path, name, description, lambdas, graphs, entropy, motion=None, growths=()):
+    """`entropy` is [(kind, tables)]: the bytes of each table's rate points, as entropy_point() makes them, one after the other. Instead of a kind, the
+    first fields of a section may stand there.
 
-    `motion` is the payload of the section MOTN."""
+    `motion` is the payload of the section MOTN, `growths` [(first rate point, upper half of an id)] the content of GROW."""
     classes, arrays, places = graphs[0].classes, [], {}
 
     def array(a):
@@ -351,11 +352,13 @@ def write_model(path, name, description, lambdas, graphs, entropy, motion=None):
         file.write(b'SCMODEL\x02')
         file.write(section(b'META', struct.pack('<B', len(words)) + words + struct.pack('<H', len(text)) + text))
         file.write(section(b'RATE', rate))
+        if growths:
+            file.write(section(b'GROW', struct.pack('<B', len(growths)) + b''.join(struct.pack('<BI', *g) for g in growths)))
         file.write(section(b'WGHT', weights))
         for body in bodies:
             file.write(section(b'GRPH', body))
         for kind, points in entropy:
-            file.write(section(b'ENTR', struct.pack('<BB', kind, 0) + b''.join(points)))
+            file.write(section(b'ENTR', (kind if isinstance(kind, bytes) else struct.pack('<BB', kind, 0)) + b''.join(points)))
         if motion:
             file.write(section(b'MOTN', motion))
         file.write(section(b'END ', b''))

@@ -12,7 +12,8 @@ def main():
     source, out = sys.argv[1:]
     checkpoint = torch.load(source, weights_only=True, map_location='cpu')
     args = {name: value for name, value in checkpoint['args'].items() if name not in ('out', 'data', 'init')}
-    torch.save(dict(ema={n: p.half() for n, p in checkpoint['ema'].items()}, step=checkpoint['step'], args=args), out)
+    weights = {part: {n: p.half() for n, p in checkpoint[part].items()} for part in ('ema', 'source') if part in checkpoint}
+    torch.save(dict(**weights, step=checkpoint['step'], args=args), out)
 
 
 if __name__ == '__main__':

@@ -151,6 +151,9 @@ class Model:
     entropy: dict = field(default_factory=dict)     # kind: rate points of y or, with a hyperprior, of v
     hyper: dict = field(default_factory=dict)       # kind: rate points of z
     motion: bytes = None                            # tables of vectors, as they stand in the file
+    growths: list = field(default_factory=list)     # (first rate point of a domain, upper half of the id of the model before)
+    text: str = ''
+    tables: dict = field(default_factory=dict)      # kind: (first fields of the section, [bytes of each rate point of z], [of y or v])
 
     def run(self, role, k, known, format=RGB):
         """Integer results {port: tensor} of a graph that takes its inputs from known {port: tensor}; k is a rate point, or (k, f): f/32 to the next."""
@@ -188,12 +191,16 @@ def read_model(path):
         check(file.read('I') == crc32c.crc32c(file.data[start:start + 8 + size]), f'CRC of section {tag}')
         if tag == b'META':
             model.name = body.take(body.read('B')).decode()
-            body.take(body.read('H'))
+            model.text = body.take(body.read('H')).decode()
         elif tag == b'RATE':
             points, classes = body.read('BB')
             rows = [(body.read('f'), body.array('u2', classes).tolist()) for _ in range(points)]
             model.lambdas = [r[0] for r in rows]
             model.widths = [[r[1][c] for r in rows] for c in range(classes)]
+        elif tag == b'GROW':
+            model.growths = [body.read('BI') for _ in range(body.read('B'))]
+            firsts = [0] + [first for first, _ in model.growths] + [len(model.lambdas)]
+            check(1 <= len(model.growths) <= 7 and all(a < b for a, b in zip(firsts, firsts[1:])), 'domains')
         elif tag == b'WGHT':
             for _ in range(body.read('I')):
                 kind, rank, _ = body.read('BBH')
@@ -201,17 +208,24 @@ def read_model(path):
                 arrays.append(body.array(('i2', 'i4', 'i1', 'u1')[kind], int(shape.prod())).reshape(shape))
                 body.take(-arrays[-1].nbytes % 4)
         elif tag == b'GRPH':
-            graph = read_graph(body, arrays, model.widths, len(model.lambdas))
+            graph = read_graph(body, arrays, model.widths, len(model.lambdas), [first for first, _ in model.growths])
             check((graph.role, graph.format) not in model.graphs, f'role {graph.role} twice')
             model.graphs[graph.role, graph.format] = graph
         elif tag == b'ENTR':
             kind, magnitude = body.read('BB')
             if magnitude == 2:
                 body.take(64)
-            scaled = (HYPER_ANALYSIS, 0) in model.graphs
+            scaled, marks = (HYPER_ANALYSIS, 0) in model.graphs, [body.at]
+
+            def read_points(scaled):
+                for _ in model.lambdas:
+                    yield read_rate_point(body, magnitude, scaled)
+                    marks.append(body.at)
             if scaled:
-                model.hyper[kind] = [read_rate_point(body, magnitude, False) for _ in model.lambdas]
-            model.entropy[kind] = [read_rate_point(body, magnitude, scaled) for _ in model.lambdas]
+                model.hyper[kind] = list(read_points(False))
+            model.entropy[kind] = list(read_points(scaled))
+            parts = [bytes(body.data[a:b]) for a, b in zip(marks, marks[1:])]
+            model.tables[kind] = bytes(body.data[:marks[0]]), parts[:-len(model.lambdas)], parts[-len(model.lambdas):]
         elif tag == b'MOTN':
             model.motion = bytes(body.take(size))
         else:
@@ -222,7 +236,18 @@ def read_model(path):
     return model
 
 
-def read_graph(body, arrays, classes, points):
+def model_id(path):
+    """The hash of a model file."""
+    data = Path(path).read_bytes()
+    h, mask = len(data), (1 << 64) - 1
+    for word in np.frombuffer(data + bytes(-len(data) % 8), '<u8').tolist():
+        h = (h ^ word) * 0x9E3779B97F4A7C15 & mask
+        h ^= h >> 32
+    return h
+
+
+def read_graph(body, arrays, classes, points, domains=()):
+    """`domains` are the first rate points of all domains but the first."""
     def widths(channels, c):
         return [channels] * points if c == 255 else classes[c]
 
@@ -271,7 +296,8 @@ def read_graph(body, arrays, classes, points):
             prove(layer, x[0], k)
         if modulated:
             for k in range(points - 1):
-                bridge(layer, x[0], k)
+                if k + 1 not in domains:
+                    bridge(layer, x[0], k)
         tensors.append(out)
         graph.layers.append(layer)
     for _ in range(body.read('B')):
@@ -352,7 +378,7 @@ def bridge(layer, x, k):
     """Shifts between the rate points k and k + 1, and of each end the scales and biases in units of 2^-(16 + s)."""
     shifts = (x.q + layer.exponents[k:k + 2].astype(int) - layer.q).tolist()
     result = []
-    for o, row in enumerate(np.abs(layer.weights.astype(np.int64)).reshape(len(layer.weights), -1)):
+    for o, row in enumerate(np.abs(in_use(layer, layer.weights, x, k + 1)).reshape(len(layer.weights), -1)):
         ends = [(int(layer.modulation[k + i, o]), int(layer.bias[k + i, o]), shifts[i][o]) for i in (0, 1)]
         smaller = min(shifts[0][o], shifts[1][o])
         for s in range(smaller, max(smaller - 2, 0), -1):
@@ -365,6 +391,11 @@ def bridge(layer, x, k):
             raise ValueError(f'{layer.name}: the accumulator could overflow between rate points')
         result.append((s, *v, *u))
     return result
+
+
+def in_use(layer, weights, x, k):
+    """The weights, int64, that meet the input channels in use at a rate point."""
+    return (weights if layer.op == DEPTHWISE else weights[..., :x.widths[k]]).astype(np.int64)
 
 
 def convolution_arrays(layer, x, k):
@@ -388,7 +419,7 @@ def prove(layer, x, k):
     slope = layer.slope if layer.activation == LEAKY else 0
     if layer.weights is not None:
         w, e, bias = convolution_arrays(layer, x, k)
-        s, total, bias = x.q + e - layer.q, np.abs(w).reshape(len(w), -1).sum(1), np.abs(bias)
+        s, total, bias = x.q + e - layer.q, np.abs(in_use(layer, w, x, k)).reshape(len(w), -1).sum(1), np.abs(bias)
     elif layer.gain is not None:
         s, total, bias = layer.shift[k].astype(np.int64), np.abs(layer.gain[k].astype(np.int64)), 0
     else:

@@ -318,26 +318,29 @@ class Flagship(Codec):
     multiple = 64
     learning_rate, ratio = 3e-4, 3.0
     C, D, M, FINE, Z = 192, 128, 320, 128, 64   # channels of trunk up and down, latent, of that fine, hyper-latent
+    TAIL = 3                                    # blocks of the analysis at 1/16, which cost the decoder nothing
     S = (8, 40, 48, 48, 48, 128)                # channels of the latent's slices; of the first, contexts predict means, too
+    BLOCK, SLICE = Block, Slice
     contexts = True                             # whether bits count what contexts say of means; the coder's are fitted after training
     log_scale = (-2.0, 6.0)                     # bounds of the logarithm of a scale; below them a 1 would have no probability to learn from
 
     def __init__(self):
         super().__init__()
         C, D, M, fine, Z, points, context = self.C, self.D, self.M, self.FINE, self.Z, len(self.lambdas), 96
-        blocks = lambda n, c, h: nn.ModuleList(Block(points, c, h) for _ in range(n))
+        blocks = lambda n, c, h: nn.ModuleList(self.BLOCK(points, c, h) for _ in range(n))
         self.register_buffer('whiten', torch.zeros(C, 192, 1, 1))       # fixed; they fold into their neighbours
         self.register_buffer('colour', torch.zeros(192, 192, 1, 1))
         self.e1, self.e_dn, self.e_fine = blocks(4, C, 256), nn.Conv2d(C, M - fine, 4, 2, 1), nn.Conv2d(C, fine, 2, 2)
+        self.e2 = blocks(self.TAIL, M, 512)
         self.d_up, self.d1 = nn.ConvTranspose2d(M, D, 2, 2), blocks(3, D, 192)
         self.d_out = conv(D, 192, 1, gain=0.0)
         self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, M))
         self.igain = nn.Parameter(-steps(self.lambdas)[:, None].repeat(1, M))
         self.ha = nn.ModuleList([conv(2 * M, 128, 1), conv(128, 128, 5, 2, border='replicate'), conv(128, Z, 5, 2, border='replicate')])
         self.hs = nn.ModuleList([conv(Z, 4 * context, border='replicate'), conv(context, 4 * context, border='replicate')])
-        self.hb = Block(points, context, 2 * context, 'replicate')
+        self.hb = self.BLOCK(points, context, 2 * context, 'replicate')
         hidden = lambda c: 64 if c.start == 0 else 96 if c.start == M - fine else 128
-        self.slices = nn.ModuleList(Slice(points, context + c.start, hidden(c), 2 * (c.stop - c.start)) for c in self.ranges())
+        self.slices = nn.ModuleList(self.SLICE(points, context + c.start, hidden(c), 2 * (c.stop - c.start)) for c in self.ranges())
         self.causal = nn.Parameter(torch.zeros(points, self.S[0], len(CAUSAL)))
         self.base = nn.Parameter(torch.zeros(points, M))
         self.bz = Mixture(points, Z)
@@ -355,7 +358,14 @@ class Flagship(Codec):
         fine = self.e_fine(x)
         for b in self.e1:
             x = b(x, r)
-        return torch.cat([self.e_dn(x), fine], 1).float() * self.gain[r].exp()[:, :, None, None]
+        return self.finish(torch.cat([self.e_dn(x), fine], 1), r)
+
+    def finish(self, y, r):
+        """The latent from its linear parts."""
+        y = y.float()
+        for b in self.e2:
+            y = b(y, r)
+        return y * self.gain[r].exp()[:, :, None, None]
 
     def synthesis(self, y, r):
         x = self.d_up(y * self.igain[r].exp()[:, :, None, None])
@@ -428,15 +438,104 @@ class Flagship(Codec):
             self.base[k] = torch.log((y * gain[:, None, None].exp()).pow(2).mean((0, 2, 3)).sqrt().clamp(0.1, 200))
 
 
-NETWORKS = {'base': Base, 'flagship': Flagship}
+# ---- another domain -------------------------------------------------------------------------------------------------
+
+def more_units(hidden):
+    """Hidden units that another domain has beside `hidden`."""
+    return hidden // 2
 
 
-def averaged_weights(path, device='cpu'):
-    return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)['ema'].items()}
+class RateScale(nn.Module):
+    """a x + b, where a and b belong to the rate point. They fold into the convolution before."""
+
+    def __init__(self, points, channels):
+        super().__init__()
+        self.a = nn.Parameter(torch.ones(points, channels))
+        self.b = nn.Parameter(torch.zeros(points, channels))
+
+    def forward(self, x, r):
+        return x * self.a[r][:, :, None, None].to(x.dtype) + self.b[r][:, :, None, None].to(x.dtype)
 
 
-def load(path, network, device='cpu'):
-    """The network of a checkpoint, with its averaged weights."""
-    net = NETWORKS[network]()
-    net.load_state_dict(averaged_weights(path, device))
+class GrownBlock(Block):
+    """A block with more hidden units, and with a scale and bias of the branch by rate point."""
+
+    def __init__(self, points, channels, hidden, border='zeros'):
+        super().__init__(points, channels, hidden, border)
+        more = more_units(hidden)
+        self.more = nn.ModuleDict(dict(c1=conv(channels, more, 1), c2=nn.Conv2d(more, channels, 1, bias=False)))
+        nn.init.zeros_(self.more.c2.weight)
+        self.act = RateReLU(points, hidden + more)
+        self.out = RateScale(points, channels)
+
+    def forward(self, x, r):
+        y = self.dw(x)
+        y = self.act(torch.cat([self.c1(y), self.more.c1(y)], 1), r)
+        return x + self.out(F.conv2d(y, torch.cat([self.c2.weight, self.more.c2.weight], 1), self.c2.bias), r)
+
+
+class GrownSlice(Slice):
+    """A slice with more hidden units."""
+
+    def __init__(self, points, inputs, hidden, outputs):
+        super().__init__(points, inputs, hidden, outputs)
+        more = more_units(hidden)
+        self.more = nn.ModuleDict(dict(c1=conv(inputs, more, 1), dw=depthwise(more, 'replicate'), c2=nn.Conv2d(more, outputs, 1, bias=False)))
+        nn.init.zeros_(self.more.c2.weight)
+        self.act = RateReLU(points, hidden + more)
+
+    def forward(self, x, r):
+        y = torch.cat([self.dw(F.relu(self.c1(x))), self.more.dw(F.relu(self.more.c1(x)))], 1)
+        return F.conv2d(self.act(y, r), torch.cat([self.c2.weight, self.more.c2.weight], 1), self.c2.bias)
+
+
+class GrownFlagship(Flagship):
+    """The flagship for pictures of another domain: its weights, which stay as they are, more hidden units beside its own, and everything else that
+    depends on the rate point anew. It starts as the flagship is.
+
+    So both are one slimmable network: what the first domain uses is a part of it, bit for bit (codec adaptation without forgetting, Katakol et al.,
+    DANICE, CLIC 2021).
+    """
+
+    BLOCK, SLICE = GrownBlock, GrownSlice
+    OWN = ('gain', 'igain', 'causal', 'base', 'bz')
+
+    def own(self):
+        """Names of the parameters that are this domain's."""
+        return {n for n, _ in self.named_parameters() if n.split('.')[0] in self.OWN or {'act', 'out', 'more'} & set(n.split('.'))}
+
+    @torch.no_grad()
+    def start_from(self, weights):
+        """Takes over a flagship's weights; others stay fixed in training."""
+        own = self.own()
+        for n, p in self.state_dict().items():
+            if n not in weights:
+                assert n in own, n
+            elif weights[n].shape == p.shape:
+                p.copy_(weights[n])
+            else:                                       # scales and biases of hidden units, of which there are more
+                p[:, :weights[n].shape[1]] = weights[n]
+        for n, p in self.named_parameters():
+            p.requires_grad_(n in own)
+
+
+def as_deep(network, weights):
+    """A new network, flagship or grown, with as many blocks at 1/16 as the weights have."""
+    return type(network.__name__, (network,), dict(TAIL=len({n.split('.')[1] for n in weights if n.startswith('e2.')})))()
+
+
+NETWORKS = {'base': Base, 'flagship': Flagship, 'grown': GrownFlagship}
+
+
+def averaged_weights(path, device='cpu', part='ema'):
+    """Of a checkpoint; `source` are those of what a grown network began with."""
+    return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)[part].items()}
+
+
+def load(path, network, device='cpu', grow=()):
+    """The network of a checkpoint, with its averaged weights. Parameters whose names begin as one of `grow` may be missing, and keep their start."""
+    weights = averaged_weights(path, device)
+    net = as_deep(GrownFlagship, weights) if network == 'grown' else NETWORKS[network]()
+    start = {n: p for n, p in net.state_dict().items() if n.startswith(tuple(grow)) and n not in weights}
+    net.load_state_dict(start | weights)
     return net.to(device).eval()

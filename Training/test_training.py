@@ -15,8 +15,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+import adapt
+import check_int16
 import evaluate
 import export
+import export_grown
 import export_system
 import export_video
 import fixtures
@@ -29,7 +32,7 @@ import train_system
 import train_video
 import video
 from data import Crops
-from networks import AtLeast, Flagship, causal_mean, code_length, load, normal
+from networks import AtLeast, Flagship, GrownFlagship, causal_mean, code_length, load, normal
 
 
 def synthetic_pictures(count=6, size=288):
@@ -113,6 +116,59 @@ class TrainingTest(unittest.TestCase):
                 self.assertTrue(np.allclose(psnr, expected[1], atol=0.02))
             self.assertEqual([line[0] for line in logs[workers, 1]], [3, 6])
             self.assertEqual(logs[workers, 1], logs[workers, 2])
+
+    def test_another_domain_leaves_the_flagship_as_it_is(self):
+        folder, scm = self.path('domain'), self.path('source.scm')
+        folder.mkdir()
+        for i, picture in enumerate(self.pictures[:2]):
+            Image.fromarray(picture).save(folder / f'{i}.png')
+        flagship = self.trainer('flagship', 'source.pt', '--lr', '1e-4')
+        for _ in range(3):
+            flagship.train_step()
+        flagship.save()
+        source, out = load(self.path('source.pt'), 'flagship'), str(self.path('grown.pt'))
+        with torch.no_grad():           # as after a long training, not nearly zero as at the start
+            for name, p in source.named_parameters():
+                if name.endswith('c2.weight'):
+                    p.normal_(0, 0.003)
+        torch.save(dict(ema=source.state_dict()), self.path('source.pt'))
+        export.export('flagship', source, self.pictures[:1], scm, headroom=1.5)
+        line = [str(folder), '--init', str(self.path('source.pt')), '-o', out, '--crop', '64', '--threads', '1', '--log', '2', '--warm', '1', '--lr', '1e-3']
+        adapter = adapt.Adapter(adapt.arguments([*line, '--steps', '6']), self.pictures[:2])
+        for k in (0, 7):        # it starts as the flagship is
+            (a, p), (b, q) = (evaluate.code(net, self.pictures[0], k) for net in (source, adapter.net))
+            self.assertLess(np.abs(a.astype(int) - b).max(), 3)
+            self.assertAlmostEqual(p / q, 1, delta=1e-3)
+        for _ in range(6):
+            adapter.train_step()
+        adapter.save()
+        with torch.no_grad():
+            adapter.net.e1[0].c1.weight[0] += 1e-6
+        self.assertRaisesRegex(RuntimeError, 'e1.0.c1.weight', adapter.save)
+
+        kept = torch.load(out, weights_only=True)['source']
+        grown, own = load(out, 'grown'), adapter.net.own()
+        for name, value in grown.state_dict().items():
+            if name not in own:
+                self.assertTrue(torch.equal(value, source.state_dict()[name]) and torch.equal(value, kept[name]), name)
+        for name in ('e1.0.more.c2.weight', 'd1.0.act.a', 'd1.0.out.a', 'slices.0.more.c1.weight', 'gain', 'base', 'bz.mu'):
+            self.assertIn(name, own)
+            self.assertFalse(torch.equal(grown.state_dict()[name], adapt.as_deep(GrownFlagship, kept).state_dict()[name]), name)
+        # export() itself compares the old rate points with those of the source file.
+        model, picture = export_grown.export(scm, source, grown, self.pictures[:1], self.path('grown.scm'), 1.5), self.pictures[1][:120, :150]
+        self.assertEqual((len(model.lambdas), model.growths), (16, [(8, integer.model_id(scm) >> 32)]))
+        for k in (1, 6):
+            (a, bits), (b, bits16, _) = evaluate.code(grown, picture, k), check_int16.code16(model, grown, picture, 8 + k, 8)
+            self.assertAlmostEqual(evaluate.psnr(a, picture), evaluate.psnr(b, picture), delta=0.1)
+            self.assertAlmostEqual(bits16 / bits, 1, delta=0.03)
+        self.assertRaises(SystemExit, export_grown.export, scm, self.other(source), grown, self.pictures[:1], self.path('wrong.scm'), 1.5)
+
+    @staticmethod
+    def other(net):
+        """The same network with other weights."""
+        with torch.no_grad():
+            net.d1[0].c1.weight.mul_(torch.linspace(0.5, 1.5, net.d1[0].c1.weight.shape[1])[:, None, None])
+        return net
 
     def test_step_size_holds_before_it_falls(self):
         def step_size(progress, step=1000):

@@ -43,8 +43,12 @@ def weighted(latents, rate, distortion, usual):
 class Trainer:
     """`options` are the command line's; the schedule runs on steps if they are given, otherwise on time spent training.
 
+    `kept` goes into the checkpoint as it is.
+
     Workers hold the same weights and averages, bit for bit: each steps some of the parameters with the mean of all gradients, and gives them to the others.
     """
+
+    kept = {}
 
     def __init__(self, options, pictures, worker=0):
         o = self.options = options
@@ -60,15 +64,15 @@ class Trainer:
         self.device = 'cuda' if torch.cuda.is_available() else 'cpu'
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         self.bf16 = self.device == 'cuda' or o.bf16
-        self.crops = Crops(pictures, o.crop, self.device, o.seed)
-        net = NETWORKS[o.network]() if not o.init else load(o.init, o.network)
+        self.crops = Crops(pictures, o.crop, self.device, o.seed, o.halves)
+        net = self.network()
         self.net = net.train().to(self.device, memory_format=torch.channels_last)
         if not o.init and not o.resume:
             net.initialise(self.crops.batch(o.start_crops))
         self.code, self.decode = (torch.compile(f) if self.device == 'cuda' else f for f in (net.code, net.decode))
         self.points = [k for k in range(len(net.lambdas)) for _ in range(o.per // o.workers)]      # every rate point in every worker's batch
         self.lambdas = torch.tensor([net.lambdas[k] for k in self.points], device=self.device)
-        self.names, self.parameters = zip(*net.named_parameters())
+        self.names, self.parameters = zip(*((n, p) for n, p in net.named_parameters() if p.requires_grad))
         self.shares = [[] for _ in range(o.workers)]        # parameters that each worker steps
         for p in sorted(self.parameters, key=torch.numel, reverse=True):
             min(self.shares, key=lambda share: sum(map(torch.numel, share))).append(p)
@@ -81,6 +85,11 @@ class Trainer:
         self.usual = torch.zeros(len(net.lambdas), device=self.device)      # cost of a crop, by rate point
         if o.resume:
             self.restore(torch.load(o.out + '.resume', map_location=self.device, weights_only=True))
+
+    def network(self):
+        """What the run starts from."""
+        o = self.options
+        return NETWORKS[o.network]() if not o.init else load(o.init, o.network, grow=['e2.'])
 
     def progress(self):
         return self.step / self.options.steps if self.options.steps else self.spent / (60 * self.options.minutes)
@@ -179,7 +188,7 @@ class Trainer:
         averaged = dict(self.net.state_dict(), **dict(zip(self.names, self.average)))
         state = dict(net=self.net.state_dict(), moments=moments, average=self.average, step=self.step, spent=self.spent,
                      totals=self.totals, usual=self.usual, crops=self.crops.generator.get_state())
-        for path, what in ((self.options.out, dict(ema=averaged, step=self.step, args=vars(self.options))), (self.options.out + '.resume', state)):
+        for path, what in ((self.options.out, dict(ema=averaged, step=self.step, args=vars(self.options), **self.kept)), (self.options.out + '.resume', state)):
             torch.save(what, path + '.tmp')
             os.replace(path + '.tmp', path)
 
@@ -218,17 +227,18 @@ def arguments(line=None):
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--log', type=int, default=25, help='steps between lines of the log')
     a.add_argument('--save', type=float, default=5, help='minutes between checkpoints')
+    a.set_defaults(halves=True)
     options = a.parse_args(line)
     if not 0 <= options.hold < 1:
         a.error('--hold must be at least 0 and below 1')
     return options
 
 
-def work(worker, options, pictures, meeting):
+def work(worker, options, pictures, meeting, kind=Trainer):
     if options.workers > 1:
         os.environ.setdefault('GLOO_SOCKET_IFNAME', 'lo')
         dist.init_process_group('gloo', f'file://{meeting}', timedelta(days=30), options.workers, worker)     # a pause may be long
-    trainer = Trainer(options, pictures, worker)
+    trainer = kind(options, pictures, worker)
     stop = []
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.append(True))
@@ -244,13 +254,16 @@ def work(worker, options, pictures, meeting):
     trainer.save()
 
 
-def main():
-    options = arguments()
+def run(options, kind=Trainer):
     pictures = [read_picture(f) for f in list_training_pictures(options.data)]
     with tempfile.TemporaryDirectory() as folder:
         for worker in range(1, options.workers):        # forks, which share the pictures
-            multiprocessing.get_context('fork').Process(target=work, args=(worker, options, pictures, f'{folder}/meeting'), daemon=True).start()
-        work(0, options, pictures, f'{folder}/meeting')
+            multiprocessing.get_context('fork').Process(target=work, args=(worker, options, pictures, f'{folder}/meeting', kind), daemon=True).start()
+        work(0, options, pictures, f'{folder}/meeting', kind)
+
+
+def main():
+    run(arguments())
 
 
 if __name__ == '__main__':

@@ -71,7 +71,7 @@ class Intra(Flagship):
         x = x + context
         for b in self.e1:
             x = b(x, r)
-        return torch.cat([self.e_dn(x), fine], 1).float() * self.gain[r].exp()[:, :, None, None]
+        return self.finish(torch.cat([self.e_dn(x), fine], 1), r)
 
     def synthesis(self, y, r, context=0.0):
         x = self.d_up(y * self.igain[r].exp()[:, :, None, None]) + context
@@ -92,7 +92,7 @@ class Inter(Intra):
     The layers by which the contexts come in are zero at first: training starts as plain coding of the difference.
     """
 
-    CONTEXT, FEATURES = 64, 96
+    CONTEXT, FEATURES, TAIL = 64, 96, 0
     contexts = False
 
     def __init__(self):

@@ -215,19 +215,34 @@ public final class EntropyFitter {
   }
 }
 
-/// A model file whose entropy models are replaced by fitted ones, which must be of all its rate points in their order.
+/// A model file whose entropy models are replaced by fitted ones, which must be of rate points in their order, from
+/// `ratePoint` on.
 ///
-/// Models of other kinds stay as they are.
+/// Models of other kinds stay as they are; so do tables of other rate points, byte for byte, which the file must have by the
+/// same rule of magnitudes.
 public func modelFile(
-  _ bytes: [UInt8], replacingEntropyBy fits: [[FittedEntropy]]
+  _ bytes: [UInt8], replacingEntropyBy fits: [[FittedEntropy]], from ratePoint: Int = 0
 ) throws(ModelError) -> [UInt8] {
+  let old = try Model(bytes)
   var models: [EntropyModel] = []
   for ofKind in fits {
     guard let first = ofKind.first else { continue }
+    var all = ofKind
+    if all.count < old.ratePoints.count {
+      let place = ModelLocation(section: "ENTR", item: "\(first.kind.name)")
+      all = try old.ratePoints.indices.map { k throws(ModelError) in
+        if (ratePoint..<(ratePoint + ofKind.count)).contains(k) { return ofKind[k - ratePoint] }
+        guard let kept = FittedEntropy(first.kind, of: old, ratePoint: k), kept.magnitude == first.magnitude else {
+          throw .entropy(
+            place, "the tables of rate points that are not fitted are missing, or of another rule of magnitudes")
+        }
+        return kept
+      }
+    }
     models.append(
       EntropyModel(
-        kind: first.kind, magnitude: first.magnitude, hyperTables: ofKind.compactMap { $0.hyperTable },
-        tables: ofKind.map { $0.table }))
+        kind: first.kind, magnitude: first.magnitude, hyperTables: all.compactMap { $0.hyperTable },
+        tables: all.map { $0.table }))
   }
   let out = try Model.file(bytes, replacing: models)
   _ = try Model(out)

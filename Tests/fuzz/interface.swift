@@ -78,7 +78,7 @@ func fuzzInterface(_ input: [UInt8]) {
   settings.target = sc_target(rawValue: .init(numbers.rarely(8) ? numbers.u8() & 7 : 0))
   settings.target_value = numbers.rarely(2) ? Double(bitPattern: numbers.u64()) : Double(numbers.u8())
   settings.rdoq = sc_rdoq(rawValue: .init(numbers.rarely(16) ? numbers.u8() & 7 : 0))
-  settings.reserved = numbers.rarely(64) ? 1 : 0
+  settings.choose_domain = numbers.rarely(64) ? 1 : 0
   settings.lambda = numbers.rarely(4) ? Double(bitPattern: numbers.u64()) : 0
   settings.max_pixels = numbers.rarely(16) ? numbers.u64() : 0
   settings.progress = monitor(&numbers)

@@ -89,6 +89,10 @@ typedef struct sc_rate_channel {
   int32_t scale_weight;
 } sc_rate_channel;
 
+typedef struct sc_rate_sample {
+  int32_t channel, place;
+} sc_rate_sample;
+
 /// A segment and its entropy model. A place is row * width + column.
 typedef struct sc_rate {
   int32_t places, channel_count;
@@ -100,7 +104,7 @@ typedef struct sc_rate {
   sc_rate_channel *channels;
   int32_t *sum_change, *mean_change; ///< [channels][places] of zeros; NULL if the kind is none
   uint8_t *touched;                  ///< [channels][places] of zeros; NULL if the kind is none
-  int32_t *list;                     ///< [list_size]
+  sc_rate_sample *list;              ///< [list_size]
   int32_t list_size;
 } sc_rate;
 
@@ -112,8 +116,10 @@ void sc_rate_fill(const sc_rate *rate, const uint8_t *active);
 double sc_rate_channel_bits(const sc_rate *rate, int32_t channel);
 /// Bits of the sample itself if it becomes `value`, less those that it has.
 double sc_rate_own_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value);
-/// What the bits of all samples change by if it becomes `value`. Sets it, with all that follows, if `commit`.
-double sc_rate_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value, int commit);
+/// What the bits of all samples change by if it becomes `value`.
+double sc_rate_change(const sc_rate *rate, int32_t channel, int32_t place, int32_t value);
+/// Sets a value, and what others know of it.
+void sc_rate_apply(const sc_rate *rate, int32_t channel, int32_t place, int32_t value);
 
 /// Other scales of a channel that has sums: `scales` is [places].
 void sc_rate_set_scales(const sc_rate *rate, int32_t channel, const uint8_t *scales);

@@ -56,6 +56,14 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
     return;
   }
   // No product exceeds 31 bits.
+  if (is_narrow && in_channel == 1 && out_channel == 1) {
+    for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
+      for (int32_t c = 0; c < channels; c++) {
+        const int32_t v = out[c] + ((in[c] * factor[c] + 32768) >> 16);
+        out[c] = (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v);
+      }
+    return;
+  }
   for (int32_t c = 0; is_narrow && c < channels; c++) {
     const int16_t *from = in + c * in_channel;
     int16_t *to = out + c * out_channel;
@@ -110,13 +118,15 @@ void sc_gradient_to_planes(const int16_t *in, const float *unit, float *out, ptr
 
 // ---- Rate ----------------------------------------------------------------------------------------------------------
 
-double sc_rate_bits(const sc_rate_cdf *cdf, int32_t residual) {
+static inline double bits_under(const sc_rate_cdf *cdf, int32_t residual) {
   const int32_t i = residual - cdf->minimum, escape = cdf->symbols - 1;
-  if (i >= 0 && i < escape)
+  if (__builtin_expect((uint32_t)i < (uint32_t)escape, 1))
     return cdf->bits[i];
   const int length = sc_escape_length(sc_escape_rest(i, escape));
   return cdf->bits[escape] + SC_ESCAPE_LENGTH_BITS + (length > 1 ? length - 1 : 0);
 }
+
+double sc_rate_bits(const sc_rate_cdf *cdf, int32_t residual) { return bits_under(cdf, residual); }
 
 static inline int32_t residual_of(const sc_rate_channel *c, int32_t value, int32_t mean) {
   return c->means ? (int16_t)(value - sc_mean_of(mean, c->mean_shift)) : value;
@@ -126,16 +136,21 @@ static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, i
   return sc_magnitude_of(r->magnitude_kind, c->low, c->high, r->table, residual);
 }
 
-// Bits of a sample with the sums of its contexts.
-static inline double sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum,
-                                 int32_t mean) {
+// Bits of a sample with the sums of its contexts. Inlined where it is known that the channel has sums and no means, as
+// nearly all have.
+static inline __attribute__((always_inline)) double
+sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum, int32_t mean, int is_plain) {
+  if (is_plain)
+    return bits_under(r->cdfs + c->cdf[c->level_of[sc_level_sum(sum, c->shift)]], value);
   int32_t index = 0;
   if (c->sums)
     index = c->level_of[sc_level_sum(sum, c->shift)];
   if (c->means)
     index = (index << c->phase_bits) | sc_phase_of(mean, c->mean_shift, c->phase_bits);
-  return sc_rate_bits(r->cdfs + c->cdf[index], residual_of(c, value, mean));
+  return bits_under(r->cdfs + c->cdf[index], residual_of(c, value, mean));
 }
+
+static inline int is_plain(const sc_rate_channel *c) { return c->sums && !c->means; }
 
 #define SUM(c, p) ((c)->sums ? (c)->sums[p] : 0)
 #define MEAN(c, p) ((c)->means ? (c)->means[p] : 0)
@@ -154,10 +169,12 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
   for (int32_t i = 0; i < r->channel_count; i++) {
     const sc_rate_channel *c = r->channels + i;
     for (int32_t p = 0; active[i] && p < n; p++) {
+      if (!c->values[p])
+        continue;
       if (c->means)
         for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
           c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * c->values[p];
-      for (int32_t l = 0; l < c->mean_link_count && c->values[p]; l++)
+      for (int32_t l = 0; l < c->mean_link_count; l++)
         for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
           r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
               c->mean_links[l].weight[r->box[j].k] * c->values[p];
@@ -180,39 +197,49 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
   }
 }
 
+static inline __attribute__((always_inline)) void place_bits(const sc_rate *r, const sc_rate_channel *c,
+                                                             double *bits, int plain) {
+  for (int32_t p = 0; p < r->places; p++)
+    bits[p] += sample_bits(r, c, c->values[p], SUM(c, p), MEAN(c, p), plain);
+}
+
+void sc_rate_place_bits(const sc_rate *r, int32_t channel, double *bits) {
+  const sc_rate_channel *c = r->channels + channel;
+  if (is_plain(c))
+    place_bits(r, c, bits, 1);
+  else
+    place_bits(r, c, bits, 0);
+}
+
 double sc_rate_channel_bits(const sc_rate *r, int32_t channel) {
   const sc_rate_channel *c = r->channels + channel;
   double bits = 0;
   for (int32_t p = 0; p < r->places; p++)
-    bits += sample_bits(r, c, c->values[p], SUM(c, p), MEAN(c, p));
+    bits += sample_bits(r, c, c->values[p], SUM(c, p), MEAN(c, p), 0);
   return bits;
 }
 
 double sc_rate_own_change(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
   const sc_rate_channel *c = r->channels + channel;
   const int32_t sum = SUM(c, place), mean = MEAN(c, place);
-  return sample_bits(r, c, value, sum, mean) - sample_bits(r, c, c->values[place], sum, mean);
+  return sample_bits(r, c, value, sum, mean, 0) - sample_bits(r, c, c->values[place], sum, mean, 0);
 }
 
 static inline int32_t touch(const sc_rate *r, int32_t channel, int32_t place, int32_t count) {
-  const int32_t at = channel * r->places + place;
-  if (r->touched[at] || count == r->list_size)
+  uint8_t *touched = r->touched + channel * r->places + place;
+  if (*touched || count == r->list_size)
     return count;
-  r->touched[at] = 1;
-  r->list[count] = at;
+  *touched = 1;
+  r->list[count] = (sc_rate_sample){channel, place};
   return count + 1;
 }
 
-double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t value, int commit) {
+double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
   const sc_rate_channel *changed = r->channels + channel;
-  if (r->magnitude_kind == SC_MAGNITUDE_NONE) {
-    const double bits = sc_rate_own_change(r, channel, place, value);
-    if (commit)
-      changed->values[place] = (int16_t)value;
-    return bits;
-  }
-  const int32_t n = r->places, home = channel * n + place, difference = value - changed->values[place];
-  int32_t count = touch(r, channel, place, 0);
+  if (r->magnitude_kind == SC_MAGNITUDE_NONE)
+    return sc_rate_own_change(r, channel, place, value);
+  const int32_t n = r->places, difference = value - changed->values[place];
+  int32_t count = touch(r, channel, place, 0); // the first of the list
   // The means that see it,
   if (changed->means)
     for (int32_t j = r->causal_start[place]; j < r->causal_start[place + 1]; j++) {
@@ -234,15 +261,13 @@ double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t 
   // then the levels that see residuals.
   const int32_t residuals = count;
   for (int32_t i = 0; i < residuals; i++) {
-    const int32_t at = r->list[i], ci = at / n, p = at % n;
+    const int32_t ci = r->list[i].channel, p = r->list[i].place;
     const sc_rate_channel *c = r->channels + ci;
-    const int32_t v = at == home ? value : c->values[p];
-    const int32_t m = magnitude_of(r, c, residual_of(c, v, MEAN(c, p) + r->mean_change[at]));
+    const int32_t v = i ? c->values[p] : value;
+    const int32_t m = magnitude_of(r, c, residual_of(c, v, MEAN(c, p) + r->mean_change[ci * n + p]));
     const int32_t moved = m - c->magnitudes[p];
     if (!moved)
       continue;
-    if (commit)
-      c->magnitudes[p] = (uint8_t)m;
     if (c->sums)
       for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++) {
         const sc_rate_neighbour to = r->causal[j];
@@ -263,55 +288,98 @@ double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t 
   }
   double bits = 0;
   for (int32_t i = 0; i < count; i++) {
-    const int32_t at = r->list[i], p = at % n;
-    const sc_rate_channel *c = r->channels + at / n;
+    const int32_t p = r->list[i].place, at = r->list[i].channel * n + p;
+    const sc_rate_channel *c = r->channels + r->list[i].channel;
     const int32_t sum = SUM(c, p), mean = MEAN(c, p);
     const int32_t new_sum = sum + r->sum_change[at], new_mean = mean + r->mean_change[at];
-    const int32_t v = at == home ? value : c->values[p];
-    if (at == home || new_sum != sum || new_mean != mean)
-      bits += sample_bits(r, c, v, new_sum, new_mean) - sample_bits(r, c, c->values[p], sum, mean);
-    if (commit) {
-      if (c->sums)
-        c->sums[p] = new_sum;
-      if (c->means)
-        c->means[p] = new_mean;
-    }
+    if (i == 0 || new_sum != sum || new_mean != mean)
+      bits += sample_bits(r, c, i ? c->values[p] : value, new_sum, new_mean, 0) -
+              sample_bits(r, c, c->values[p], sum, mean, 0);
     r->sum_change[at] = 0;
     r->mean_change[at] = 0;
     r->touched[at] = 0;
   }
-  if (commit)
-    changed->values[place] = (int16_t)value;
   return bits;
 }
 
-void sc_rate_set_scales(const sc_rate *r, int32_t channel, const uint8_t *scales) {
+// What sees a sample's residual, after its value or mean changed.
+static void see(const sc_rate *r, const sc_rate_channel *c, int32_t p) {
+  const int32_t m = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
+  const int32_t moved = m - c->magnitudes[p];
+  if (!moved)
+    return;
+  c->magnitudes[p] = (uint8_t)m;
+  if (c->sums)
+    for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
+      c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
+  for (int32_t l = 0; l < c->link_count; l++)
+    for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
+      r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * moved;
+}
+
+void sc_rate_apply(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
   const sc_rate_channel *c = r->channels + channel;
+  const int32_t difference = value - c->values[place];
+  c->values[place] = (int16_t)value;
+  if (r->magnitude_kind == SC_MAGNITUDE_NONE)
+    return;
+  const int32_t causal = r->causal_start[place], causal_end = r->causal_start[place + 1];
+  const int32_t box = r->box_start[place], box_end = r->box_start[place + 1];
+  // First all means, then the residuals that they change.
+  for (int32_t j = causal; c->means && j < causal_end; j++)
+    c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * difference;
+  for (int32_t l = 0; l < c->mean_link_count; l++)
+    for (int32_t j = box; j < box_end; j++)
+      r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
+          c->mean_links[l].weight[r->box[j].k] * difference;
+  see(r, c, place);
+  for (int32_t j = causal; c->means && j < causal_end; j++)
+    see(r, c, r->causal[j].place);
+  for (int32_t l = 0; l < c->mean_link_count; l++)
+    for (int32_t j = box; j < box_end; j++)
+      see(r, r->channels + c->mean_links[l].channel, r->box[j].place);
+}
+
+void sc_rate_set_scales(const sc_rate *r, int32_t channel, const uint8_t *restrict new_scales) {
+  const sc_rate_channel *c = r->channels + channel;
+  int32_t *restrict sums = c->sums;
+  uint8_t *restrict scales = c->scales;
+  const int32_t weight = c->scale_weight;
   for (int32_t p = 0; p < r->places; p++) {
-    c->sums[p] += c->scale_weight * (scales[p] - c->scales[p]);
-    c->scales[p] = scales[p];
+    sums[p] += weight * (new_scales[p] - scales[p]);
+    scales[p] = new_scales[p];
   }
 }
 
-void sc_rate_differences(const sc_rate *r, int32_t channel, int32_t order, float *by_value, float *by_scale) {
-  const sc_rate_channel *c = r->channels + channel;
+static inline __attribute__((always_inline)) void differences(const sc_rate *r, const sc_rate_channel *c,
+                                                              int32_t order, float *by_value, float *by_scale,
+                                                              int plain) {
   // Levels are several scales wide.
   const int32_t reach = 8;
   for (int32_t p = 0; p < r->places; p++) {
     const int32_t sum = SUM(c, p), mean = MEAN(c, p), v = c->values[p];
-    const double now = order == 1 ? 0 : sample_bits(r, c, v, sum, mean);
-    const double above = sample_bits(r, c, v + 1, sum, mean), below = sample_bits(r, c, v - 1, sum, mean);
+    const double now = order == 1 ? 0 : sample_bits(r, c, v, sum, mean, plain);
+    const double above = sample_bits(r, c, v + 1, sum, mean, plain),
+                 below = sample_bits(r, c, v - 1, sum, mean, plain);
     by_value[p] = (float)(order == 1 ? (above - below) / 2 : above + below - 2 * now);
     const int32_t scale = c->sums && c->scales ? c->scales[p] : 0;
     by_scale[p] = 0;
     if (scale == 0 || scale == 255)
       continue;
     const int32_t down = scale < reach ? scale : reach, up = 255 - scale < reach ? 255 - scale : reach;
-    const double more = sample_bits(r, c, v, sum + up * c->scale_weight, mean);
-    const double less = sample_bits(r, c, v, sum - down * c->scale_weight, mean);
+    const double more = sample_bits(r, c, v, sum + up * c->scale_weight, mean, plain);
+    const double less = sample_bits(r, c, v, sum - down * c->scale_weight, mean, plain);
     const double slope = order == 1 ? more - less : 2 * ((more - now) / up - (now - less) / down);
     by_scale[p] = (float)(slope / (up + down));
   }
+}
+
+void sc_rate_differences(const sc_rate *r, int32_t channel, int32_t order, float *by_value, float *by_scale) {
+  const sc_rate_channel *c = r->channels + channel;
+  if (order == 1 && is_plain(c))
+    differences(r, c, 1, by_value, by_scale, 1);
+  else
+    differences(r, c, order, by_value, by_scale, 0);
 }
 
 // Marks the values for which no change can save as much as the thresholds say, all 0: from there other values only take
@@ -331,8 +399,9 @@ static void mark_settled(const sc_requantiser *how, const int16_t *restrict valu
 }
 
 // The change of a value that saves most, more than `saved`; the value itself if there is none.
-static int32_t best_change(const sc_rate *r, int32_t channel, int32_t p, const sc_requantiser *how,
-                           double *saved) {
+static inline __attribute__((always_inline)) int32_t best_change(const sc_rate *r, int32_t channel, int32_t p,
+                                                                 const sc_requantiser *how, double *saved,
+                                                                 int plain) {
   const sc_rate_channel *c = r->channels + channel;
   const double one = 1 << how->q;
   const double g = how->gradient[p], h = how->curvature[p];
@@ -346,7 +415,7 @@ static int32_t best_change(const sc_rate *r, int32_t channel, int32_t p, const s
   double cost[4], own[4], least = 0;
   for (int i = 0; i < 4; i++) {
     const double d = candidates[i] * one + base;
-    own[i] = candidates[i] == old && i ? own[0] : sample_bits(r, c, candidates[i], sum, offset);
+    own[i] = candidates[i] == old && i ? own[0] : sample_bits(r, c, candidates[i], sum, offset, plain);
     cost[i] = how->weight * d * (2 * g + h * d) + own[i];
     if (i == 0 || cost[i] < least)
       least = cost[i];
@@ -357,14 +426,24 @@ static int32_t best_change(const sc_rate *r, int32_t channel, int32_t p, const s
     if (v == old || cost[i] > least + 2 || v < -32768 || v > 32767 || y < -32768 || y > 32767)
       continue;
     double gain = cost[0] - cost[i];
-    if (how->looks_ahead && gain > *saved - 2)
-      gain += own[i] - own[0] - sc_rate_change(r, channel, p, v, 0);
+    if (how->looks_ahead && gain > *saved)
+      gain += own[i] - own[0] - sc_rate_change(r, channel, p, v);
     if (gain > *saved) {
       *saved = gain;
       best = v;
     }
   }
   return best;
+}
+
+static int32_t best_change_of_any(const sc_rate *r, int32_t channel, int32_t p, const sc_requantiser *how,
+                                  double *saved) {
+  return best_change(r, channel, p, how, saved, 0);
+}
+
+static int32_t best_change_of_plain(const sc_rate *r, int32_t channel, int32_t p, const sc_requantiser *how,
+                                    double *saved) {
+  return best_change(r, channel, p, how, saved, 1);
 }
 
 // Whether `scratch` says which values are settled: not where means move, whose values are small at other places.
@@ -377,62 +456,35 @@ static int marks(const sc_rate_channel *c, const sc_requantiser *how, int32_t pl
 
 int32_t sc_rate_requantise(const sc_rate *r, int32_t channel, const sc_requantiser *how) {
   const sc_rate_channel *c = r->channels + channel;
-  const int is_marked = marks(c, how, r->places);
+  const int is_marked = marks(c, how, r->places), plain = is_plain(c);
   int32_t changes = 0;
   for (int32_t p = 0; p < r->places; p++) {
-    if (!(is_marked && how->scratch[p])) {
-      double saved = how->threshold ? how->threshold[p] : 0;
-      const int32_t v = best_change(r, channel, p, how, &saved);
-      if (v != c->values[p]) {
-        sc_rate_change(r, channel, p, v, 1);
-        changes++;
-      }
+    if (is_marked && how->scratch[p])
+      continue;
+    double saved = how->threshold ? how->threshold[p] : 0;
+    const int32_t v = plain ? best_change_of_plain(r, channel, p, how, &saved)
+                            : best_change_of_any(r, channel, p, how, &saved);
+    if (v != c->values[p]) {
+      sc_rate_apply(r, channel, p, v);
+      changes++;
     }
-    const int32_t y = c->values[p] * (1 << how->q) + how->means[p];
-    how->decoded[p] = (int16_t)(y < -32768 ? -32768 : y > 32767 ? 32767 : y);
   }
+  sc_dequantise(c->values, how->means, how->decoded, (size_t)r->places, how->q);
   return changes;
 }
 
 void sc_rate_propose(const sc_rate *r, int32_t channel, const sc_requantiser *how, float *gains,
                      int16_t *to) {
   const sc_rate_channel *c = r->channels + channel;
-  const int is_marked = marks(c, how, r->places);
+  const int is_marked = marks(c, how, r->places), plain = is_plain(c);
   for (int32_t p = 0; p < r->places; p++) {
     double saved = -1e9;
     to[p] = c->values[p];
     if (!(is_marked && how->scratch[p]))
-      to[p] = (int16_t)best_change(r, channel, p, how, &saved);
+      to[p] = (int16_t)(plain ? best_change_of_plain(r, channel, p, how, &saved)
+                              : best_change_of_any(r, channel, p, how, &saved));
     gains[p] = (float)saved;
   }
-}
-
-// Gives a value, 0 before, its final one, and what follows for contexts of those that come after it in coding order. Those
-// before have theirs.
-static void set_value(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
-  const sc_rate_channel *c = r->channels + channel;
-  c->values[place] = (int16_t)value;
-  const int32_t start = r->causal_start[place], end = r->causal_start[place + 1];
-  if (c->means && value)
-    for (int32_t j = start; j < end; j++)
-      c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * value;
-  for (int32_t l = 0; l < c->mean_link_count && value; l++)
-    for (int32_t j = r->box_start[place]; j < r->box_start[place + 1]; j++)
-      r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
-          c->mean_links[l].weight[r->box[j].k] * value;
-  if (!c->magnitudes)
-    return;
-  const int32_t m = magnitude_of(r, c, residual_of(c, value, MEAN(c, place))),
-                moved = m - c->magnitudes[place];
-  if (!moved)
-    return;
-  c->magnitudes[place] = (uint8_t)m;
-  if (c->sums)
-    for (int32_t j = start; j < end; j++)
-      c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
-  for (int32_t l = 0; l < c->link_count; l++)
-    for (int32_t j = r->box_start[place]; j < r->box_start[place + 1]; j++)
-      r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * moved;
 }
 
 void sc_rate_quantise(const sc_rate *r, int32_t channel, const sc_zone *zone) {
@@ -442,21 +494,15 @@ void sc_rate_quantise(const sc_rate *r, int32_t channel, const sc_zone *zone) {
     const int32_t rest = zone->latent[p] - zone->means[p];
     int32_t v = (rest + half) >> zone->q;
     v = v < -32768 ? -32768 : v > 32767 ? 32767 : v;
-    if (v) {
-      const int32_t nearer = v > 0 ? v - 1 : v + 1, sum = SUM(c, p), mean = MEAN(c, p);
-      // Where the latent lies between the two: mostly from 1/2 to 3/2.
-      const float f = (float)(v > 0 ? rest - nearer * one : nearer * one - rest) / (float)one;
-      const double saved = sample_bits(r, c, v, sum, mean) - sample_bits(r, c, nearer, sum, mean);
-      if ((1 - zone->share) * (float)saved > zone->pull + zone->step * (2 * f - 1))
-        v = nearer;
-    }
-    if (v || c->means)
-      set_value(r, channel, p, v);
+    if (!v)
+      continue;
+    const int32_t nearer = v > 0 ? v - 1 : v + 1, sum = SUM(c, p), mean = MEAN(c, p);
+    // Where the latent lies between the two: mostly from 1/2 to 3/2.
+    const float f = (float)(v > 0 ? rest - nearer * one : nearer * one - rest) / (float)one;
+    const double saved = sample_bits(r, c, v, sum, mean, 0) - sample_bits(r, c, nearer, sum, mean, 0);
+    if ((1 - zone->share) * (float)saved > zone->pull + zone->step * (2 * f - 1))
+      v = nearer;
+    if (v)
+      sc_rate_apply(r, channel, p, v);
   }
-}
-
-void sc_rate_place_bits(const sc_rate *r, int32_t channel, double *bits) {
-  const sc_rate_channel *c = r->channels + channel;
-  for (int32_t p = 0; p < r->places; p++)
-    bits[p] += sample_bits(r, c, c->values[p], SUM(c, p), MEAN(c, p));
 }

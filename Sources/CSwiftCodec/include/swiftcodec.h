@@ -153,10 +153,16 @@ SC_API uint64_t sc_model_id(const sc_model *model);
 /// Rate points are numbered from 0, the lowest rate, to this − 1; 0 for NULL. Between two neighbours lie 31 more
 /// positions, which a fraction of 1...31 names.
 SC_API uint32_t sc_model_rate_points(const sc_model *model);
-/// The position of a quality of 0...100, which goes evenly from the first rate point to the last. Other qualities are
-/// SC_ERROR_ARGUMENT, and nothing is stored.
+/// The position of a quality of 0...100, which goes evenly from the first rate point of domain 0 to its last. Other
+/// qualities are SC_ERROR_ARGUMENT, and nothing is stored.
 SC_API sc_status sc_model_quality(const sc_model *model, double quality, uint32_t *rate_point,
                                   uint32_t *rate_fraction);
+/// Domains are kinds of pictures with rate points of their own, numbered from 0 to this − 1, usually 1; 0 for NULL. No
+/// positions lie between the rate points of two domains.
+SC_API uint32_t sc_model_domains(const sc_model *model);
+/// As sc_model_quality, in a domain; one that the model does not have is SC_ERROR_ARGUMENT.
+SC_API sc_status sc_model_domain_quality(const sc_model *model, uint32_t domain, double quality,
+                                         uint32_t *rate_point, uint32_t *rate_fraction);
 
 /// How the latent is entropy coded.
 typedef enum sc_entropy_kind {
@@ -317,7 +323,8 @@ typedef struct sc_encoder_settings {
   sc_target target;       ///< if not SC_TARGET_NONE, rate_point and rate_fraction are searched for
   double target_value;    ///< >= 0
   sc_rdoq rdoq;
-  uint32_t reserved; ///< 0
+  uint32_t
+      choose_domain; ///< 1: the position of this quality in the domain where the picture costs least; 0: this one
   double
       lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1], 1e-9 to 1e9; 0: the
               ///< position's

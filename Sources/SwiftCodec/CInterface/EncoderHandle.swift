@@ -23,7 +23,7 @@ final class EncoderHandle {
       throw CallFailure(SC_ERROR_RATE_POINT, "a rate fraction of \(new.rate_fraction) where 0 to 31 are valid")
     }
     let position = RatePosition(ratePoint: Int(new.rate_point), fraction: Int(new.rate_fraction))
-    guard encoder.model.positions.contains(position) else {
+    guard encoder.model.domain(of: position) != nil else {
       let error = EncodeError.position(position, count: encoder.model.ratePoints.count)
       throw CallFailure(error.status, error.description)
     }
@@ -39,7 +39,9 @@ final class EncoderHandle {
         SC_ERROR_SEGMENT_ROWS, "segments of \(new.segment_rows) rows: valid are multiples of 8 up to 2040")
     }
     let rdoq = try RDOQ.requested(new.rdoq)
-    guard new.reserved == 0 else { throw CallFailure(SC_ERROR_ARGUMENT, "a reserved field is not 0") }
+    guard new.choose_domain <= 1 else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "choose_domain is \(new.choose_domain) where 0 and 1 are valid")
+    }
     guard new.lambda == 0 || RatePoint.lambdas ~= new.lambda else {
       let error = EncodeError.lambda(new.lambda)
       throw CallFailure(error.status, error.description)
@@ -48,6 +50,7 @@ final class EncoderHandle {
     settings.lambda = new.lambda > 0 ? new.lambda : nil
     let target = try EncoderTarget.requested(new.target, new.target_value)
     settings.position = position
+    settings.choosesDomain = new.choose_domain == 1
     self.target = target
     settings.entropy = kind
     settings.measuresDistortion = false

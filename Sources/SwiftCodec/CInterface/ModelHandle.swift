@@ -88,8 +88,25 @@ public func sc_model_quality(
   _ handle: OpaquePointer!, _ quality: Double, _ ratePoint: UnsafeMutablePointer<UInt32>!,
   _ rateFraction: UnsafeMutablePointer<UInt32>!
 ) -> sc_status {
-  guard let handle, let ratePoint, let rateFraction, 0...100 ~= quality else { return SC_ERROR_ARGUMENT }
-  let position = model(handle).position(quality: quality)
+  sc_model_domain_quality(handle, 0, quality, ratePoint, rateFraction)
+}
+
+/// See swiftcodec.h.
+@c @implementation
+public func sc_model_domains(_ handle: OpaquePointer!) -> UInt32 {
+  handle.map { UInt32(model($0).domains.count) } ?? 0
+}
+
+/// See swiftcodec.h.
+@c @implementation
+public func sc_model_domain_quality(
+  _ handle: OpaquePointer!, _ domain: UInt32, _ quality: Double, _ ratePoint: UnsafeMutablePointer<UInt32>!,
+  _ rateFraction: UnsafeMutablePointer<UInt32>!
+) -> sc_status {
+  guard let handle, let ratePoint, let rateFraction, 0...100 ~= quality,
+    Int64(domain) < Int64(model(handle).domains.count)
+  else { return SC_ERROR_ARGUMENT }
+  let position = model(handle).position(quality: quality, domain: Int(domain))
   ratePoint.pointee = UInt32(position.ratePoint)
   rateFraction.pointee = UInt32(position.fraction)
   return SC_OK

@@ -153,9 +153,11 @@ public final class Decoder {
     _ header: BitstreamHeader, as format: PixelFormat, _ region: PictureRegion?, payloads: [Range<Int>]? = nil,
     size: Int, layerWork: Double = 0
   ) throws(DecodeError) -> (layout: LatentLayout, codec: SegmentCodec, segments: Range<Int>, memory: Int64) {
-    guard header.modelID == model.shortID else { throw .model(wanted: header.modelID, loaded: model.shortID) }
-    guard model.positions.contains(header.position) else {
-      throw .position(header.position, count: model.ratePoints.count)
+    guard let ratePoints = model.ratePoints(ofModel: header.modelID) else {
+      throw .model(wanted: header.modelID, loaded: model.shortID)
+    }
+    guard model.decodes(model: header.modelID, at: header.position) else {
+      throw .position(header.position, count: ratePoints)
     }
     guard model.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
       throw .entropyModel(header.entropy)

@@ -141,7 +141,7 @@ extension Encoder {
   /// Networks may do worse there at a higher rate, and a layer alone better in fewer bytes. So the scale is climbed, a rate
   /// point at a time up to the position, and the best so far kept: what comes of a quality is where every higher one goes on.
   func climb(_ view: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
-    guard model.positions.contains(settings.position) else {
+    guard let domain = model.domain(of: settings.position) else {
       throw .position(settings.position, count: model.ratePoints.count)
     }
     var layers = LayerTrials(Picture(copying: view))
@@ -149,7 +149,7 @@ extension Encoder {
     measured.measuresDistortion = true
     var best: Trial?
     let last = (settings.position.index + RatePosition.steps - 1) / RatePosition.steps
-    for ratePoint in 0...last where best?.squaredError != 0 {
+    for ratePoint in model.domains[domain].lowerBound.ratePoint...last where best?.squaredError != 0 {
       measured.position = RatePosition(ratePoint: ratePoint)
       let coded = try codeLatent(view, measured)
       let size = coded.payloads.reduce(0) { $0 + $1.count }
@@ -207,7 +207,8 @@ extension Encoder {
     let alpha = alphaLayer(settings)
     let isSmall = coded?.payloads.count == 1 && layer == nil && alpha == nil && settings.metadata.isEmpty
     let header = BitstreamHeader(
-      modelID: coded == nil ? 0 : model.shortID, position: coded?.position ?? RatePosition(index: 0),
+      modelID: coded.map { model.bitstreamID(at: $0.position) } ?? 0,
+      position: coded?.position ?? RatePosition(index: 0),
       entropy: coded?.entropy ?? .static, format: picture.format, width: picture.width, height: picture.height,
       segments: isSmall ? nil : coded?.segments ?? .init(rows: 0, count: 0))
     var writer = BitstreamWriter(header)

@@ -13,7 +13,8 @@ public enum EncoderTarget: Sendable, Equatable {
 
 extension Encoder {
   /// Encodes at the position that reaches the target, found by bisection: one trial more than log2 of the
-  /// number of positions, and another if the distortion is measured. `settings.position` does not matter.
+  /// number of positions, and another if the distortion is measured. Of `settings.position` the domain alone matters; where the
+  /// settings let the encoder choose it, it is chosen once, at the middle quality.
   ///
   /// `maximumError` and `holdsQuality` of the settings do not matter. Size and PSNR are taken to grow with the position. Where
   /// they do not, from one position to the next, the result still reaches the target, but another position might come
@@ -34,9 +35,19 @@ extension Encoder {
     settings.maximumError = nil
     try checkLayers(picture, settings)
     settings.alphaLayer = alphaLayer(settings)
+    if settings.choosesDomain, model.domains.count > 1 {
+      settings.position = try positionInOneDomain(picture, settings)
+    }
+    settings.choosesDomain = false
+    guard let domain = model.domain(of: settings.position) else {
+      throw .position(settings.position, count: model.ratePoints.count)
+    }
+    let positions = model.domains[domain]
+    var low = positions.lowerBound.index
+    var high = positions.upperBound.index
     let monitor = settings.monitor
     // One trial more than the bisection has, and perhaps one to measure.
-    let trials = Double(Int.bitWidth - (model.positions.upperBound.index + 1).leadingZeroBitCount + 2)
+    let trials = Double(Int.bitWidth - (high - low + 1).leadingZeroBitCount + 2)
     var done = 0.0
     func attempt(_ index: Int) throws(EncodeError) -> Encoded {
       settings.position = RatePosition(index: index)
@@ -46,8 +57,6 @@ extension Encoder {
       return try encode(picture, settings)
     }
     let pixels = Double(picture.width * picture.height)
-    var low = model.positions.lowerBound.index
-    var high = model.positions.upperBound.index
 
     if case .psnr(let psnr) = target {
       settings.measuresDistortion = true

@@ -70,6 +70,9 @@ public enum EncodeError: Error, Equatable, CustomStringConvertible {
 public struct EncoderSettings: Sendable {
   /// The place on the model's rate scale.
   public var position: RatePosition
+  /// Whether the encoder takes the position of that quality in another domain of the model, if the picture costs less there:
+  /// it codes it without a search in each. Without effect on a model of one domain.
+  public var choosesDomain = false
   /// nil for the best one of the model.
   public var entropy: EntropyKind?
   /// Whether to decode the result, which gives the distortion.
@@ -208,11 +211,24 @@ public final class Encoder {
   func encode(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Encoded {
     try checkLayers(picture, settings)
     try require(layerMemory(picture, settings))
+    var settings = settings
+    var known: CodedLatent?
+    let climbs = settings.maximumError == nil && settings.holdsQuality && picture.isUnusual
+    // A layer without networks has no domain.
+    if settings.choosesDomain, model.domains.count > 1, settings.maximumError == nil || settings.base == .position {
+      if climbs {
+        settings.position = try positionInOneDomain(picture, settings)
+      } else {
+        let cheapest = try cheapestDomain(picture, settings)
+        settings.position = cheapest.position
+        if settings.rdoq == .off { known = cheapest }
+      }
+    }
     if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
-    if settings.holdsQuality, picture.isUnusual { return try climb(picture, settings) }
+    if climbs { return try climb(picture, settings) }
     var measures = settings
     if settings.holdsQuality { measures.measuresDistortion = true }
-    let coded = try codeLatent(picture, measures)
+    let coded = if let known { known } else { try codeLatent(picture, measures) }
     let error = coded.reconstruction.map { $0.withView { $0.squaredError(to: picture) } }
     if settings.holdsQuality, let error {
       let promised = Model.minimumPSNR(quality: model.quality(of: settings.position))
@@ -226,7 +242,7 @@ public final class Encoder {
   /// Codes a picture by the networks alone, at the position of the settings.
   func codeLatent(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> CodedLatent {
     let position = settings.position
-    guard model.positions.contains(position) else { throw .position(position, count: model.ratePoints.count) }
+    guard model.domain(of: position) != nil else { throw .position(position, count: model.ratePoints.count) }
     guard model.codes(picture.format), !model.isInter else { throw .format(picture.format) }
     guard segmentRows > 0, segmentRows % 8 == 0, segmentRows <= 2040 else { throw .segmentRows(segmentRows) }
     try require(model.preparationBytes)

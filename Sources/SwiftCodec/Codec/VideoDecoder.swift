@@ -118,8 +118,9 @@ public final class VideoDecoder {
       guard frame.number == last + 1 else { throw .frameNumber(frame.number, expected: last + 1) }
     }
     let model = state.model(isIntra: isIntra)
-    guard model.positions.contains(frame.position) else {
-      throw .position(frame.position, count: model.ratePoints.count)
+    let id = isIntra ? state.header.intraModelID : state.header.interModelID ?? 0
+    guard model.decodes(model: id, at: frame.position) else {
+      throw .position(frame.position, count: model.ratePoints(ofModel: id) ?? 0)
     }
     try checkLimits(model, frame.position, size: packet.count)
     let codec = state.codec(isIntra: isIntra, at: frame.position, cpu: execution.cpu)

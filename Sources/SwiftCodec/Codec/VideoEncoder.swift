@@ -108,7 +108,9 @@ public final class VideoEncoder {
       Int64(width) * Int64(height) <= Int64(VideoDecoder.maximumPixels)
     else { throw .size(width: width, height: height) }
     let header = VideoHeader(
-      intraModelID: intra.shortID, interModelID: inter?.shortID, entropy: entropy, format: .yuv420, width: width,
+      intraModelID: intra.bitstreamID(at: intra.positions.lowerBound),
+      interModelID: inter.map { $0.bitstreamID(at: $0.positions.lowerBound) }, entropy: entropy, format: .yuv420,
+      width: width,
       height: height, rate: settings.frameRate, colour: settings.colour, segmentRows: settings.segmentRows)
     do throws(DecodeError) { try VideoState.check(header, intra: intra, inter: inter) } catch { throw .format(.yuv420) }
     let memory = memory(intra: intra, inter: inter, header, settings)

@@ -33,11 +33,13 @@ final class VideoState {
     guard Int64(header.width) * Int64(header.height) <= Int64(VideoDecoder.maximumPixels) else {
       throw .tooLarge(width: header.width, height: header.height, limit: VideoDecoder.maximumPixels)
     }
-    guard intra.shortID == header.intraModelID else {
+    guard intra.ratePoints(ofModel: header.intraModelID) != nil else {
       throw .model(wanted: header.intraModelID, loaded: intra.shortID)
     }
     if let wanted = header.interModelID {
-      guard let inter, inter.shortID == wanted else { throw .model(wanted: wanted, loaded: inter?.shortID ?? 0) }
+      guard let inter, inter.ratePoints(ofModel: wanted) != nil else {
+        throw .model(wanted: wanted, loaded: inter?.shortID ?? 0)
+      }
       guard inter.isInter, inter.formats.contains(header.format) else { throw .modelKind }
       guard inter.entropyKinds.contains(where: { $0.rawValue == header.entropy.rawValue }) else {
         throw .entropyModel(header.entropy)

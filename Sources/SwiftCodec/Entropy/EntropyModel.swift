@@ -154,7 +154,7 @@ package struct EntropyTable: Sendable {
 }
 
 /// How a value is seen by the contexts of other samples.
-package enum MagnitudeRule: Sendable {
+package enum MagnitudeRule: Sendable, Equatable {
   /// Not at all.
   case none
   /// 0 within an interval of the channel, 1 outside (Galpin et al., equation 3, has one threshold).

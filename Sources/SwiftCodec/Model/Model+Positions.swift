@@ -1,21 +1,50 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 extension Model {
-  /// From the first rate point to the last.
-  public var positions: ClosedRange<RatePosition> {
-    RatePosition(ratePoint: 0)...RatePosition(ratePoint: ratePoints.count - 1)
+  /// Domains, from 0, are kinds of pictures with rate points of their own; positions lie between those of one domain. Each
+  /// has the positions from its first rate point to its last one. Models of one domain are usual.
+  public var domains: [ClosedRange<RatePosition>] {
+    let firsts = [0] + weights.growths.map(\.firstPoint)
+    return zip(firsts, firsts.dropFirst() + [ratePoints.count]).map {
+      RatePosition(ratePoint: $0)...RatePosition(ratePoint: $1 - 1)
+    }
   }
 
-  /// The position nearest to a quality: 0…100 goes evenly over all positions. Other qualities give the ends.
-  public func position(quality: Double) -> RatePosition {
-    let last = Double(positions.upperBound.index)
-    return RatePosition(index: Int(min(max(0, quality), 100) / 100 * last + 0.5))
+  /// The positions of domain 0.
+  public var positions: ClosedRange<RatePosition> { domains[0] }
+
+  /// The domain that a position belongs to; nil for none.
+  public func domain(of position: RatePosition) -> Int? { domains.firstIndex { $0.contains(position) } }
+
+  /// The position of a domain that is nearest to a quality: 0…100 goes evenly over all of its positions. Other qualities give
+  /// the ends.
+  public func position(quality: Double, domain: Int = 0) -> RatePosition {
+    let positions = domains[domain]
+    let count = Double(positions.upperBound.index - positions.lowerBound.index)
+    return RatePosition(index: positions.lowerBound.index + Int(min(max(0, quality), 100) / 100 * count + 0.5))
   }
 
-  /// The quality that stands for a position of this model; 100 if there is only one.
+  /// The quality that stands for a position of this model; 100 if its domain has no other.
   public func quality(of position: RatePosition) -> Double {
-    let last = positions.upperBound.index
-    return last == 0 ? 100 : 100 * Double(position.index) / Double(last)
+    let positions = domains[domain(of: position) ?? 0]
+    let (first, last) = (positions.lowerBound.index, positions.upperBound.index)
+    return last == first ? 100 : 100 * Double(position.index - first) / Double(last - first)
+  }
+
+  /// What a bitstream of a position names this model by: the oldest ancestor that has the position, whose files these are bit
+  /// for bit (model.md §4), or else itself.
+  public func bitstreamID(at position: RatePosition) -> UInt32 {
+    weights.growths.first { position.ratePoint < $0.firstPoint }?.ancestor ?? shortID
+  }
+
+  /// The number of rate points, from 0, at which this model decodes bitstreams that name a model; nil for none.
+  func ratePoints(ofModel id: UInt32) -> Int? {
+    id == shortID ? ratePoints.count : weights.growths.last { $0.ancestor == id }?.firstPoint
+  }
+
+  /// Whether it decodes a bitstream that names a model and a position.
+  public func decodes(model id: UInt32, at position: RatePosition) -> Bool {
+    (ratePoints(ofModel: id) ?? 0) > position.ratePoint && domain(of: position) != nil
   }
 
   /// The trade-off λ at a position: on the geometric line between those of the rate points.

@@ -34,7 +34,7 @@ public final class Model: Sendable {
   public let name: String
   /// What the file says of itself, a line for people.
   public let summary: String
-  /// From the lowest rate to the highest.
+  /// Domain by domain, each from the lowest rate to the highest.
   public var ratePoints: [RatePoint] { weights.ratePoints }
   /// In the order of the file.
   public let sections: [SectionInfo]

@@ -68,6 +68,11 @@ struct ModelFileParser {
         guard !sawRates else { throw .section(place, "stands twice") }
         sawRates = true
         try parseRatePoints(&section, place)
+      case "GROW":
+        guard sawRates, weights.growths.isEmpty, graphs.isEmpty else {
+          throw .section(place, "stands twice or out of order")
+        }
+        try parseGrowths(&section, place)
       case "WGHT":
         guard !sawWeights else { throw .section(place, "stands twice") }
         sawWeights = true
@@ -156,6 +161,22 @@ struct ModelFileParser {
         widths.append(width)
       }
       weights.ratePoints.append(RatePoint(lambda: lambda, widths: widths))
+    }
+  }
+
+  private mutating func parseGrowths(
+    _ reader: inout ByteReader<ModelError>, _ place: ModelLocation
+  ) throws(ModelError) {
+    let count = Int(try reader.u8())
+    guard 1...7 ~= count else { throw .value(place, field: "growths", value: count, valid: 1...7) }
+    for _ in 0..<count {
+      let first = Int(try reader.u8())
+      let least = (weights.growths.last?.firstPoint ?? 0) + 1
+      guard first >= least, first < weights.ratePoints.count else {
+        throw .value(
+          place, field: "first rate point", value: first, valid: least...max(least, weights.ratePoints.count - 1))
+      }
+      weights.growths.append(Growth(firstPoint: first, ancestor: try reader.u32()))
     }
   }
 

@@ -11,15 +11,17 @@ extension SegmentPrior {
   ///
   /// What is decoded there is taken to stay, as a slice's symbols answer a move of its means: a symbol is what is decoded
   /// less the mean. `adjoints` are those of all slices but the first, `rate` holds the symbols, `latent` [channels][places] what they
-  /// decode to. `gradient` is that of half the squared error, [channels][places], which costs `weight` · squared error.
+  /// decode to, or will: with the symbols given, it and means and scales are made of them on the way. `gradient` is that of
+  /// half the squared error, [channels][places], which costs `weight` · squared error.
   func addLaterSlices(
-    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, weight: Double,
+    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafeMutablePointer<Int16>,
+    decoding symbols: UnsafePointer<Int16>?, weight: Double,
     to gradient: UnsafeMutablePointer<Float>, _ kept: KeptPasses?, _ execution: Execution
   ) {
     let unit = 1 / Float(2 * weight)
     let perMean = -1 / Float(1 << latentExponent)
     let places = rate.width * rate.height
-    propagateLaterSlices(adjoints, latent, rate, kept, execution) { c, byMean, byScale in
+    propagateLaterSlices(adjoints, latent, decoding: symbols, rate, kept, execution) { c, byMean, byScale in
       rate.differences(c, order: 1, byValue: byMean, byScale: byScale)
       for p in 0..<places { byMean[p] *= perMean }
     } into: { y, row, units in
@@ -32,7 +34,7 @@ extension SegmentPrior {
   /// response to random signs, each times the root of a second difference, squared. Where bits bend, the gradient alone
   /// promises too much.
   func addLaterCurvature(
-    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafePointer<Int16>, weight: Double,
+    _ adjoints: [AdjointProgram], _ rate: SegmentRate, _ latent: UnsafeMutablePointer<Int16>, weight: Double,
     probe: Int, to curvature: UnsafeMutablePointer<Float>, _ kept: KeptPasses?, _ execution: Execution
   ) {
     let unit = 1 / Float(2 * weight)
@@ -46,7 +48,7 @@ extension SegmentPrior {
       let root = max(0, bend).squareRoot()
       return state >> 63 == 0 ? root : -root
     }
-    propagateLaterSlices(adjoints, latent, rate, kept, execution) { c, byMean, byScale in
+    propagateLaterSlices(adjoints, latent, decoding: nil, rate, kept, execution) { c, byMean, byScale in
       rate.differences(c, order: 2, byValue: byMean, byScale: byScale)
       for p in 0..<places {
         byMean[p] = perMean * root(byMean[p])
@@ -66,14 +68,23 @@ extension SegmentPrior {
   /// Takes derivatives with respect to means and scales of later slices, [places] of a channel, back to the slices before:
   /// `add` gets rows of those with respect to the latent, [width][earlier channels], with the unit of each channel.
   private func propagateLaterSlices(
-    _ adjoints: [AdjointProgram], _ latent: UnsafePointer<Int16>, _ rate: SegmentRate, _ kept: KeptPasses?,
-    _ execution: Execution,
+    _ adjoints: [AdjointProgram], _ latent: UnsafeMutablePointer<Int16>, decoding symbols: UnsafePointer<Int16>?,
+    _ rate: SegmentRate, _ kept: KeptPasses?, _ execution: Execution,
     _ derivatives: (_ c: Int, _ byMean: UnsafeMutablePointer<Float>, _ byScale: UnsafeMutablePointer<Float>) -> Void,
     into add: (_ y: Int, _ row: UnsafePointer<Int16>, _ units: [Float]) -> Void
   ) {
     let places = width * height
     var alone = execution
     alone.threads = 1
+    func decode(_ slice: Int) {
+      guard let symbols else { return }
+      rate.setScales(scales.base, sliceRanges[slice])
+      dequantise(slice, symbols, into: latent)
+    }
+    if symbols != nil {
+      predict(0, from: latent, execution)
+      decode(0)
+    }
     for (slice, range) in sliceRanges.enumerated().dropFirst() {
       let adjoint = adjoints[slice - 1]
       let pass =
@@ -83,6 +94,7 @@ extension SegmentPrior {
           threads: execution.threads)
       kept?.ofSlices[slice] = pass
       predict(slice, from: latent, alone) { [height] in pass.keepMask($0, $1, $2, output: 0..<height) }
+      decode(slice)
       // Derivatives with respect to the network's output: means, then scales.
       let own = range.count
       let byMean = AlignedBuffer<Float>(count: own * places, zero: 0)

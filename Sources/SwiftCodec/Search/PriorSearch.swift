@@ -62,7 +62,7 @@ struct PriorSearch {
   private let q: Int
   /// Of a picture of one segment: of many they would take much memory.
   private let kept: KeptPasses?
-  /// At the best state: the meter's gradient, and the same with what a move does to bits of later slices; and the
+  /// At the best state: the meter's gradient, and the same with what a move did to bits of later slices; and the
   /// curvature. [channels][places] of each segment, from its first place times the channels on.
   private let gradient: AlignedBuffer<Float>
   private let total: AlignedBuffer<Float>
@@ -71,6 +71,8 @@ struct PriorSearch {
   private let base: Base
   /// At a place, in a pass.
   private static let mostChanges = 16.0
+  /// Passes between two looks at what moves do to later slices, which changes slowly.
+  private static let laterEvery = 3
 
   private var effort: SearchEffort { state.effort }
   private var channels: Int { state.channels }
@@ -112,7 +114,7 @@ struct PriorSearch {
     // Changes that are made at the same time disturb each other: as many are made as the last passes could bear.
     var budget = effort.changesPerPlace
     // A search of many passes comes down slowly.
-    let down = max(0.7, 1 - 2 / Double(max(1, effort.gradientPasses)))
+    let down = max(0.6, 1 - 2 / Double(max(1, effort.gradientPasses)))
     for pass in 1...max(1, effort.gradientPasses) where effort.gradientPasses > 0 {
       guard state.begins(.gradient) else { return }
       let changes = sweep(thresholds(budget))
@@ -122,14 +124,12 @@ struct PriorSearch {
       let trial = PlaceCosts(state)
       state.report(.gradient, changes: changes, bits: trial.sum)
       if !isLast { learn() }
-      let isBetter = settle(trial)
-      if !isLast { takeTotal() }
+      let isBetter = settle(trial, next: isLast ? nil : pass)
       budget = isBetter ? min(PriorSearch.mostChanges, 1.2 * budget) : down * budget
     }
     if effort.gradientPasses > 0 {
       state.meter.measure(state.latent)
-      state.report(.gradient, changes: 0)
-      state.restore()
+      if !state.report(.gradient, changes: 0) { state.restore() }
     }
     if effort.exactPasses > 0 {
       state.refine {
@@ -156,21 +156,24 @@ struct PriorSearch {
     }
   }
 
-  /// Adds to the gradient of the present state, which is the base, the later slices' part.
-  private func takeTotal() {
+  /// Adds to the gradient of the present state the later slices' part. `decodes` says of each segment whether its symbols
+  /// changed, so that it is to be decoded anew.
+  private func takeTotal(decodes: AlignedBuffer<UInt8>? = nil) {
     total.base.update(from: gradient.base, count: total.count)
     forEachSegment { i, segment, prior, execution in
       prior.addLaterSlices(
-        laterSlices, segment.rate, state.latent.segments[i].base, weight: state.weight,
+        laterSlices, segment.rate, state.latent.segments[i].base,
+        decoding: decodes?.base[i] == 1 ? UnsafePointer(segment.symbols.base) : nil, weight: state.weight,
         to: total.base + segment.firstPlace * channels, kept, execution)
     }
   }
 
-  /// Makes of the base and the trial, which was measured with its gradient, the next base: at each place the cheaper one.
-  /// Whether the trial as a whole was cheaper.
+  /// Makes of the base and the trial, which was measured with its gradient, the next base with all that the next pass needs:
+  /// at each place the cheaper one. Whether the trial as a whole was cheaper.
   ///
-  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else.
-  private func settle(_ trial: PlaceCosts) -> Bool {
+  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else. `pass` is the
+  /// number of the next one, from 0, nil if there is none.
+  private func settle(_ trial: PlaceCosts, next pass: Int?) -> Bool {
     var all = 0.0
     let isKept = AlignedBuffer<UInt8>(count: trial.bits.count, zero: 1)
     for p in trial.bits.indices {
@@ -179,21 +182,29 @@ struct PriorSearch {
       all += change
       if change > 0 { isKept.base[p] = 0 }
     }
-    forEachSegment { i, segment, prior, execution in
-      let symbols = base.symbols[i].base
+    let isMixed = AlignedBuffer<UInt8>(count: state.segments.count, zero: 0)
+    forEachSegment { i, segment, _, _ in
       let first = segment.firstPlace
-      var isMixed = false
-      for p in 0..<segment.places where isKept.base[first + p] == 0 {
-        isMixed = true
-        for c in 0..<channels { segment.symbols.base[c * segment.places + p] = symbols[c * segment.places + p] }
+      let isKept = isKept.base + first
+      if (0..<segment.places).contains(where: { isKept[$0] == 0 }) {
+        isMixed.base[i] = 1
+        segment.rate.take(base.symbols[i].base) { isKept[$0] == 0 }
       }
       let (old, new) = (gradient.base + first * channels, state.meter.gradient.base + first * channels)
-      for p in 0..<segment.places where isKept.base[first + p] == 1 {
-        for c in 0..<channels { old[c * segment.places + p] = new[p * channels + c] }
+      let total = total.base + first * channels
+      for p in 0..<segment.places where isKept[p] == 1 {
+        for c in 0..<channels {
+          let (from, to) = (p * channels + c, c * segment.places + p)
+          total[to] += new[from] - old[to]
+          old[to] = new[from]
+        }
       }
-      if isMixed {
-        segment.rate.refresh()
-        state.decode(i, execution)
+    }
+    if let pass, pass % PriorSearch.laterEvery == 0 {
+      takeTotal(decodes: isMixed)
+    } else {
+      forEachSegment { i, _, _, execution in
+        if isMixed.base[i] == 1 { state.decode(i, execution) }
       }
     }
     var costs = PlaceCosts(state)

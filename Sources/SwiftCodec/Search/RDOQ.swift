@@ -90,7 +90,7 @@ extension RDOQ {
   func priorEffort(macPerPixel: Double) -> SearchEffort {
     let share = min(1, 8000 / max(1, macPerPixel))
     func passes(_ most: Double) -> Int { max(4, Int(most * share)) }
-    var effort = SearchEffort(gradientPasses: 0, exactPasses: 0, changesPerPlace: 6, learning: 0.5, patience: 8)
+    var effort = SearchEffort(gradientPasses: 0, exactPasses: 0, changesPerPlace: 10, learning: 0.5, patience: 8)
     switch self {
     case .off: break
     case .fast, .quick:

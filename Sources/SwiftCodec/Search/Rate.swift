@@ -109,7 +109,7 @@ final class SegmentRate {
   private let changes: AlignedBuffer<Int32>?
   private let touched: AlignedBuffer<UInt8>?
   private let scales: AlignedBuffer<UInt8>?
-  private let list: AlignedBuffer<Int32>
+  private let list: AlignedBuffer<sc_rate_sample>
   private let channels: AlignedBuffer<sc_rate_channel>
   private var links = AlignedBuffer<sc_rate_link>(count: 0, zero: sc_rate_link())
   private var rate = sc_rate()
@@ -148,7 +148,7 @@ final class SegmentRate {
     touched = hasContexts && !countsAll ? AlignedBuffer(count: count * places, zero: 0) : nil
     let hasScales = tables.table.channels.contains { $0.scaleWeight > 0 }
     scales = hasScales ? AlignedBuffer(count: count * places, zero: 0) : nil
-    list = AlignedBuffer(count: hasContexts && !countsAll ? count * places : 0, zero: 0)
+    list = AlignedBuffer(count: hasContexts && !countsAll ? count * places : 0, zero: sc_rate_sample())
     channels = AlignedBuffer(count: count, zero: sc_rate_channel())
     active = [Bool](repeating: false, count: count)
     moved = [Int](repeating: 0, count: count)
@@ -267,6 +267,16 @@ final class SegmentRate {
     sc_rate_quantise(&rate, Int32(c), &zone)
   }
 
+  /// Takes the values of some places from others, [channels][height][width].
+  func take(_ others: UnsafePointer<Int16>, where isTaken: (Int) -> Bool) {
+    let taken = (0..<size).filter(isTaken)
+    for c in 0..<channelCount {
+      let (from, to) = (others + c * size, values + c * size)
+      for p in taken where from[p] != to[p] { sc_rate_apply(&rate, Int32(c), Int32(p), Int32(from[p])) }
+    }
+    recount()
+  }
+
   /// Bits of all samples at each place.
   func placeBits() -> [Double] {
     var bits = [Double](repeating: 0, count: size)
@@ -363,13 +373,13 @@ final class SegmentRate {
     if moved[c] == 1, value == tables.table.mode[c] {
       return tables.flagBits[c][0] - tables.flagBits[c][1] - sc_rate_channel_bits(&rate, Int32(c))
     }
-    return sc_rate_change(&rate, Int32(c), Int32(y * width + x), Int32(value), 0)
+    return sc_rate_change(&rate, Int32(c), Int32(y * width + x), Int32(value))
   }
 
   func apply(_ c: Int, _ y: Int, _ x: Int, to value: Int) {
     let mode = tables.table.mode[c]
     moved[c] += (value != mode ? 1 : 0) - (self.value(c, y, x) != mode ? 1 : 0)
-    _ = sc_rate_change(&rate, Int32(c), Int32(y * width + x), Int32(value), 1)
+    sc_rate_apply(&rate, Int32(c), Int32(y * width + x), Int32(value))
     if moved[c] == 0 {
       active[c] = false
       fill()

@@ -7,6 +7,11 @@ public struct ModelLocation: Sendable, Equatable {
   /// The graph's role and the layer's position and name, or the position of a weight array or rate point.
   public let item: String
 
+  package init(section: String, item: String) {
+    self.section = section
+    self.item = item
+  }
+
   /// Byte by byte: Unicode's equivalence needs tables that the Embedded library does without.
   public static func == (a: ModelLocation, b: ModelLocation) -> Bool {
     a.section.utf8.elementsEqual(b.section.utf8) && a.item.utf8.elementsEqual(b.item.utf8)

@@ -78,6 +78,12 @@ enum CodecOptions {
     return settings
   }
 
+  /// The domain that `--domain` names; nil for the cheapest.
+  static func domain(_ arguments: Arguments, of model: Model) throws(ToolError) -> Int? {
+    if arguments.string("domain") == "auto" { return nil }
+    return try arguments.integer("domain", in: 0...(model.domains.count - 1))
+  }
+
   /// What is searched at an effort of 0…9, and the part of its passes.
   private static let efforts: [(RDOQ, Double)] = [
     (.off, 1), (.quick, 0.4), (.quick, 1), (.fast, 0.45), (.fast, 0.7), (.fast, 1), (.full, 0.1), (.full, 0.25),

@@ -12,6 +12,8 @@ enum EncodeCommand: Command {
     [
       OptionSpec("quality", short: "q", value: "Q", "0 to 100, decimals allowed, evenly over the rates; 50 by default"),
       OptionSpec("rate-point", short: "k", value: "K", "a rate point of the model, 0 the lowest; decimals lie between"),
+      OptionSpec(
+        "domain", value: "D", "of a model with several domains: a number from 0, or auto, the default: the cheapest"),
       OptionSpec("size", value: "BYTES", "the largest file of at most so many bytes, with a k or M behind if wanted"),
       OptionSpec("bpp", value: "B", "the largest file of at most so many bits per pixel"),
       OptionSpec("psnr", value: "DB", "the smallest file of at least this PSNR, in dB"),
@@ -60,7 +62,7 @@ enum EncodeCommand: Command {
     let jobs = try Batch.jobs(arguments, of: self, ending: ".sci")
     if let job = jobs.first, VideoFiles.isStream(job.output) {
       let others = [
-        "bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "lambda", "max-pixels", "max-memory",
+        "bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "domain", "lambda", "max-pixels", "max-memory",
         "max-mac",
       ]
       try arguments.refuse(others, "on videos")
@@ -99,11 +101,15 @@ enum EncodeCommand: Command {
     if let error = try arguments.integer("max-error", in: 1...15) { settings.maximumError = error }
     // A bound of the error over a quality is a picture of that quality and what it lacks.
     if isLayer, arguments.has("quality") || arguments.has("rate-point") { settings.base = .position }
+    let domain = try CodecOptions.domain(arguments, of: model)
+    settings.choosesDomain = domain == nil
     if let point = try arguments.number("rate-point", in: 0...Double(model.ratePoints.count - 1)) {
+      try arguments.refuse(["domain"], "with --rate-point, which is of one domain")
+      settings.choosesDomain = false
       settings.position = RatePosition(index: Int(Double(RatePosition.steps) * point + 0.5))
     } else {
       let quality = try arguments.number("quality", in: 0...100) ?? 50
-      settings.position = model.position(quality: quality)
+      settings.position = model.position(quality: quality, domain: domain ?? 0)
       settings.holdsQuality = true
     }
     return Plan(
@@ -166,6 +172,7 @@ enum EncodeCommand: Command {
     var line = "\(input): \(picture.width)x\(picture.height), "
     if encoded.hasLatent {
       line += "quality \(fixed(model.quality(of: encoded.position), 1)), rate point \(encoded.position.description), "
+      if model.domains.count > 1, let domain = model.domain(of: encoded.position) { line += "domain \(domain), " }
     }
     if let error = encoded.maximumError {
       line += error == 0 ? "lossless, " : "largest error \(error), "

@@ -14,6 +14,10 @@ enum EvalCommand: Command {
       OptionSpec("csv", value: "OUT", "a line for each picture and rate"),
       OptionSpec("rate-points", short: "k", value: "LIST", "such as 0,3,6 or 0-6; all by default"),
       OptionSpec("qualities", short: "q", value: "LIST", "such as 0,12.5,100, instead of rate points"),
+      OptionSpec(
+        "domain", value: "D",
+        "of a model with several domains: the rate points or qualities of this one, 0 upwards; with qualities auto, the default, takes the cheapest"
+      ),
       OptionSpec("name", value: "TEXT", "the codec's name in the results"),
       OptionSpec("only", value: "FILE", "only the pictures that this file names, a line each"),
       OptionSpec("anchor", value: "FILE", "tell BD-rates over the curve of this file, as bdrate does"),
@@ -51,6 +55,7 @@ enum EvalCommand: Command {
     let positions = try positions(arguments, of: model)
     var settings = try CodecOptions.encoderSettings(arguments, of: model, threads: 1)
     let hasQualities = arguments.has("qualities")
+    if hasQualities { settings.choosesDomain = try CodecOptions.domain(arguments, of: model) == nil }
     let entropy = settings.entropy
     let search = settings.rdoq == .off ? "" : ", RDOQ \(settings.rdoq.name)"
     let codec = arguments.string("name") ?? printable(model.name) + (entropy.map { " (\($0.name)\(search))" } ?? "")
@@ -117,13 +122,19 @@ enum EvalCommand: Command {
     let points = try arguments.integers("rate-points", in: model.ratePoints.indices)
     let qualities = try arguments.numbers("qualities", in: 0...100)
     guard points == nil || qualities == nil else { throw .usage("either --rate-points or --qualities, not both") }
+    if points != nil { try arguments.refuse(["domain"], "with --rate-points, which are of one domain each") }
+    let domain = try CodecOptions.domain(arguments, of: model)
     guard let qualities else {
-      return (points ?? Array(model.ratePoints.indices)).map { RatePosition(ratePoint: $0) }
+      let all = model.ratePoints.indices.filter {
+        domain == nil || model.domain(of: RatePosition(ratePoint: $0)) == domain
+      }
+      return (points ?? all).map { RatePosition(ratePoint: $0) }
     }
     var positions: [RatePosition] = []
     // Qualities that lie close together may be one position.
-    for position in qualities.map(model.position(quality:)) where !positions.contains(position) {
-      positions.append(position)
+    for quality in qualities {
+      let position = model.position(quality: quality, domain: domain ?? 0)
+      if !positions.contains(position) { positions.append(position) }
     }
     return positions
   }

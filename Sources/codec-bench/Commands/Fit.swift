@@ -20,6 +20,7 @@ enum FitCommand: Command {
     OptionSpec("output", short: "o", value: "OUT.scm", "the model file with the fitted entropy models"),
     OptionSpec("entropy", value: "LIST", "what to fit, such as static,weighted; all by default; the others stay"),
     OptionSpec("rate-points", short: "k", value: "LIST", "report on these alone, such as 0,3-5, and write no file"),
+    OptionSpec("domain", value: "D", "fit those of one domain of the model, 0 upwards; the others stay, byte for byte"),
     OptionSpec("hold-out", value: "N", "leave out every N-th picture, and say what it costs with each entropy model"),
     OptionSpec("rdoq", value: "EFFORT", "fit to the latents that this search finds with the model as it is"),
     CodecOptions.threads,
@@ -70,7 +71,11 @@ enum FitCommand: Command {
     }
     let analyser = LatentAnalyser(model: model, rdoq: rdoq)
     var unreadable = UnreadableFiles()
-    let ratePoints = someRatePoints ?? Array(model.ratePoints.indices)
+    let domain = try arguments.integer("domain", in: 0...(model.domains.count - 1)).map { model.domains[$0] }
+    guard domain == nil || someRatePoints == nil else { throw .usage("either --domain or --rate-points, not both") }
+    let ratePoints =
+      someRatePoints ?? domain.map { Array($0.lowerBound.ratePoint...$0.upperBound.ratePoint) }
+      ?? Array(model.ratePoints.indices)
     var fits = [[FittedEntropy]](repeating: [], count: kinds.count)
     for (point, ratePoint) in ratePoints.enumerated() {
       unreadable = UnreadableFiles()
@@ -124,7 +129,7 @@ enum FitCommand: Command {
     }
     guard let output else { return try unreadable.report() }
     let result: [UInt8]
-    do { result = try modelFile(modelBytes, replacingEntropyBy: fits) } catch {
+    do { result = try modelFile(modelBytes, replacingEntropyBy: fits, from: ratePoints[0]) } catch {
       throw .inconsistent("the fitted model is not valid: \(error.description)")
     }
     try writeFile(output, result)

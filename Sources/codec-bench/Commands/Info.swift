@@ -44,7 +44,7 @@ enum InfoCommand: Command {
     let header = parts.header
     let position = header.position
     let given = try loadModel(arguments)
-    let model = given.shortID == header.modelID && given.positions.contains(position) ? given : nil
+    let model = given.decodes(model: header.modelID, at: position) ? given : nil
     if model == nil, arguments.has("model"), header.segmentCount > 0 {
       throw .usage("\(file) was made with model \(hexadecimal(header.modelID)), not with that of --model")
     }
@@ -79,6 +79,7 @@ enum InfoCommand: Command {
       if let model {
         add("model", .string(model.name))
         add("quality", .number(model.quality(of: position)))
+        if model.domains.count > 1, let domain = model.domain(of: position) { add("domain", JSON(domain)) }
         add("lambda", .number(lambda(model, position)))
         add("decoder_mac_per_pixel", .number(model.decoderMACPerPixel(at: position)))
         add("encoder_mac_per_pixel", .number(model.encoderMACPerPixel(at: position)))
@@ -103,6 +104,9 @@ enum InfoCommand: Command {
       ["entropy model", "\(header.entropy.name)"],
     ]
     if header.segmentCount > 0 { rows += latent }
+    if let model, header.segmentCount > 0, model.domains.count > 1, let domain = model.domain(of: position) {
+      rows.append(["domain", "\(domain)"])
+    }
     if let model, header.segmentCount > 0 {
       rows.append(["decoder", "\(fixed(model.decoderMACPerPixel(at: position), 1)) MAC/pixel"])
     }
@@ -160,6 +164,14 @@ enum InfoCommand: Command {
           model.roles(format).map { role in
             JSON.Member(name: role.name, value: .array(macPerPixel(model, role, format).map { .number($0) }))
           }),
+        "domains": .array(
+          model.domains.map { domain in
+            [
+              "first_rate_point": JSON(domain.lowerBound.ratePoint),
+              "last_rate_point": JSON(domain.upperBound.ratePoint),
+              "bitstream_id": .string(hexadecimal(model.bitstreamID(at: domain.lowerBound))),
+            ]
+          }),
         "rate_points": .array(points), "rate_point": JSON(ratePoint), "layers": .object(layers),
       ]
       return try printOutput(json.text)
@@ -168,6 +180,15 @@ enum InfoCommand: Command {
     text += "id             \(hexadecimal(model.id))\nsize           \(bytes.count) bytes\n"
     text += "entropy models \(model.entropyKinds.map { "\($0.name)" }.joined(separator: ", "))\n\n"
     text += table([["section", "bytes"]] + model.sections.map { [$0.tag, "\($0.size)"] }) + "\n"
+    if model.domains.count > 1 {
+      let domains = model.domains.enumerated().map { number, domain in
+        [
+          "\(number)", "\(domain.lowerBound.ratePoint) to \(domain.upperBound.ratePoint)",
+          hexadecimal(model.bitstreamID(at: domain.lowerBound)) + "…",
+        ]
+      }
+      text += table([["domain", "rate points", "model in bitstreams"]] + domains) + "\n"
+    }
     var rows = [["rate point", "lambda", "latent", "decoder MAC/pixel", "encoder MAC/pixel"]]
     for (k, point) in model.ratePoints.enumerated() {
       rows.append([

@@ -387,7 +387,7 @@ import SwiftCodecDefaultModel
       #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_ARGUMENT)
     }
     settings.lambda = 0
-    settings.reserved = 1
+    settings.choose_domain = 2
     #expect(sc_encoder_configure(encoder, &settings) == SC_ERROR_ARGUMENT)
   }
 

@@ -213,7 +213,8 @@ import Testing
       let magnitudes = file.magnitudes(from: 0, count: weights.count)
       #expect(magnitudes == weights.reduce(0) { $0 + Int64($1.magnitude) })
       let (s, bound) = ConvolutionWeights.shiftBetween(
-        scales, shifts, biases, file[...], sum: magnitudes, inputBits: bits, leakyShift: 0)
+        scales, shifts, biases, ConvolutionWeights.Row(file, 0, weights.count, 1, 1), sum: magnitudes, inputBits: bits,
+        leakyShift: 0)
       if s == 0 { continue }
       checked += 1
       for f in 1..<32 {

@@ -130,15 +130,7 @@ import Testing
   static func changed(
     _ file: String, _ tag: String, nth: Int = 0, _ change: (inout [UInt8]) -> Void
   ) throws -> [UInt8] {
-    let bytes = try Fixtures.bytes("models/\(file).scm")
-    var sections: [(tag: String, payload: [UInt8])] = []
-    var at = 8
-    while at < bytes.count {
-      let size = (0..<4).reduce(0) { $0 | Int(bytes[at + 4 + $1]) << (8 * $1) }
-      sections.append((String(decoding: bytes[at..<(at + 4)], as: UTF8.self), Array(bytes[(at + 8)..<(at + 8 + size)])))
-      at += size + 12
-    }
-    #expect(ModelFileWriter.file(sections) == bytes)
+    var sections = ModelFileWriter.sections(of: try Fixtures.bytes("models/\(file).scm"))
     let places = sections.indices.filter { sections[$0].tag == tag }
     change(&sections[places[nth]].payload)
     return ModelFileWriter.file(sections)

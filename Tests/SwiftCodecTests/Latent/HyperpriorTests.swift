@@ -89,12 +89,13 @@ import Testing
     }
   }
 
-  /// Every step of Fixtures/models/tiny-hyper.txt, which Training/integer.py makes from docs/format/model.md alone.
-  @Test func equalsTheSimulator() throws {
-    let model = Fixtures.tinyHyper
+  /// Every step of Fixtures/models/tiny-hyper.txt and of the same with another domain, which Training/integer.py makes from
+  /// docs/format/model.md alone.
+  @Test(arguments: ["tiny-hyper", "tiny-grown"]) func equalsTheSimulator(_ name: String) throws {
+    let model = name == "tiny-grown" ? Fixtures.tinyGrown : Fixtures.tinyHyper
     let picture = Fixtures.formulaPicture(width: 37, height: 29)
-    let lines = try Fixtures.lines("models/tiny-hyper.txt")
-    #expect(lines.count == model.ratePoints.count + 1)
+    let lines = try Fixtures.lines("models/\(name).txt")
+    #expect(lines.count == model.ratePoints.count + model.domains.count)
     for line in lines {
       let k = try NetworkTests.position(line[0])
       #expect(hexadecimal32(Fixtures.hash(picture)) == line[6])

@@ -43,6 +43,9 @@ enum Fixtures {
   /// A small one with a hyperprior: two slices, modulated layers, a latent with fractional bits.
   static let tinyHyper = model("tiny-hyper")
 
+  /// tiny-hyper grown by a domain of two rate points with more hidden units.
+  static let tinyGrown = model("tiny-grown")
+
   /// Three pixel formats, strides of 3 and 4.
   static let tinyFormats = model("tiny-formats")
 

@@ -320,6 +320,19 @@ struct ModelFileWriter {
     return out.bytes
   }
 
+  /// The sections of a file that is right.
+  static func sections(of bytes: [UInt8]) -> [(tag: String, payload: [UInt8])] {
+    var sections: [(tag: String, payload: [UInt8])] = []
+    var at = 8
+    while at < bytes.count {
+      let size = (0..<4).reduce(0) { $0 | Int(bytes[at + 4 + $1]) << (8 * $1) }
+      sections.append((String(decoding: bytes[at..<(at + 4)], as: UTF8.self), Array(bytes[(at + 8)..<(at + 8 + size)])))
+      at += size + 12
+    }
+    precondition(file(sections) == bytes)
+    return sections
+  }
+
   static func file(_ sections: [(tag: String, payload: [UInt8])]) -> [UInt8] {
     Array("SCMODEL".utf8) + [2] + sections.flatMap { section($0.tag, $0.payload) }
   }

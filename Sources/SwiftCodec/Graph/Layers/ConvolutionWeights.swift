@@ -52,13 +52,14 @@ struct ConvolutionWeights: Sendable {
     let bias = try reader.array("bias", rows)
     let modulation = isModulated ? try reader.array("modulation", rows) : nil
     let key = RangeProofs.Key(
-      weights: weights, exponents: exponents, bias: bias, modulation: modulation, inputBits: input.bits,
+      weights: weights, exponents: exponents, bias: bias, modulation: modulation,
+      inputClass: isDepthwise ? nil : input.widthClass, inputBits: input.bits,
       leakyShift: layer.activation.leakyShift, qDifference: input.q - layer.q)
     let proof: RangeProofs.Proof
     if let known = try reader.proofs.find(key, reader.place) {
       proof = known
     } else {
-      proof = try prove(key, channels: channels, &reader)
+      proof = try prove(key, channels: channels, inputs: isDepthwise ? 1 : input.channels, &reader)
       reader.proofs.keep(proof, key)
     }
     let kernel = ConvolutionWeights(
@@ -68,10 +69,10 @@ struct ConvolutionWeights: Sendable {
     return (kernel, output)
   }
 
-  /// |bias| + Σ|weights|·2^bits + 2^(s+k−1) < 2^31 for every output channel at every rate point, and what is asked for
-  /// between them.
+  /// |bias| + Σ|weights|·2^bits + 2^(s+k−1) < 2^31 for every output channel at every rate point, of the input channels in
+  /// use there, and what is asked for between them.
   private static func prove(
-    _ key: RangeProofs.Key, channels: Int, _ reader: inout LayerReader
+    _ key: RangeProofs.Key, channels: Int, inputs: Int, _ reader: inout LayerReader
   ) throws(ModelError) -> RangeProofs.Proof {
     let w = try reader.int16("weights", key.weights)
     let e = try reader.int8("exponents", key.exponents)
@@ -79,18 +80,28 @@ struct ConvolutionWeights: Sendable {
     // Weights are looked at where they lie, the little that belongs to a channel once for all rate points.
     let m = if let modulation = key.modulation { Array(try reader.int16("modulation", modulation)) } else { [Int16]() }
     let taps = w.count / channels
+    // Up to three looks for every rate point, and the sums for every width.
     try reader.proofs.charge(
-      (Int64(taps) * (m.isEmpty ? 1 : 3) + 32) * Int64(b.count), reader.place)
+      (Int64(taps) * (m.isEmpty ? 1 : key.inputClass == nil ? 3 : 4) + 32) * Int64(b.count), reader.place)
     for value in m where !(-16384...16384 ~= value) {
       throw .value(reader.place, field: "modulation", value: Int(value), valid: -16384...16384)
     }
     let k = key.leakyShift
-    // Σ|weights| of each channel.
-    let sums = (0..<channels).map { w.magnitudes(from: $0 * taps, count: taps) }
+    // Input channels in use at each rate point; of what all rate points share, the most.
+    let points = reader.weights.ratePoints
+    var widths = points.map { point in key.inputClass.map { point.widths[$0] } ?? inputs }
+    if m.isEmpty { widths = [widths.max() ?? inputs] }
+    // Σ|weights| of each channel, for each width that there is.
+    var sums: [(width: Int, ofChannels: [Int64])] = []
+    for width in widths where !sums.contains(where: { $0.width == width }) {
+      sums.append((width, (0..<channels).map { Row(w, $0 * taps, taps, inputs, width).magnitudes }))
+    }
+    func sum(_ o: Int, _ width: Int) -> Int64 { sums.first { $0.width == width }?.ofChannels[o] ?? 0 }
     var shifts: [UInt8] = []
     shifts.reserveCapacity(b.count)
     for row in b.indices {
-      let o = row % channels
+      let (point, o) = (row / channels, row % channels)
+      let width = widths[point]
       let s = key.qDifference + Int(e[row])
       guard 1...(30 - k) ~= s else {
         throw .value(reader.place, field: "shift of an output channel", value: s, valid: 1...(30 - k))
@@ -100,25 +111,55 @@ struct ConvolutionWeights: Sendable {
         Int64(b[row].magnitude) + magnitude << Int64(key.inputBits) + 1 << Int64(s + k - 1)
       }
       // Mostly that is enough to know.
-      var most = bound(m.isEmpty ? sums[o] : mostMagnitude(sums[o], scale: Int64(m[row].magnitude), taps: taps))
+      let all = sum(o, width)
+      var most = bound(m.isEmpty ? all : mostMagnitude(all, scale: Int64(m[row].magnitude), taps: taps))
       if most >= 1 << 31, !m.isEmpty {
-        var magnitude: Int64 = 0
-        for weight in w[(o * taps)..<((o + 1) * taps)] { magnitude &+= Int64(modulated(weight, by: m[row]).magnitude) }
-        most = bound(magnitude)
+        most = bound(Row(w, o * taps, taps, inputs, width).sum { Int64(modulated($0, by: m[row]).magnitude) })
       }
       guard most < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: most) }
     }
     var between: [UInt8] = []
     between.reserveCapacity(max(0, m.count - channels))
     for row in 0..<max(0, m.count - channels) {
-      let (o, next) = (row % channels, row + channels)
+      let (point, o, next) = (row / channels, row % channels, row + channels)
+      guard reader.weights.hasPositions(after: point) else {
+        between.append(shifts[row])
+        continue
+      }
+      let width = widths[point + 1]
       let found = shiftBetween(
-        (m[row], m[next]), (shifts[row], shifts[next]), (b[row], b[next]), w[(o * taps)..<((o + 1) * taps)],
-        sum: sums[o], inputBits: key.inputBits, leakyShift: k)
+        (m[row], m[next]), (shifts[row], shifts[next]), (b[row], b[next]), Row(w, o * taps, taps, inputs, width),
+        sum: sum(o, width), inputBits: key.inputBits, leakyShift: k)
       guard found.bound < 1 << 31 else { throw .overflow(reader.place, channel: o, bound: found.bound) }
       between.append(found.shift)
     }
     return RangeProofs.Proof(shifts: shifts, shiftsBetween: between)
+  }
+
+  /// The weights of an output channel that meet the first input channels.
+  struct Row {
+    private let weights: FileArray<Int16>
+    /// Runs of `width` weights that lie `step` apart.
+    private let starts: StrideTo<Int>
+    private let width: Int
+    let count: Int
+
+    /// Of the `taps` weights from `first` on, in groups of one for each of `inputs` channels, those of the first `width`.
+    init(_ weights: FileArray<Int16>, _ first: Int, _ taps: Int, _ inputs: Int, _ width: Int) {
+      self.weights = weights
+      let isWhole = width == inputs
+      starts = Swift.stride(from: first, to: first + taps, by: isWhole ? taps : inputs)
+      self.width = isWhole ? taps : width
+      count = taps / inputs * width
+    }
+
+    var magnitudes: Int64 { starts.reduce(0) { $0 + weights.magnitudes(from: $1, count: width) } }
+
+    func sum(_ term: (Int16) -> Int64) -> Int64 {
+      var sum: Int64 = 0
+      for start in starts { for weight in weights[start..<(start + width)] { sum &+= term(weight) } }
+      return sum
+    }
   }
 
   /// At least the sum of the magnitudes of `taps` weights times scale / 2^14, rounded, from the sum of their magnitudes: each
@@ -135,7 +176,7 @@ struct ConvolutionWeights: Sendable {
   /// The shift of a modulated channel between two rate points, for the scales, shifts and biases of both; or the limit
   /// that its accumulator breaks (model.md §9). `weights` are the channel's, `sum` that of their magnitudes.
   static func shiftBetween(
-    _ scales: (Int16, Int16), _ shifts: (UInt8, UInt8), _ biases: (Int32, Int32), _ weights: Slice<FileArray<Int16>>,
+    _ scales: (Int16, Int16), _ shifts: (UInt8, UInt8), _ biases: (Int32, Int32), _ weights: Row,
     sum: Int64, inputBits: Int, leakyShift: Int
   ) -> (shift: UInt8, bound: Int64) {
     let smaller = min(shifts.0, shifts.1)
@@ -154,9 +195,7 @@ struct ConvolutionWeights: Sendable {
       // Mostly that is enough to know.
       least = bound(mostMagnitude(sum, scale: scale, taps: weights.count))
       if least < 1 << 31 { return (s, least) }
-      var magnitude: Int64 = 0
-      for weight in weights { magnitude &+= (scale * Int64(weight.magnitude) + 1 << 13) >> 14 }
-      least = bound(magnitude)
+      least = bound(weights.sum { (scale * Int64($0.magnitude) + 1 << 13) >> 14 })
       if least < 1 << 31 { return (s, least) }
     }
     return (0, least)

@@ -4,7 +4,7 @@
 ///
 /// All work is charged to a budget that grows with the file: a file whose layers share arrays in ever new ways is refused
 /// in a time that is linear in its size. A file in which every array serves one layer never needs all of it: an element of
-/// a weight array has two bytes and is looked at up to three times for every rate point, and a row of biases and exponents
+/// a weight array has two bytes and is looked at up to four times for every rate point, and a row of biases and exponents
 /// has five and costs 32 more.
 struct RangeProofs {
   /// What a proof depends on.
@@ -13,6 +13,8 @@ struct RangeProofs {
     let exponents: Int
     let bias: Int
     let modulation: Int?
+    /// Of what is summed over; nil if all of it is at every rate point.
+    let inputClass: Int?
     let inputBits: Int
     let leakyShift: Int
     /// q(input) − q(output)

@@ -11,6 +11,14 @@ public struct RatePoint: Sendable {
   static let lambdas = 1e-9...1e9
 }
 
+/// How a model came by a domain, pictures of another kind than those that it was made for: by more rate points (model.md §4).
+struct Growth: Sendable {
+  /// The first rate point of the domain, which goes on to the next domain's first or to the last of all.
+  let firstPoint: Int
+  /// What bitstreams name the model by that this one was before, with the rate points below `firstPoint`.
+  let ancestor: UInt32
+}
+
 /// A place on a model's rate scale: a rate point, or some of the way from one to the next (model.md §9).
 public struct RatePosition: Sendable, Hashable, Comparable {
   /// Positions from one rate point to the next.

@@ -4,11 +4,16 @@
 struct Weights: Sendable {
   var arrays: [WeightArray] = []
   var ratePoints: [RatePoint] = []
+  /// In the order of their first rate points, which are 1 ..< ratePoints.count; empty in a model of one domain.
+  var growths: [Growth] = []
 
   /// The rate point whose widths a position has: the upper one, if it lies between two.
   func widthPoint(_ position: RatePosition) -> Int {
     position.fraction == 0 ? position.ratePoint : position.ratePoint + 1
   }
+
+  /// Whether positions lie between a rate point and the next one: both are of one domain.
+  func hasPositions(after ratePoint: Int) -> Bool { !growths.contains { $0.firstPoint == ratePoint + 1 } }
 
   /// Channels of a tensor in use at a rate point.
   func width(_ tensor: TensorInfo, _ ratePoint: Int) -> Int {
