@@ -138,8 +138,9 @@ static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, i
 
 // Bits of a sample with the sums of its contexts. Inlined where it is known that the channel has sums and no means, as
 // nearly all have.
-static inline __attribute__((always_inline)) double
-sample_bits(const sc_rate *r, const sc_rate_channel *c, int32_t value, int32_t sum, int32_t mean, int is_plain) {
+static inline __attribute__((always_inline)) double sample_bits(const sc_rate *r, const sc_rate_channel *c,
+                                                                int32_t value, int32_t sum, int32_t mean,
+                                                                int is_plain) {
   if (is_plain)
     return bits_under(r->cdfs + c->cdf[c->level_of[sc_level_sum(sum, c->shift)]], value);
   int32_t index = 0;

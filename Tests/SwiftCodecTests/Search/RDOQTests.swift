@@ -349,7 +349,7 @@ import Testing
     let weight = 0.03
     let size = latent.channels * places
     let gradient = AlignedBuffer<Float>(count: size, zero: 0)
-    prior.addLaterSlices(laterSlices, rate, values, weight: weight, to: gradient.base, nil, execution)
+    prior.addLaterSlices(laterSlices, rate, values, decoding: nil, weight: weight, to: gradient.base, nil, execution)
     let curvature = AlignedBuffer<Float>(count: size, zero: 0)
     let probes = 64
     for probe in 0..<probes {
