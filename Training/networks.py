@@ -252,8 +252,8 @@ def depthwise(channels, border='zeros'):
     return m
 
 
-class RateReLU(nn.Module):
-    """relu(a x + b), where a and b belong to the rate point. They fold into the convolution before."""
+class RateScale(nn.Module):
+    """a x + b, where a and b belong to the rate point. They fold into the convolution before."""
 
     def __init__(self, points, channels):
         super().__init__()
@@ -261,7 +261,14 @@ class RateReLU(nn.Module):
         self.b = nn.Parameter(torch.zeros(points, channels))
 
     def forward(self, x, r):
-        return F.relu(x * self.a[r][:, :, None, None].to(x.dtype) + self.b[r][:, :, None, None].to(x.dtype))
+        return x * self.a[r][:, :, None, None].to(x.dtype) + self.b[r][:, :, None, None].to(x.dtype)
+
+
+class RateReLU(RateScale):
+    """relu(a x + b)"""
+
+    def forward(self, x, r):
+        return F.relu(super().forward(x, r))
 
 
 class Block(nn.Module):
@@ -331,7 +338,7 @@ class Flagship(Codec):
         self.register_buffer('whiten', torch.zeros(C, 192, 1, 1))       # fixed; they fold into their neighbours
         self.register_buffer('colour', torch.zeros(192, 192, 1, 1))
         self.e1, self.e_dn, self.e_fine = blocks(4, C, 256), nn.Conv2d(C, M - fine, 4, 2, 1), nn.Conv2d(C, fine, 2, 2)
-        self.e2 = blocks(self.TAIL, M, 512)
+        self.deepen(self.TAIL)
         self.d_up, self.d1 = nn.ConvTranspose2d(M, D, 2, 2), blocks(3, D, 192)
         self.d_out = conv(D, 192, 1, gain=0.0)
         self.gain = nn.Parameter(steps(self.lambdas)[:, None].repeat(1, M))
@@ -350,8 +357,8 @@ class Flagship(Codec):
         return [slice(sum(self.S[:i]), sum(self.S[:i + 1])) for i in range(len(self.S))]
 
     def transforms(self):
-        """The linear trunk; branches and entropy model bear a larger step."""
-        return [p for n, p in self.named_parameters() if n.startswith(('e_dn', 'e_fine', 'd_up', 'd_out', 'gain', 'igain'))]
+        """The linear trunk, and the blocks that work on the latent itself; other branches and the entropy model bear a larger step."""
+        return [p for n, p in self.named_parameters() if n.startswith(('e_dn', 'e_fine', 'e2', 'd_up', 'd_out', 'gain', 'igain'))]
 
     def analysis(self, x, r):
         x = F.conv2d(F.pixel_unshuffle(x - 0.5, 8), self.whiten)
@@ -359,6 +366,10 @@ class Flagship(Codec):
         for b in self.e1:
             x = b(x, r)
         return self.finish(torch.cat([self.e_dn(x), fine], 1), r)
+
+    def deepen(self, count):
+        """Takes so many new blocks at 1/16, which change nothing yet."""
+        self.e2 = nn.ModuleList(self.BLOCK(len(self.lambdas), self.M, 512) for _ in range(count))
 
     def finish(self, y, r):
         """The latent from its linear parts."""
@@ -445,18 +456,6 @@ def more_units(hidden):
     return hidden // 2
 
 
-class RateScale(nn.Module):
-    """a x + b, where a and b belong to the rate point. They fold into the convolution before."""
-
-    def __init__(self, points, channels):
-        super().__init__()
-        self.a = nn.Parameter(torch.ones(points, channels))
-        self.b = nn.Parameter(torch.zeros(points, channels))
-
-    def forward(self, x, r):
-        return x * self.a[r][:, :, None, None].to(x.dtype) + self.b[r][:, :, None, None].to(x.dtype)
-
-
 class GrownBlock(Block):
     """A block with more hidden units, and with a scale and bias of the branch by rate point."""
 
@@ -519,9 +518,14 @@ class GrownFlagship(Flagship):
             p.requires_grad_(n in own)
 
 
+def depth(weights):
+    """Blocks at 1/16 that weights have."""
+    return len({n.split('.')[1] for n in weights if n.startswith('e2.')})
+
+
 def as_deep(network, weights):
-    """A new network, flagship or grown, with as many blocks at 1/16 as the weights have."""
-    return type(network.__name__, (network,), dict(TAIL=len({n.split('.')[1] for n in weights if n.startswith('e2.')})))()
+    """A new network with as many blocks at 1/16 as the weights have."""
+    return type(network.__name__, (network,), dict(TAIL=depth(weights)))()
 
 
 NETWORKS = {'base': Base, 'flagship': Flagship, 'grown': GrownFlagship}
@@ -532,10 +536,12 @@ def averaged_weights(path, device='cpu', part='ema'):
     return {n: p.float() for n, p in torch.load(path, weights_only=True, map_location=device)[part].items()}
 
 
-def load(path, network, device='cpu', grow=()):
-    """The network of a checkpoint, with its averaged weights. Parameters whose names begin as one of `grow` may be missing, and keep their start."""
+def load(path, network, device='cpu', grow=False):
+    """The network of a checkpoint, with its averaged weights and as many blocks at 1/16 as it has; or as many as a new one, to train on: those that the
+    checkpoint lacks change nothing yet.
+    """
     weights = averaged_weights(path, device)
-    net = as_deep(GrownFlagship, weights) if network == 'grown' else NETWORKS[network]()
-    start = {n: p for n, p in net.state_dict().items() if n.startswith(tuple(grow)) and n not in weights}
+    net = NETWORKS[network]() if grow else as_deep(NETWORKS[network], weights)
+    start = {n: p for n, p in net.state_dict().items() if n.startswith('e2.')} if grow else {}
     net.load_state_dict(start | weights)
     return net.to(device).eval()

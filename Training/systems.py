@@ -50,7 +50,7 @@ class STEM(Intra):
             p.requires_grad_(False)
 
     def transforms_of_pictures(self):
-        return [p for n, p in self.named_parameters() if n.startswith(('e_dn', 'e_fine', 'e1', 'd_up', 'd1', 'd_out', 'gain', 'igain', 'causal'))]
+        return [p for n, p in self.named_parameters() if n.startswith(('e_dn', 'e_fine', 'e1', 'e2', 'd_up', 'd1', 'd_out', 'gain', 'igain', 'causal'))]
 
     def transforms(self):
         """What bears a small step: what the flagship begins with."""

@@ -170,6 +170,19 @@ class TrainingTest(unittest.TestCase):
             net.d1[0].c1.weight.mul_(torch.linspace(0.5, 1.5, net.d1[0].c1.weight.shape[1])[:, None, None])
         return net
 
+    def test_checkpoints_of_fewer_blocks(self):
+        """Load as they are, and to be trained on with new blocks that change nothing."""
+        class Short(Flagship):
+            TAIL = 1
+        torch.manual_seed(3)
+        short = Short().eval()
+        torch.save(dict(ema=short.state_dict()), self.path('short.pt'))
+        x, r = torch.rand(1, 3, 64, 64), torch.tensor([2])
+        for grow, blocks in ((False, 1), (True, Flagship.TAIL)):
+            net = load(self.path('short.pt'), 'flagship', grow=grow)
+            self.assertEqual(len(net.e2), blocks)
+            torch.testing.assert_close(net.analysis(x, r), short.analysis(x, r), rtol=0, atol=0)
+
     def test_step_size_holds_before_it_falls(self):
         def step_size(progress, step=1000):
             options = train.arguments(['base', '-', '--data', '-', '--hold', '0.6', '--warm', '100', '--lr-end', '0.1'])

@@ -89,7 +89,7 @@ class Trainer:
     def network(self):
         """What the run starts from."""
         o = self.options
-        return NETWORKS[o.network]() if not o.init else load(o.init, o.network, grow=['e2.'])
+        return NETWORKS[o.network]() if not o.init else load(o.init, o.network, grow=True)
 
     def progress(self):
         return self.step / self.options.steps if self.options.steps else self.spent / (60 * self.options.minutes)

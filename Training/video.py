@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from formats import packing
 from integer import YUV420
-from networks import Block, Flagship, averaged_weights, conv
+from networks import Block, Flagship, averaged_weights, conv, depth
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGE = Path(__file__).resolve().parent / 'checkpoints/flagship.pt'
@@ -52,7 +52,9 @@ def plane_errors(a, b):
 # ---- networks -------------------------------------------------------------------------------------------------------
 
 class Intra(Flagship):
-    """The flagship with its outermost layers folded to 4:2:0."""
+    """The flagship with its outermost layers folded to 4:2:0, with as many blocks at 1/16 as the weights that it takes have."""
+
+    TAIL = 0
 
     def __init__(self):
         super().__init__()
@@ -62,6 +64,7 @@ class Intra(Flagship):
         """Takes weights of the image network for RGB."""
         to, back, _ = (m.float() for m in packing(YUV420))
         weights = dict(weights, whiten=torch.einsum('oixy,ij->ojxy', weights['whiten'], to), colour=torch.einsum('ij,joxy->ioxy', back, weights['colour']))
+        self.deepen(depth(weights))
         self.load_state_dict(weights, strict=False)
         return self
 
@@ -92,7 +95,7 @@ class Inter(Intra):
     The layers by which the contexts come in are zero at first: training starts as plain coding of the difference.
     """
 
-    CONTEXT, FEATURES, TAIL = 64, 96, 0
+    CONTEXT, FEATURES = 64, 96
     contexts = False
 
     def __init__(self):
@@ -105,6 +108,10 @@ class Inter(Intra):
         nn.init.normal_(self.c_dn.weight, std=(2 / (16 * c)) ** 0.5)
         nn.init.zeros_(self.c_dn.bias)
         self.c_h = conv(h, h, 1, gain=0.0)
+
+    def fold(self, weights):
+        """Without blocks at 1/16: what the prediction leaves is no picture."""
+        return super().fold({n: p for n, p in weights.items() if not n.startswith('e2.')})
 
     def context(self, prediction, r):
         """Features of packed predictions at 1/8 for the transforms and, what is added to those of the hyper-latent, at 1/16."""

@@ -89,6 +89,7 @@ typedef struct sc_rate_channel {
   int32_t scale_weight;
 } sc_rate_channel;
 
+/// One value of a segment's latent.
 typedef struct sc_rate_sample {
   int32_t channel, place;
 } sc_rate_sample;

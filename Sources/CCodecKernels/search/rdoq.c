@@ -7,7 +7,9 @@
 
 #define LIMIT SC_GRADIENT_LIMIT
 
-static inline int16_t limit(int64_t v) { return (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v); }
+// In 32 bits, which vectors take; and of what does not fit.
+static inline int16_t limit(int32_t v) { return (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v); }
+static inline int16_t limit_wide(int64_t v) { return (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v); }
 
 // ---- Gradient ------------------------------------------------------------------------------------------------------
 
@@ -36,10 +38,8 @@ void sc_gradient_apply_mask(int16_t *restrict gradient, const uint8_t *restrict 
 
 // The same of contiguous pixels with factors of 1.
 static void add(const int16_t *restrict in, int16_t *restrict out, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    const int16_t v = (int16_t)(out[i] + in[i]);
-    out[i] = (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v);
-  }
+  for (size_t i = 0; i < count; i++)
+    out[i] = limit((int16_t)(out[i] + in[i]));
 }
 
 void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_channel, int16_t *out,
@@ -58,10 +58,8 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
   // No product exceeds 31 bits.
   if (is_narrow && in_channel == 1 && out_channel == 1) {
     for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
-      for (int32_t c = 0; c < channels; c++) {
-        const int32_t v = out[c] + ((in[c] * factor[c] + 32768) >> 16);
-        out[c] = (int16_t)(v < -LIMIT ? -LIMIT : v > LIMIT ? LIMIT : v);
-      }
+      for (int32_t c = 0; c < channels; c++)
+        out[c] = limit(out[c] + ((in[c] * factor[c] + 32768) >> 16));
     return;
   }
   for (int32_t c = 0; is_narrow && c < channels; c++) {
@@ -75,7 +73,7 @@ void sc_gradient_accumulate(const int16_t *in, ptrdiff_t in_step, ptrdiff_t in_c
   for (size_t x = 0; x < pixels; x++, in += in_step, out += out_step)
     for (int32_t c = 0; c < channels; c++) {
       const int64_t v = in[c * in_channel] * (int64_t)factor[c] + 32768;
-      out[c * out_channel] = limit(out[c * out_channel] + (v >> 16));
+      out[c * out_channel] = limit_wide(out[c * out_channel] + (v >> 16));
     }
 }
 
@@ -96,8 +94,7 @@ void sc_gradient_scale(int16_t *gradient, size_t count, int32_t shift) {
                     clamped = v < -most - 1  ? -most - 1
                               : v > most + 1 ? most + 1
                                              : v;
-      const int32_t scaled = clamped * (1 << shift);
-      gradient[i] = (int16_t)(scaled < -LIMIT ? -LIMIT : scaled > LIMIT ? LIMIT : scaled);
+      gradient[i] = limit(clamped * (1 << shift));
     }
 }
 
@@ -136,8 +133,8 @@ static inline uint8_t magnitude_of(const sc_rate *r, const sc_rate_channel *c, i
   return sc_magnitude_of(r->magnitude_kind, c->low, c->high, r->table, residual);
 }
 
-// Bits of a sample with the sums of its contexts. Inlined where it is known that the channel has sums and no means, as
-// nearly all have.
+// Bits of a sample with the sums of its contexts. `is_plain` is a constant where it is called: that the channel has sums
+// and no means, as nearly all have.
 static inline __attribute__((always_inline)) double sample_bits(const sc_rate *r, const sc_rate_channel *c,
                                                                 int32_t value, int32_t sum, int32_t mean,
                                                                 int is_plain) {
@@ -156,6 +153,32 @@ static inline int is_plain(const sc_rate_channel *c) { return c->sums && !c->mea
 #define SUM(c, p) ((c)->sums ? (c)->sums[p] : 0)
 #define MEAN(c, p) ((c)->means ? (c)->means[p] : 0)
 
+// Tells the means that see a value that it changed by `difference`.
+static void tell_means(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t difference) {
+  if (c->means)
+    for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
+      c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * difference;
+  for (int32_t l = 0; l < c->mean_link_count; l++)
+    for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
+      r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
+          c->mean_links[l].weight[r->box[j].k] * difference;
+}
+
+// Takes the magnitude of a sample's value and mean, and tells the levels that see it what it changed by.
+static void see(const sc_rate *r, const sc_rate_channel *c, int32_t p) {
+  const int32_t m = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
+  const int32_t moved = m - c->magnitudes[p];
+  if (!moved)
+    return;
+  c->magnitudes[p] = (uint8_t)m;
+  if (c->sums)
+    for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
+      c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
+  for (int32_t l = 0; l < c->link_count; l++)
+    for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
+      r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * moved;
+}
+
 void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
   if (r->magnitude_kind == SC_MAGNITUDE_NONE)
     return;
@@ -167,35 +190,15 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
     for (int32_t p = 0; p < n && c->sums; p++)
       c->sums[p] = c->scales ? c->scale_weight * c->scales[p] : 0;
   }
-  for (int32_t i = 0; i < r->channel_count; i++) {
-    const sc_rate_channel *c = r->channels + i;
+  for (int32_t i = 0; i < r->channel_count; i++)
+    for (int32_t p = 0; active[i] && p < n; p++)
+      if (r->channels[i].values[p])
+        tell_means(r, r->channels + i, p, r->channels[i].values[p]);
+  for (int32_t i = 0; i < r->channel_count; i++)
     for (int32_t p = 0; active[i] && p < n; p++) {
-      if (!c->values[p])
-        continue;
-      if (c->means)
-        for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
-          c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * c->values[p];
-      for (int32_t l = 0; l < c->mean_link_count; l++)
-        for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
-          r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
-              c->mean_links[l].weight[r->box[j].k] * c->values[p];
+      r->channels[i].magnitudes[p] = 0;
+      see(r, r->channels + i, p);
     }
-  }
-  for (int32_t i = 0; i < r->channel_count; i++) {
-    const sc_rate_channel *c = r->channels + i;
-    for (int32_t p = 0; active[i] && p < n; p++) {
-      const int32_t m = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
-      c->magnitudes[p] = (uint8_t)m;
-      if (!m)
-        continue;
-      if (c->sums)
-        for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
-          c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * m;
-      for (int32_t l = 0; l < c->link_count; l++)
-        for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
-          r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * m;
-    }
-  }
 }
 
 static inline __attribute__((always_inline)) void place_bits(const sc_rate *r, const sc_rate_channel *c,
@@ -303,41 +306,19 @@ double sc_rate_change(const sc_rate *r, int32_t channel, int32_t place, int32_t 
   return bits;
 }
 
-// What sees a sample's residual, after its value or mean changed.
-static void see(const sc_rate *r, const sc_rate_channel *c, int32_t p) {
-  const int32_t m = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
-  const int32_t moved = m - c->magnitudes[p];
-  if (!moved)
-    return;
-  c->magnitudes[p] = (uint8_t)m;
-  if (c->sums)
-    for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
-      c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
-  for (int32_t l = 0; l < c->link_count; l++)
-    for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
-      r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * moved;
-}
-
 void sc_rate_apply(const sc_rate *r, int32_t channel, int32_t place, int32_t value) {
   const sc_rate_channel *c = r->channels + channel;
   const int32_t difference = value - c->values[place];
   c->values[place] = (int16_t)value;
   if (r->magnitude_kind == SC_MAGNITUDE_NONE)
     return;
-  const int32_t causal = r->causal_start[place], causal_end = r->causal_start[place + 1];
-  const int32_t box = r->box_start[place], box_end = r->box_start[place + 1];
   // First all means, then the residuals that they change.
-  for (int32_t j = causal; c->means && j < causal_end; j++)
-    c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * difference;
-  for (int32_t l = 0; l < c->mean_link_count; l++)
-    for (int32_t j = box; j < box_end; j++)
-      r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
-          c->mean_links[l].weight[r->box[j].k] * difference;
+  tell_means(r, c, place, difference);
   see(r, c, place);
-  for (int32_t j = causal; c->means && j < causal_end; j++)
+  for (int32_t j = r->causal_start[place]; c->means && j < r->causal_start[place + 1]; j++)
     see(r, c, r->causal[j].place);
   for (int32_t l = 0; l < c->mean_link_count; l++)
-    for (int32_t j = box; j < box_end; j++)
+    for (int32_t j = r->box_start[place]; j < r->box_start[place + 1]; j++)
       see(r, r->channels + c->mean_links[l].channel, r->box[j].place);
 }
 

@@ -323,8 +323,7 @@ typedef struct sc_encoder_settings {
   sc_target target;       ///< if not SC_TARGET_NONE, rate_point and rate_fraction are searched for
   double target_value;    ///< >= 0
   sc_rdoq rdoq;
-  uint32_t
-      choose_domain; ///< 1: the position of this quality in the domain where the picture costs least; 0: this one
+  uint32_t choose_domain; ///< 1: the position of the same quality in the cheapest domain; 0: this position
   double
       lambda; ///< the search's trade-off, of lambda · 255² · MSE + bits per pixel with samples in [0, 1], 1e-9 to 1e9; 0: the
               ///< position's

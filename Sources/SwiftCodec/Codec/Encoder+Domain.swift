@@ -32,12 +32,12 @@ extension Encoder {
 
   /// The settings' position in a domain that does not depend on their quality: the cheapest at the middle one.
   func positionInOneDomain(_ picture: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> RatePosition {
-    var middle = settings
-    middle.position = model.position(quality: 50)
-    let cheapest = try cheapestDomain(picture, middle).position
-    guard let domain = model.domain(of: cheapest), model.domain(of: settings.position) != nil else {
+    guard model.domain(of: settings.position) != nil else {
       throw .position(settings.position, count: model.ratePoints.count)
     }
-    return model.position(quality: model.quality(of: settings.position), domain: domain)
+    var middle = settings
+    middle.position = model.position(quality: 50)
+    let domain = model.domain(of: try cheapestDomain(picture, middle).position)
+    return model.position(quality: model.quality(of: settings.position), domain: domain ?? 0)
   }
 }

@@ -32,7 +32,7 @@ extension Model {
   }
 
   /// What a bitstream of a position names this model by: the oldest ancestor that has the position, whose files these are bit
-  /// for bit (model.md §4), or else itself.
+  /// for bit (model.md §3.1), or else itself.
   public func bitstreamID(at position: RatePosition) -> UInt32 {
     weights.growths.first { position.ratePoint < $0.firstPoint }?.ancestor ?? shortID
   }

@@ -124,7 +124,7 @@ struct PriorSearch {
       let trial = PlaceCosts(state)
       state.report(.gradient, changes: changes, bits: trial.sum)
       if !isLast { learn() }
-      let isBetter = settle(trial, next: isLast ? nil : pass)
+      let isBetter = settle(trial, looksLater: !isLast && pass % PriorSearch.laterEvery == 0)
       budget = isBetter ? min(PriorSearch.mostChanges, 1.2 * budget) : down * budget
     }
     if effort.gradientPasses > 0 {
@@ -171,9 +171,9 @@ struct PriorSearch {
   /// Makes of the base and the trial, which was measured with its gradient, the next base with all that the next pass needs:
   /// at each place the cheaper one. Whether the trial as a whole was cheaper.
   ///
-  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else. `pass` is the
-  /// number of the next one, from 0, nil if there is none.
-  private func settle(_ trial: PlaceCosts, next pass: Int?) -> Bool {
+  /// That is nearly exact for the error, since a change at a place is seen there and hardly anywhere else. `looksLater`
+  /// is whether what moves do to later slices is seen anew.
+  private func settle(_ trial: PlaceCosts, looksLater: Bool) -> Bool {
     var all = 0.0
     let isKept = AlignedBuffer<UInt8>(count: trial.bits.count, zero: 1)
     for p in trial.bits.indices {
@@ -200,7 +200,7 @@ struct PriorSearch {
         }
       }
     }
-    if let pass, pass % PriorSearch.laterEvery == 0 {
+    if looksLater {
       takeTotal(decodes: isMixed)
     } else {
       forEachSegment { i, _, _, execution in

@@ -11,7 +11,7 @@ public struct RatePoint: Sendable {
   static let lambdas = 1e-9...1e9
 }
 
-/// How a model came by a domain, pictures of another kind than those that it was made for: by more rate points (model.md §4).
+/// How a model came by a domain, pictures of another kind than those that it was made for: by more rate points (model.md §3.1).
 struct Growth: Sendable {
   /// The first rate point of the domain, which goes on to the next domain's first or to the last of all.
   let firstPoint: Int
