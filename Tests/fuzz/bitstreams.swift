@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What decoders read: bitstreams, streams of frames, residual layers.
+internal import CSwiftCodec
 
 // MARK: Bitstreams
 
@@ -90,6 +91,47 @@ private func boxSeeds() -> [[UInt8]] {
     }
   }
 }
+
+// MARK: Headers
+
+/// What a program asks of a file before it decodes it: quick, so that this target runs more inputs than all others.
+func fuzzHeaders(_ input: [UInt8]) {
+  var bytes = input
+  if input[input.count - 1] & 1 == 0 { Mending.bitstream(&bytes) }
+  bytes.withUnsafeBufferPointer { file in
+    let (start, count) = (file.baseAddress!, file.count)
+    var header = sc_header()
+    header.struct_size = MemoryLayout<sc_header>.size
+    if sc_read_header(start, count, &header) == SC_OK {
+      precondition(1...65535 ~= header.width && 1...65535 ~= header.height, "a size that is none")
+    }
+    var hasMetadata = false
+    let kind = sc_metadata(rawValue: .init(1 + count % 8))
+    var data: UnsafePointer<UInt8>?
+    var size = 0
+    if sc_read_metadata(start, count, kind, &data, &size) == SC_OK, let data {
+      hasMetadata = true
+      precondition(data >= start && data + size <= start + count, "metadata outside of the file")
+    }
+    if sc_has_alpha(start, count) == 1 || hasMetadata {
+      precondition(sc_read_header(start, count, &header) == SC_OK, "boxes behind a header that is none")
+    }
+    var stream = sc_video_header()
+    stream.struct_size = MemoryLayout<sc_video_header>.size
+    var at = 0
+    if sc_read_video_header(start, count, &stream) == SC_OK {
+      precondition(stream.size <= count && stream.width > 0 && stream.height > 0, "a stream's header that is none")
+      at = stream.size
+    }
+    var kindOfPacket = SC_PACKET_OTHER
+    while sc_video_packet_size(start + at, count - at, &size, &kindOfPacket) == SC_OK, size <= count - at {
+      precondition(size > 0, "a packet of no bytes")
+      at += size
+    }
+  }
+}
+
+func headerSeeds() -> [[UInt8]] { (bitstreamSeeds() + videoSeeds()).filter { $0.count <= 256 } }
 
 // MARK: Video
 

@@ -11,7 +11,7 @@
 # Inputs to start from are those of Fixtures/fuzz, what the targets make themselves, and the files of other tests.
 set -euo pipefail
 mode=$1 swift=$2 build=$3
-all=(models bitstreams video search interface streams pictures layers)
+all=(models bitstreams video search interface streams pictures layers headers)
 bin=$(dirname "$(readlink -f "$(command -v "$swift")")")
 export SC_FUZZ_FIXTURES=Fixtures
 # Leak detection does not see references that Swift keeps in spare bits.
@@ -37,7 +37,7 @@ build() {
   # shellcheck disable=SC2046,SC2086
   "${swift}c" -parse-as-library -package-name swiftcodec -O -wmo -g -use-ld=lld -module-name SwiftCodec -suppress-warnings $3 \
     "${headers[@]}" $(find Sources/SwiftCodec Sources/PictureFiles -name '*.swift') Tests/fuzz/*.swift "${support[@]}" \
-    "$objects"/*.o -o "$out"
+    "$objects"/*.o -emit-module -emit-module-path "$objects/SwiftCodec.swiftmodule" -o "$out"
 }
 
 build_fuzzer() {
@@ -61,6 +61,7 @@ seeds() {
 length() {
   case $1 in
     bitstreams | video | pictures) echo 8192 ;;
+    headers) echo 256 ;;
     *) echo 512 ;;
   esac
 }

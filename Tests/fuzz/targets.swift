@@ -30,6 +30,7 @@ nonisolated(unsafe) private let targets = [
   Target(name: "streams", run: fuzzStreams, seeds: numberSeeds),
   Target(name: "pictures", run: fuzzPicture, seeds: { [] }),
   Target(name: "layers", run: fuzzLayer, seeds: layerSeeds),
+  Target(name: "headers", run: fuzzHeaders, seeds: headerSeeds),
 ]
 
 private func environment(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }

@@ -126,15 +126,16 @@ extension EntropyKind {
 }
 
 /// Copies a struct of the caller that starts with its size. Fields that a smaller one, of an earlier version, does not
-/// have are zero; a larger one, of a later version, may only hold zeros where this version has nothing.
+/// have are zero; a larger one, of a later version, may only hold zeros where this version has nothing. A size that no
+/// struct of that alignment has is refused: it may end within a field, whose first bytes alone are another number.
 func copy<T: BitwiseCopyable>(
   _ pointer: UnsafePointer<T>?, zero: T, _ name: StaticString
 ) throws(CallFailure) -> T {
   guard let pointer else { return zero }
   let raw = UnsafeRawPointer(pointer)
   let size = raw.load(as: Int.self)
-  guard MemoryLayout<Int>.size...4096 ~= size else {
-    throw CallFailure(SC_ERROR_ARGUMENT, "the struct_size of \(name) is not set")
+  guard MemoryLayout<Int>.size...4096 ~= size, size.isMultiple(of: MemoryLayout<T>.alignment) else {
+    throw CallFailure(SC_ERROR_ARGUMENT, "a struct_size of \(size): \(name) has no version of that size")
   }
   let known = min(size, MemoryLayout<T>.size)
   for offset in known..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {

@@ -274,6 +274,11 @@ import SwiftCodecDefaultModel
       // Without the fields behind the size.
       source.struct_size = 8
       #expect(sc_encode_into(encoder, &source, &bytes, 1, &size) == SC_ERROR_LAYOUT)
+      // A stride of -1 of which four bytes were read would be four gigabytes.
+      source = good
+      source.strides.2 = -1
+      source.struct_size = MemoryLayout<sc_picture>.size - 4
+      #expect(sc_encode_into(encoder, &source, &bytes, 1, &size) == SC_ERROR_ARGUMENT)
     }
     var out = [UInt8](repeating: 0, count: 48)
     var pointer: UnsafeMutablePointer<UInt8>?
