@@ -6,8 +6,8 @@ compare.py TOOL FOLDER [--codecs ours0,ours2,avif6,jxl7,webp,x265,jpeg] [--refer
            [--anchor FILE]… [--hm FOLDER] [--vtm FOLDER] [--csv FILE] [--page FILE.md] [--plot FILE.svg] [--json FOLDER] [--note TEXT]
 
 Each file is encoded and decoded by processes of their own on one thread; PSNR is that of all R, G and B samples of the
-decoded file. Codecs: ours0 … ours9 (the number is --effort), avif0 … avif10 (avifenc, libaom; the number is --speed), jxl1 …
-jxl9 (cjxl, --effort), webp (cwebp -m 6), jpeg (cjpeg, optimised and progressive), x265 (ffmpeg, slow, intra), and with the folders
+decoded file. Codecs: ours0 … ours9 (the number is --effort; ours0q … by --quality instead of --rate-point, so that layers may
+help), avif0 … avif10 (avifenc, libaom; the number is --speed; avif0s … with its tools for screens), jxl1 … jxl9 (cjxl, --effort), webp (cwebp -m 6), jpeg (cjpeg, optimised and progressive), x265 (ffmpeg, slow, intra), and with the folders
 of their programs and configurations hm and vtm (intra, 4:4:4, BT.709). What is not there is left out, and said.
 
 Rates are BD-rates over PSNR: of the curve through the means of all pictures, and the mean of each picture's own. Times are processor
@@ -67,22 +67,27 @@ class Codec:
         return [program for program in self.needs if not shutil.which(str(program))]
 
 
-def ours(tool, effort):
+def ours(tool, effort, by_quality):
     def run(setting, source, work):
         coded, decoded = work / 'o.sci', work / 'o.ppm'
-        times = (cpu([tool, 'encode', '--quiet', '-j1', '-k', setting, '--effort', effort, source, coded]),
+        times = (cpu([tool, 'encode', '--quiet', '-j1', '-q' if by_quality else '-k', setting, '--effort', effort, source, coded]),
                  cpu([tool, 'decode', '--quiet', '-j1', coded, decoded]))
         return coded, decoded, times
-    return Codec(f'ours{effort}', [tool], range(8), run, f'SwiftCodec, effort {effort}')
+    settings = [round(100 * k / 7) for k in range(8)] if by_quality else range(8)
+    return Codec(f'ours{effort}{"q" * by_quality}', [tool], settings, run,
+                 f'SwiftCodec, effort {effort}{", by quality" * by_quality}')
 
 
-def avif(speed):
+def avif(speed, screen):
+    content = ['-a', 'tune-content=screen'] * screen
+
     def run(q, source, work):
         coded, decoded = work / 'o.avif', work / 'o.png'
         times = (cpu(['avifenc', '-s', speed, '-y', '444', '-j', '1', '--min', q, '--max', q, '-a', 'end-usage=q', '-a', f'cq-level={q}',
-                      '-a', 'tune=psnr', source, coded]), cpu(['avifdec', '-j', '1', '--png-compress', '0', coded, decoded]))
+                      '-a', 'tune=psnr', *content, source, coded]), cpu(['avifdec', '-j', '1', '--png-compress', '0', coded, decoded]))
         return coded, decoded, times
-    return Codec(f'avif{speed}', ['avifenc', 'avifdec'], [56, 50, 44, 38, 32, 26, 20, 13], run, f'AVIF, speed {speed}')
+    return Codec(f'avif{speed}{"s" * screen}', ['avifenc', 'avifdec'], [56, 50, 44, 38, 32, 26, 20, 13], run,
+                 f'AVIF, speed {speed}{", screen tools" * screen}')
 
 
 def jxl(effort):
@@ -153,9 +158,10 @@ def reference_software(name, folder, encoder, decoder, configuration):
 
 
 def codec(name, o):
-    match = re.fullmatch(r'(ours|avif|jxl)(\d+)', name)
+    match = re.fullmatch(r'(ours)(\d)(q?)|(avif)(\d+)(s?)|(jxl)(\d)()', name)
     if match:
-        return {'ours': lambda n: ours(o.tool, n), 'avif': avif, 'jxl': jxl}[match[1]](int(match[2]))
+        kind, number, more = (part for part in match.groups() if part is not None)
+        return {'ours': lambda n: ours(o.tool, n, bool(more)), 'avif': lambda n: avif(n, bool(more)), 'jxl': jxl}[kind](int(number))
     if name == 'hm' and o.hm:
         return reference_software('hm', o.hm, 'TAppEncoder*', 'TAppDecoder*', 'encoder_intra_main_rext.cfg')
     if name == 'vtm' and o.vtm:
@@ -164,7 +170,7 @@ def codec(name, o):
              'jpeg': Codec('jpeg', ['cjpeg', 'djpeg'], [10, 20, 35, 50, 70, 82, 90, 95], jpeg, 'JPEG'),
              'x265': Codec('x265', ['ffmpeg'], [40, 36, 33, 30, 27, 23, 19, 15], x265, 'x265, slow, intra')}
     if name not in known:
-        sys.exit(f'{name}: not one of ours0…9, avif0…10, jxl1…9, webp, jpeg, x265, hm (with --hm), vtm (with --vtm)')
+        sys.exit(f'{name}: not one of ours0…9, ours0q…9q, avif0…10, avif0s…10s, jxl1…9, webp, jpeg, x265, hm (with --hm), vtm (with --vtm)')
     return known[name]
 
 

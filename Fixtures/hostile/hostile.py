@@ -480,7 +480,11 @@ def search(tool, seconds, seed):
                 continue
             places = -(-genome['width'] // divisor) * -(-genome['height'] // divisor)
             active = genome['active'] and places * genome['latent'] < 500000
-            result = runs.decode(data, genome['width'], genome['height'], payload([16384] * genome['latent'], active, places))
+            stream = payload([16384] * genome['latent'], active, places)
+            result = runs.decode(data, genome['width'], genome['height'], stream)
+            for _ in range(2):          # a busy machine only adds to the time
+                if result[0] == 0 and result[1] > 2:
+                    result = min(result, runs.decode(data, genome['width'], genome['height'], stream), key=lambda r: r[1])
             tried += 1
             status, used, memory, text = result
             if status != 0:

@@ -213,6 +213,14 @@ func fuzzLayer(_ input: [UInt8]) {
       precondition(abs(Int(a) - Int(b)) <= settings.maximumError, "beyond the largest error")
     }
   }
+  if input[3] & 16 != 0, format != .yuv420, let base {
+    var mask = BlockMask(width: width, height: height)
+    for i in mask.isCoded.indices { mask.isCoded[i] = payload[i % payload.count] & 1 }
+    let picture = drawn(width, height, format, Int(input[4]))
+    guard let coded = ResidualCodec.encode(picture, base: base, coded: mask, execution: Execution()),
+      (try? ResidualCodec.decode(coded, base: base, width: width, height: height, format: format)) != nil
+    else { fatalError("a masked layer of its own does not decode") }
+  }
   // In a bitstream, with metadata and transparency.
   let header = BitstreamHeader(
     modelID: 0, position: RatePosition(index: 0), entropy: .static, format: format, width: width, height: height,
@@ -241,7 +249,12 @@ func layerSeeds() -> [[UInt8]] {
     settings.maximumError = i / 12 * 2
     settings.effort = i % 3
     settings.segmentPixels = i % 5 == 0 ? 100 : 0
-    return [UInt8(width - 1), UInt8(height - 1), UInt8(i % 3), UInt8(flags), UInt8(settings.maximumError)]
-      + ResidualCodec.encode(picture, base: base, settings: settings)
+    var layer = ResidualCodec.encode(picture, base: base, settings: settings)
+    if let base, format != .yuv420, i % 2 == 0 {
+      var mask = BlockMask(width: width, height: height)
+      for b in mask.isCoded.indices { mask.isCoded[b] = UInt8((b + i / 2) % 2) }
+      layer = ResidualCodec.encode(picture, base: base, coded: mask, execution: Execution()) ?? layer
+    }
+    return [UInt8(width - 1), UInt8(height - 1), UInt8(i % 3), UInt8(flags), UInt8(settings.maximumError)] + layer
   }
 }

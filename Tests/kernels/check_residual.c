@@ -88,10 +88,19 @@ static void check(uint64_t seed, long mutations) {
         samples[at] = fill_value(fill, x, y, k);
         base[at] = next_random() % 8 ? (uint8_t)(samples[at] + next_random() % 5) : (uint8_t)next_random();
       }
+  const size_t blocks = (size_t)((g.width + 15) / 16) * (size_t)((g.height + 15) / 16);
+  uint8_t *mask = malloc(blocks);
+  uint32_t *costs = malloc(blocks * sizeof *costs);
+  if (!mask || !costs)
+    exit(3);
+  for (size_t i = 0; i < blocks; i++)
+    mask[i] = next_random() % 4 != 0;
   const size_t capacity = sc_residual_payload_bound(&g);
   uint8_t *first = take(capacity), *second = take(capacity);
-  for (int32_t mode = 0; mode < 2; mode++) {
+  for (int32_t mode = 0; mode < 2 + has_base; mode++) {
     view(&g, samples, has_base ? base : NULL, interleaved);
+    g.mask = mask;
+    g.costs = next_random() & 1 ? costs : NULL;
     const int32_t effort = (int32_t)(next_random() % 3);
     void *memory = take(sc_residual_encode_memory(&g, mode));
     const size_t size = sc_residual_encode(&g, mode, effort, memory, first, capacity);
@@ -101,6 +110,16 @@ static void check(uint64_t seed, long mutations) {
         memcmp(first, second, size))
       fail("plain C writes other bytes", seed, &g);
     free(memory);
+    if (g.costs && mode != SC_RESIDUAL_PREDICTIVE) {
+      uint64_t sum = 0;
+      for (size_t i = 0; i < blocks; i++)
+        sum += costs[i];
+      // What is no pixel's, parameters and rows that repeat, is in no block.
+      if (size && sum > 8192 * (uint64_t)size)
+        fail("blocks take more than all", seed, &g);
+    }
+    g.mask = NULL;
+    g.costs = NULL;
     if (!size) {
       if (mode == SC_RESIDUAL_PREDICTIVE)
         fail("no payload", seed, &g);
@@ -117,9 +136,14 @@ static void check(uint64_t seed, long mutations) {
       if ((plain ? plain_residual_decode : sc_residual_decode)(&g, payload, size, memory))
         fail("refuses its own payload", seed, &g);
       free(memory);
-      for (size_t i = 0; i < count; i++)
-        if (abs(samples[i] - decoded[i]) > g.delta)
-          fail("error above the bound", seed, &g);
+      for (int32_t y = 0; y < g.height; y++)
+        for (int32_t x = 0; x < g.width; x++)
+          for (int32_t k = 0; k < g.components; k++) {
+            const ptrdiff_t at = g.samples[k] - decoded + y * g.pitch + x * g.step;
+            const int is_left = mode == SC_RESIDUAL_MASKED && !mask[y / 16 * ((g.width + 15) / 16) + x / 16];
+            if (is_left ? decoded[at] != base[at] : abs(samples[at] - decoded[at]) > g.delta)
+              fail(is_left ? "not the base" : "error above the bound", seed, &g);
+          }
     }
     for (long m = 0; m < mutations; m++) {
       const size_t shorter = next_random() % 8 ? size : next_random() % size;
@@ -139,6 +163,8 @@ static void check(uint64_t seed, long mutations) {
   free(samples);
   free(decoded);
   free(base);
+  free(mask);
+  free(costs);
   free(first);
   free(second);
 }

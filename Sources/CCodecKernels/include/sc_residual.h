@@ -5,9 +5,10 @@
 // READ ME FIRST
 // - A *group* is one to three components of equal size that are coded together: R, G, B; or U and V; or one plane alone.
 //   Components are coded in the order given; later ones are predicted from earlier ones.
-// - Two modes. *Predictive*: linear predictors, one of up to 16 for each block of 8×8, whose weights are in the
+// - Three modes. *Predictive*: linear predictors, one of up to 16 for each block of 8×8, whose weights are in the
 //   payload; errors coded by static distributions chosen by the neighbouring errors. *Pattern*: whole pixels, found
-//   again by hashes of their neighbourhood; adaptive binary decisions. Everything is defined in docs/format/residual.md.
+//   again by hashes of their neighbourhood; adaptive binary decisions. *Masked*: the same in the blocks of a mask, and the
+//   base elsewhere. Everything is defined in docs/format/residual.md.
 // - No function allocates: the caller gives memory of the size that is asked for here, aligned to 64 bytes.
 // - The decoder trusts nothing in a payload. It reads only inside it and writes only the group's samples and memory.
 #ifndef SC_RESIDUAL_H
@@ -22,6 +23,8 @@ extern "C" {
 
 #define SC_RESIDUAL_COMPONENTS 3
 #define SC_RESIDUAL_DELTA 15
+/// Rows and columns of a block of a mask.
+#define SC_RESIDUAL_BLOCK 16
 
 typedef struct sc_residual_group {
   int32_t width, height; ///< 1…65535; width · height · components below 2^30
@@ -33,9 +36,18 @@ typedef struct sc_residual_group {
   const uint8_t *base[SC_RESIDUAL_COMPONENTS];
   ptrdiff_t step;  ///< bytes from a pixel to the next
   ptrdiff_t pitch; ///< bytes from a row to the next
+  /// Of an encoder in the masked mode: 1 for blocks that are coded, 0 for those that are left to the base.
+  /// [⌈height / 16⌉][⌈width / 16⌉], as `costs`.
+  const uint8_t *mask;
+  /// NULL, or where an encoder in the pattern or masked mode writes what each block took, in 1/1024 bits.
+  uint32_t *costs;
 } sc_residual_group;
 
-typedef enum sc_residual_mode { SC_RESIDUAL_PREDICTIVE = 0, SC_RESIDUAL_PATTERN = 1 } sc_residual_mode;
+typedef enum sc_residual_mode {
+  SC_RESIDUAL_PREDICTIVE = 0,
+  SC_RESIDUAL_PATTERN = 1,
+  SC_RESIDUAL_MASKED = 2 ///< needs a base
+} sc_residual_mode;
 
 /// Bytes that a payload of this mode takes to decode.
 size_t sc_residual_decode_memory(const sc_residual_group *group, int32_t mode);

@@ -61,9 +61,15 @@ static int is_valid(const sc_residual_group *g) {
          (int64_t)g->width * g->height * g->components < INT64_C(1) << 30;
 }
 
+static size_t memory_of(const sc_residual_group *g, int32_t mode, int encoding) {
+  return mode == SC_RESIDUAL_PATTERN  ? sc_residual_pattern_memory(g, 0, encoding)
+         : mode == SC_RESIDUAL_MASKED ? sc_residual_pattern_memory(g, 1, encoding)
+                                      : sc_residual_predictive_memory(g, encoding);
+}
+
 size_t sc_residual_decode_memory(const sc_residual_group *g, int32_t mode) {
   assert(is_valid(g));
-  return mode == SC_RESIDUAL_PATTERN ? sc_residual_pattern_memory(g, 0) : sc_residual_predictive_memory(g, 0);
+  return memory_of(g, mode, 0);
 }
 
 int sc_residual_decode(const sc_residual_group *g, const uint8_t *payload, size_t size, void *memory) {
@@ -74,7 +80,9 @@ int sc_residual_decode(const sc_residual_group *g, const uint8_t *payload, size_
   case SC_RESIDUAL_PREDICTIVE:
     return sc_residual_predictive_decode(g, payload + 1, size - 1, memory);
   case SC_RESIDUAL_PATTERN:
-    return sc_residual_pattern_decode(g, payload + 1, size - 1, memory);
+    return sc_residual_pattern_decode(g, 0, payload + 1, size - 1, memory);
+  case SC_RESIDUAL_MASKED:
+    return g->base[0] ? sc_residual_pattern_decode(g, 1, payload + 1, size - 1, memory) : -1;
   default:
     return -1;
   }
@@ -82,7 +90,7 @@ int sc_residual_decode(const sc_residual_group *g, const uint8_t *payload, size_
 
 size_t sc_residual_encode_memory(const sc_residual_group *g, int32_t mode) {
   assert(is_valid(g));
-  return mode == SC_RESIDUAL_PATTERN ? sc_residual_pattern_memory(g, 1) : sc_residual_predictive_memory(g, 1);
+  return memory_of(g, mode, 1);
 }
 
 size_t sc_residual_payload_bound(const sc_residual_group *g) {
@@ -94,9 +102,11 @@ size_t sc_residual_payload_bound(const sc_residual_group *g) {
 size_t sc_residual_encode(const sc_residual_group *g, int32_t mode, int32_t effort, void *memory,
                           uint8_t *out, size_t capacity) {
   assert(is_valid(g) && capacity >= sc_residual_payload_bound(g));
+  assert(mode != SC_RESIDUAL_MASKED || (g->mask && g->base[0]));
   out[0] = (uint8_t)mode;
-  const size_t size = mode == SC_RESIDUAL_PATTERN
-                          ? sc_residual_pattern_encode(g, memory, out + 1, capacity - 1)
-                          : sc_residual_predictive_encode(g, effort, memory, out + 1, capacity - 1);
+  const size_t size =
+      mode != SC_RESIDUAL_PREDICTIVE
+          ? sc_residual_pattern_encode(g, mode == SC_RESIDUAL_MASKED, memory, out + 1, capacity - 1)
+          : sc_residual_predictive_encode(g, effort, memory, out + 1, capacity - 1);
   return size ? size + 1 : 0;
 }

@@ -10,7 +10,7 @@
 #pragma STDC FP_CONTRACT OFF // the encoder's choices are the same on every machine
 #endif
 
-enum { MOST_FEATURES = (1 + MOST_SOURCES) * TAPS + 1, ROW = 68, LOG_ONE = 1 << 10 };
+enum { MOST_FEATURES = (1 + MOST_SOURCES) * TAPS + 1, ROW = 68 };
 
 /// A symmetric matrix's elements below and on the diagonal, row by row.
 static int32_t triangle(int32_t n) { return n * (n + 1) / 2; }
@@ -25,22 +25,6 @@ typedef struct fit {
   size_t capacity;
   float sum[MOST_FEATURES][ROW];
 } fit;
-
-/// 1024 log2(n), rounded down, n ≥ 1.
-static uint32_t log2_of(uint32_t n) {
-  const int e = 31 - __builtin_clz(n);
-  uint64_t m = (uint64_t)n << 32 >> e; // [1, 2) with 32 bits
-  uint32_t fraction = 0;
-  for (int i = 0; i < 10; i++) {
-    m = (m >> 1) * (m >> 1) >> 30;
-    fraction <<= 1;
-    if (m >> 33) {
-      fraction |= 1;
-      m >>= 1;
-    }
-  }
-  return (uint32_t)e * LOG_ONE + fraction;
-}
 
 static size_t take_fit(arena *a, fit *f, const sc_residual_group *g) {
   const size_t count = (size_t)g->width * (size_t)g->height;

@@ -64,6 +64,25 @@ int sc_residual_rans_close(const coder *c, int32_t lanes);
 /// Size of the payload; 0 if it, or the symbols, found no room.
 size_t sc_residual_rans_write(const coder *c, int32_t lanes, uint8_t *out, size_t capacity);
 
+/// A bit, where lengths of code are counted.
+#define LOG_ONE 1024
+
+/// 1024 log2(n), rounded down, n ≥ 1.
+static inline uint32_t log2_of(uint32_t n) {
+  const int e = 31 - __builtin_clz(n);
+  uint64_t m = (uint64_t)n << 32 >> e; // [1, 2) with 32 bits
+  uint32_t fraction = 0;
+  for (int i = 0; i < 10; i++) {
+    m = (m >> 1) * (m >> 1) >> 30;
+    fraction <<= 1;
+    if (m >> 33) {
+      fraction |= 1;
+      m >>= 1;
+    }
+  }
+  return (uint32_t)e * LOG_ONE + fraction;
+}
+
 // ---- Adaptive decisions, all on lane 0
 
 /// P(1) in 1/65536 by a quick and by a slow estimate.
@@ -156,8 +175,11 @@ int sc_residual_predictive_decode(const sc_residual_group *g, const uint8_t *pay
                                   void *memory);
 size_t sc_residual_predictive_encode(const sc_residual_group *g, int32_t effort, void *memory, uint8_t *out,
                                      size_t capacity);
-size_t sc_residual_pattern_memory(const sc_residual_group *g, int encoding);
-int sc_residual_pattern_decode(const sc_residual_group *g, const uint8_t *payload, size_t size, void *memory);
-size_t sc_residual_pattern_encode(const sc_residual_group *g, void *memory, uint8_t *out, size_t capacity);
+/// `masked` is a constant of the call: the mode is SC_RESIDUAL_MASKED.
+size_t sc_residual_pattern_memory(const sc_residual_group *g, int masked, int encoding);
+int sc_residual_pattern_decode(const sc_residual_group *g, int masked, const uint8_t *payload, size_t size,
+                               void *memory);
+size_t sc_residual_pattern_encode(const sc_residual_group *g, int masked, void *memory, uint8_t *out,
+                                  size_t capacity);
 
 #endif

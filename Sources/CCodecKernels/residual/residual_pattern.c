@@ -3,6 +3,7 @@
 // The pattern mode, for screens, drawings and masks: whole pixels are found again where the same neighbourhood was seen
 // before (a context-hash predictor, as the match models of lossless compressors), or copied from a neighbour
 // (as in PWC: Ausbeck 2000), or written out. All decisions are adaptive and binary, and flat areas go by in runs.
+// The masked mode does so in the blocks of a mask; pixels of others are 0 to it, and become those of the base.
 #include <assert.h>
 
 #include "residual_internal.h"
@@ -19,6 +20,7 @@ enum {
   SHORTEST = 16, // runs of 256, 64, 16 pixels
   CANDIDATES = 8,
   COLOURS = 256, // of the palette; and of the cache
+  BLOCK = SC_RESIDUAL_BLOCK,
 };
 
 /// What followed a neighbourhood. Only for a new neighbourhood is `value` replaced at once.
@@ -39,6 +41,7 @@ typedef struct models {
   bit_model cache_index[COLOURS];
   bit_model residual[SC_RESIDUAL_COMPONENTS][8][4][NUMBER_MODELS];
   bit_model palette[1 + SC_RESIDUAL_COMPONENTS][NUMBER_MODELS];
+  bit_model mask[8];
 } models;
 
 typedef struct pattern {
@@ -52,6 +55,8 @@ typedef struct pattern {
   uint8_t *history; // at (0, 0): 1 the first guess was right, 2 a literal
   uint32_t *run;    // at 0: how many pixels of the row above are equal from here on
   uint32_t *wanted; // [height][width] of the encoder
+  uint8_t *mask;    // [blocks in height][blocks in width]; NULL for all
+  int32_t across;   // blocks in width
   ptrdiff_t stride;
 } pattern;
 
@@ -285,8 +290,35 @@ static INLINE void code_palette(coder *c, pattern *p, const sc_residual_group *g
   }
 }
 
-static INLINE void code_pixels(coder *c, pattern *p, const sc_residual_group *g, const int decoding) {
-  const int32_t width = g->width, height = g->height;
+static int32_t blocks_of(int32_t size) { return (size + BLOCK - 1) / BLOCK; }
+
+static INLINE void code_mask(coder *c, pattern *p, const sc_residual_group *g, const int decoding) {
+  const int32_t across = p->across, down = blocks_of(g->height);
+  for (int32_t y = 0; y < down; y++) {
+    uint8_t *m = p->mask + (ptrdiff_t)y * across;
+    for (int32_t x = 0; x < across; x++) {
+      const int left = x > 0 && m[x - 1], above = y > 0 && m[x - across],
+                right = y > 0 && x + 1 < across && m[x - across + 1];
+      m[x] = (uint8_t)code_bit(c, p->models.mask + left + 2 * above + 4 * right, m[x], decoding);
+    }
+  }
+}
+
+/// Pixels first … last − 1 of a row, which are not in the mask.
+static INLINE void leave(uint32_t *v, uint8_t *history, int32_t first, int32_t last) {
+  memset(v + first, 0, (size_t)(last - first) * sizeof *v);
+  memset(history + first, 1, (size_t)(last - first));
+}
+
+/// Adds what was coded since `from` to a block's cost.
+static void charge(const coder *c, size_t from, uint32_t *cost) {
+  for (size_t i = from; i < c->used && i < c->capacity; i++)
+    *cost += RANS_BITS * LOG_ONE - log2_of((c->symbols[i] >> 15 & (RANS_SLOTS - 1)) + 1);
+}
+
+static INLINE void code_pixels(coder *c, pattern *p, const sc_residual_group *g, const int masked,
+                               const int decoding) {
+  const int32_t width = g->width, height = g->height, across = p->across;
   const ptrdiff_t s = p->stride;
   int32_t same_rows = 0;
   for (int32_t y = 0; y < height; y++) {
@@ -296,42 +328,70 @@ static INLINE void code_pixels(coder *c, pattern *p, const sc_residual_group *g,
     for (int32_t x = -MARGIN; x < 0; x++)
       v[x] = v[-s];
     history[-1] = history[-s];
-    int is_same = 1;
+    const uint8_t *mask = masked ? p->mask + (ptrdiff_t)(y / BLOCK) * across : NULL;
+    uint32_t *costs = decoding || !g->costs ? NULL : g->costs + (ptrdiff_t)(y / BLOCK) * across;
+    int is_same = 1, is_coded = !masked;
+    for (int32_t b = 0; masked && b < across; b++)
+      is_coded |= mask[b];
     if (!decoding)
       for (int32_t x = 0; x < width && is_same; x++)
-        is_same = is_near(p, g, v[x - s], wanted[x]);
-    is_same = code_bit(c, p->models.row + same_rows, is_same, decoding);
-    same_rows = (same_rows << 1 | is_same) & 3;
-    if (is_same) {
-      memcpy(v, v - s, (size_t)width * sizeof *v);
-      memset(history, 1, (size_t)width);
+        is_same = (masked && !mask[x / BLOCK]) || is_near(p, g, v[x - s], wanted[x]);
+    if (!is_coded) {
+      leave(v, history, 0, width);
     } else {
-      int32_t retry = 0;
-      for (int32_t x = 0; x < width;) {
-        if (x >= retry && v[x - 1] == v[x - s - 1] && p->run[x - 1] > SHORTEST) {
-          int32_t size = SHORTEST << 2 * (RUNS - 1), level = 0;
-          for (; level < RUNS; level++, size /= 4) {
-            if (x + size > width || p->run[x - 1] <= (uint32_t)size)
+      is_same = code_bit(c, p->models.row + same_rows, is_same, decoding);
+      same_rows = (same_rows << 1 | is_same) & 3;
+      if (is_same) {
+        memcpy(v, v - s, (size_t)width * sizeof *v);
+        memset(history, 1, (size_t)width);
+        for (int32_t b = 0; masked && b < across; b++)
+          if (!mask[b])
+            leave(v, history, b * BLOCK, b + 1 < across ? (b + 1) * BLOCK : width);
+      } else {
+        int32_t retry = 0, end = masked ? 0 : width; // of the coded blocks that x is in
+        for (int32_t x = 0; x < width;) {
+          if (masked && x >= end) {
+            int32_t b = x / BLOCK;
+            const int is_left = mask[b] == 0;
+            while (b < across && (mask[b] == 0) == is_left)
+              b++;
+            end = b < across ? b * BLOCK : width;
+            if (is_left) {
+              leave(v, history, x, end);
+              x = end;
               continue;
-            int is_run = 1;
-            if (!decoding)
-              for (int32_t k = 0; k < size && is_run; k++)
-                is_run = is_near(p, g, v[x - 1], wanted[x + k]);
-            const uint32_t longer = p->run[x - 1] > (uint32_t)(size + size / 2);
-            if (code_bit(c, &p->models.run[level][longer + 2 * (v[x - 2] == v[x - 1])], is_run, decoding))
-              break;
+            }
           }
-          if (level < RUNS) {
-            for (int32_t k = 0; k < size; k++)
-              v[x + k] = v[x - 1];
-            memset(history + x, 1, (size_t)size);
-            x += size;
-            continue;
+          const size_t from = c->used;
+          if (x >= retry && v[x - 1] == v[x - s - 1] && p->run[x - 1] > SHORTEST) {
+            int32_t size = SHORTEST << 2 * (RUNS - 1), level = 0;
+            for (; level < RUNS; level++, size /= 4) {
+              if (x + size > end || p->run[x - 1] <= (uint32_t)size)
+                continue;
+              int is_run = 1;
+              if (!decoding)
+                for (int32_t k = 0; k < size && is_run; k++)
+                  is_run = is_near(p, g, v[x - 1], wanted[x + k]);
+              const uint32_t longer = p->run[x - 1] > (uint32_t)(size + size / 2);
+              if (code_bit(c, &p->models.run[level][longer + 2 * (v[x - 2] == v[x - 1])], is_run, decoding))
+                break;
+            }
+            if (level < RUNS) {
+              for (int32_t k = 0; k < size; k++)
+                v[x + k] = v[x - 1];
+              memset(history + x, 1, (size_t)size);
+              if (costs)
+                charge(c, from, costs + x / BLOCK);
+              x += size;
+              continue;
+            }
+            retry = x + SHORTEST;
           }
-          retry = x + SHORTEST;
+          code_pixel(c, p, g, v + x, history + x, decoding ? 0 : wanted[x], decoding);
+          if (costs)
+            charge(c, from, costs + x / BLOCK);
+          x++;
         }
-        code_pixel(c, p, g, v + x, history + x, decoding ? 0 : wanted[x], decoding);
-        x++;
       }
     }
     for (int32_t x = 0; x < MARGIN; x++)
@@ -347,7 +407,7 @@ static INLINE void code_pixels(coder *c, pattern *p, const sc_residual_group *g,
   }
 }
 
-static pattern *take_pattern(arena *a, const sc_residual_group *g, int encoding) {
+static pattern *take_pattern(arena *a, const sc_residual_group *g, int masked, int encoding) {
   const ptrdiff_t stride = g->width + 2 * MARGIN;
   const size_t count = (size_t)stride * ((size_t)g->height + ROWS_ABOVE);
   pattern *p = arena_take(a, sizeof *p);
@@ -355,6 +415,8 @@ static pattern *take_pattern(arena *a, const sc_residual_group *g, int encoding)
   uint8_t *history = arena_take(a, count);
   uint32_t *run = arena_take(a, ((size_t)g->width + 2) * sizeof *run);
   uint32_t *wanted = encoding ? arena_take(a, (size_t)g->width * (size_t)g->height * sizeof *wanted) : NULL;
+  const int32_t across = blocks_of(g->width);
+  uint8_t *mask = masked ? arena_take(a, (size_t)across * (size_t)blocks_of(g->height)) : NULL;
   if (!a->at)
     return p;
   memset(p->large, 0, sizeof p->large);
@@ -368,6 +430,8 @@ static pattern *take_pattern(arena *a, const sc_residual_group *g, int encoding)
   p->history = history + ROWS_ABOVE * stride + MARGIN;
   p->run = run + 1;
   p->wanted = wanted;
+  p->mask = mask;
+  p->across = across;
   memset(value, 0, (size_t)(ROWS_ABOVE * stride) * sizeof *value);
   memset(history, 1, (size_t)(ROWS_ABOVE * stride));
   for (int32_t x = -1; x < g->width; x++)
@@ -380,30 +444,38 @@ static size_t most_symbols(const sc_residual_group *g) {
   return 8 * (size_t)g->width * (size_t)g->height * (size_t)g->components + (1u << 16);
 }
 
-size_t sc_residual_pattern_memory(const sc_residual_group *g, int encoding) {
+size_t sc_residual_pattern_memory(const sc_residual_group *g, int masked, int encoding) {
   arena a = {0};
-  take_pattern(&a, g, encoding);
+  take_pattern(&a, g, masked, encoding);
   if (encoding)
     arena_take(&a, most_symbols(g) * sizeof(uint32_t));
   return a.used;
 }
 
-int sc_residual_pattern_decode(const sc_residual_group *g, const uint8_t *payload, size_t size,
+int sc_residual_pattern_decode(const sc_residual_group *g, int masked, const uint8_t *payload, size_t size,
                                void *memory) {
   coder c;
   if (sc_residual_rans_open(&c, payload, size, 1))
     return -1;
   arena a = {.at = memory};
-  pattern *p = take_pattern(&a, g, 0);
+  pattern *p = take_pattern(&a, g, masked, 0);
   code_palette(&c, p, g, 1);
-  code_pixels(&c, p, g, 1);
+  if (masked) {
+    code_mask(&c, p, g, 1);
+    code_pixels(&c, p, g, 1, 1);
+  } else {
+    code_pixels(&c, p, g, 0, 1);
+  }
   if (sc_residual_rans_close(&c, 1))
     return -1;
   for (int32_t y = 0; y < g->height; y++) {
     const uint32_t *v = p->value + y * p->stride;
+    const uint8_t *mask = masked ? p->mask + (ptrdiff_t)(y / BLOCK) * p->across : NULL;
     for (int32_t x = 0; x < g->width; x++)
-      for (int32_t k = 0; k < g->components; k++)
-        g->samples[k][y * g->pitch + x * g->step] = (uint8_t)part(p, g, v[x], k);
+      for (int32_t k = 0; k < g->components; k++) {
+        const ptrdiff_t at = y * g->pitch + x * g->step;
+        g->samples[k][at] = masked && !mask[x / BLOCK] ? g->base[k][at] : (uint8_t)part(p, g, v[x], k);
+      }
   }
   return 0;
 }
@@ -449,9 +521,28 @@ static void find_palette(pattern *p, const sc_residual_group *g, int32_t limit) 
   }
 }
 
-size_t sc_residual_pattern_encode(const sc_residual_group *g, void *memory, uint8_t *out, size_t capacity) {
+/// Pixels that are not coded become one that is, so that the palette has no colour for them.
+static void hide_others(const pattern *p, const sc_residual_group *g) {
+  const int32_t across = p->across, blocks = across * blocks_of(g->height);
+  int32_t first = 0;
+  while (first < blocks - 1 && !p->mask[first])
+    first++;
+  uint32_t shown =
+      p->wanted[(size_t)(first / across * BLOCK) * (size_t)g->width + (size_t)(first % across * BLOCK)];
+  for (int32_t y = 0; y < g->height; y++)
+    for (int32_t x = 0; x < g->width; x++) {
+      uint32_t *to = p->wanted + (size_t)y * (size_t)g->width + x;
+      if (p->mask[y / BLOCK * across + x / BLOCK])
+        shown = *to;
+      else
+        *to = shown;
+    }
+}
+
+size_t sc_residual_pattern_encode(const sc_residual_group *g, int masked, void *memory, uint8_t *out,
+                                  size_t capacity) {
   arena a = {.at = memory};
-  pattern *p = take_pattern(&a, g, 1);
+  pattern *p = take_pattern(&a, g, masked, 1);
   const size_t symbols = most_symbols(g);
   coder c = {.symbols = arena_take(&a, symbols * sizeof(uint32_t)), .capacity = symbols};
   for (int32_t y = 0; y < g->height; y++) {
@@ -462,8 +553,20 @@ size_t sc_residual_pattern_encode(const sc_residual_group *g, void *memory, uint
         to[x] = to[x] << 8 | g->samples[k][y * g->pitch + x * g->step];
     }
   }
+  const size_t blocks = (size_t)p->across * (size_t)blocks_of(g->height);
+  if (masked) {
+    memcpy(p->mask, g->mask, blocks);
+    hide_others(p, g);
+  }
+  if (g->costs)
+    memset(g->costs, 0, blocks * sizeof *g->costs);
   find_palette(p, g, g->components == 1 ? 64 : COLOURS);
   code_palette(&c, p, g, 0);
-  code_pixels(&c, p, g, 0);
+  if (masked) {
+    code_mask(&c, p, g, 0);
+    code_pixels(&c, p, g, 1, 0);
+  } else {
+    code_pixels(&c, p, g, 0, 0);
+  }
   return sc_residual_rans_write(&c, 1, out, capacity);
 }

@@ -68,12 +68,14 @@ extension Encoder {
       view, settings, best.coded, layer: best.layer, reconstruction: reconstruction, squaredError: error)
   }
 
-  /// One way to code a picture: by the networks, or by a layer alone.
-  private struct Trial {
+  /// One way to code a picture: by the networks, by a layer alone, or by both.
+  struct Trial {
     let coded: CodedLatent?
     let layer: [UInt8]?
     let size: Int
     let squaredError: UInt64
+    /// What a decoder gives, if it is known.
+    var reconstruction: Picture?
   }
 
   /// Layers alone of a picture, by their largest error, as they are asked for.
@@ -145,17 +147,22 @@ extension Encoder {
       throw .position(settings.position, count: model.ratePoints.count)
     }
     var layers = LayerTrials(Picture(copying: view))
+    let mixer = Mixer(layers.picture, execution: settings.execution)
     var measured = settings
     measured.measuresDistortion = true
+    measured.countsPlaces = mixer != nil
     var best: Trial?
     let last = (settings.position.index + RatePosition.steps - 1) / RatePosition.steps
     for ratePoint in model.domains[domain].lowerBound.ratePoint...last where best?.squaredError != 0 {
       measured.position = RatePosition(ratePoint: ratePoint)
       let coded = try codeLatent(view, measured)
-      let size = coded.payloads.reduce(0) { $0 + $1.count }
       let error = coded.reconstruction?.squaredError(to: layers.picture) ?? .max
-      var found = best ?? Trial(coded: coded, layer: nil, size: size, squaredError: error)
-      if error < found.squaredError { found = Trial(coded: coded, layer: nil, size: size, squaredError: error) }
+      var here = Trial(
+        coded: coded, layer: nil, size: coded.size, squaredError: error, reconstruction: coded.reconstruction)
+      if let mixture = try mixer?.cheaper(than: here, self, measured) { here = mixture }
+      let size = here.size
+      var found = best ?? here
+      if here.squaredError < found.squaredError { found = here }
       for maximumError in [0, 4, ResidualCodec.maximumErrors.upperBound] {
         let layer = layers.of(maximumError, self, settings)
         guard layer.size <= size else { continue }
@@ -167,7 +174,7 @@ extension Encoder {
       best = found
     }
     guard let best else { preconditionFailure("rate point 0 was tried") }
-    return encoded(view, settings, best, layers.picture)
+    return encoded(view, settings, best)
   }
 
   /// Encodes by a layer alone with at least a PSNR, in dB.
@@ -178,21 +185,20 @@ extension Encoder {
     bounded.maximumError = 0
     try require(layerMemory(view, bounded))
     var layers = LayerTrials(Picture(copying: view))
-    let best = layers.reaching(psnr, self, settings)
-    return encoded(view, settings, best, layers.picture)
+    return encoded(view, settings, layers.reaching(psnr, self, settings))
   }
 
-  private func encoded(
-    _ view: PictureView, _ settings: EncoderSettings, _ best: Trial, _ picture: Picture
-  ) -> Encoded {
-    var reconstruction = best.coded?.reconstruction
-    if settings.measuresDistortion, let layer = best.layer { reconstruction = decoded(layer, nil, like: picture) }
+  func encoded(_ view: PictureView, _ settings: EncoderSettings, _ best: Trial) -> Encoded {
+    var reconstruction = best.reconstruction
+    if settings.measuresDistortion, reconstruction == nil, let layer = best.layer {
+      reconstruction = decoded(layer, nil, like: Picture(copying: view))
+    }
     return encoded(
       view, settings, best.coded, layer: best.layer, reconstruction: reconstruction, squaredError: best.squaredError)
   }
 
   /// What a decoder makes of a layer that was just written.
-  fileprivate func decoded(_ layer: [UInt8], _ base: Picture?, like picture: Picture) -> Picture {
+  func decoded(_ layer: [UInt8], _ base: Picture?, like picture: Picture) -> Picture {
     do throws(ResidualError) {
       return try ResidualCodec.decode(
         layer, base: base, width: picture.width, height: picture.height, format: picture.format)
@@ -229,7 +235,8 @@ extension Encoder {
       squaredError: settings.measuresDistortion ? squaredError : nil,
       psnr: settings.measuresDistortion
         ? squaredError.map { peakSignalToNoiseRatio(squaredError: $0, samples: picture.sampleCount) } : nil,
-      rdoq: coded?.rdoq, maximumError: layer.map { Int($0[0] & 15) }, hasLatent: coded != nil)
+      rdoq: coded?.rdoq, maximumError: layer.flatMap { ResidualCodec.maximumError(firstByte: $0[0]) },
+      hasLatent: coded != nil)
   }
 }
 

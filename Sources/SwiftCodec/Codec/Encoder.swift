@@ -77,6 +77,8 @@ public struct EncoderSettings: Sendable {
   public var entropy: EntropyKind?
   /// Whether to decode the result, which gives the distortion.
   public var measuresDistortion = true
+  /// Whether to tell about how many bits each place of the latent takes.
+  var countsPlaces = false
   /// Threads and kernels; no result depends on it.
   public var execution = Execution()
   /// The search for a cheaper latent; it does not change how the bitstream is decoded.
@@ -171,6 +173,11 @@ struct CodedLatent {
   /// What a decoder makes of it, if it was asked for.
   let reconstruction: Picture?
   let rdoq: RDOQReport?
+  /// About the bits of each place of the latent, row by row, if that was asked for.
+  let placeBits: [Float]
+
+  /// Bytes of all segments.
+  var size: Int { payloads.reduce(0) { $0 + $1.count } }
 }
 
 /// What a search is prepared for.
@@ -226,6 +233,9 @@ public final class Encoder {
     }
     if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
     if climbs { return try climb(picture, settings) }
+    if settings.holdsQuality, let mixture = try mixture(picture, settings) {
+      return encoded(picture, settings, mixture)
+    }
     var measures = settings
     if settings.holdsQuality { measures.measuresDistortion = true }
     let coded = if let known { known } else { try codeLatent(picture, measures) }
@@ -266,7 +276,7 @@ public final class Encoder {
     let (segments, report) = search(latent, quantise, codec, kind, of: picture, settings)
     if segments != nil, report == nil { throw .cancelled }
     try settings.report(settings.searchShare.upperBound)
-    let (payloads, bits) = code(count, segments, quantise, codec, execution)
+    let (payloads, bits, placeBits) = code(count, segments, quantise, codec, settings)
     try settings.report(settings.measuresDistortion ? 0.95 : 1)
     var decoded: Picture?
     if settings.measuresDistortion {
@@ -277,7 +287,7 @@ public final class Encoder {
     }
     return CodedLatent(
       position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : segmentRows, count: count),
-      payloads: payloads, idealBits: bits, reconstruction: decoded, rdoq: report)
+      payloads: payloads, idealBits: bits, reconstruction: decoded, rdoq: report, placeBits: placeBits)
   }
 
   private func checkLimits(
@@ -373,21 +383,24 @@ public final class Encoder {
   }
 
   /// Codes all segments: those given, or else as `quantise` chooses them, one after the other. Gives payloads and the ideal
-  /// code length in bits.
+  /// code length in bits, and that of each place if it is asked for.
   private func code(
     _ count: Int, _ segments: [QuantisedSegment]?, _ quantise: (Int, Execution) -> QuantisedSegment,
-    _ codec: SegmentCodec, _ execution: Execution
-  ) -> ([[UInt8]], Double) {
-    var coded = [(payload: [UInt8], bits: Double)](repeating: ([], 0), count: count)
+    _ codec: SegmentCodec, _ settings: EncoderSettings
+  ) -> ([[UInt8]], Double, [Float]) {
+    let execution = settings.execution
+    var coded = [(payload: [UInt8], bits: Double, placeBits: [Float])](repeating: ([], 0, []), count: count)
     let inner = execution.inside(parallel: count)
     coded.withUnsafeMutableBufferPointer { coded in
       // Each thread writes its own segments' elements.
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
-        out[i] = codec.encode(segments?[i] ?? quantise(i, inner))
+        let segment = segments?[i] ?? quantise(i, inner)
+        let (payload, bits) = codec.encode(segment)
+        out[i] = (payload, bits, settings.countsPlaces ? segment.placeBits(of: bits) : [])
       }
     }
-    return (coded.map { $0.payload }, coded.reduce(0) { $0 + $1.bits })
+    return (coded.map { $0.payload }, coded.reduce(0) { $0 + $1.bits }, coded.flatMap { $0.placeBits })
   }
 }
 

@@ -170,6 +170,21 @@ package struct QuantisedSegment {
 }
 
 extension QuantisedSegment {
+  /// `bits` shared out among the places of the segment, row by row, by the size of their symbols: about what each takes.
+  func placeBits(of bits: Double) -> [Float] {
+    let places = width * height
+    var weights = [Float](repeating: 1, count: places)
+    let channels = symbols.count / max(1, places)
+    for c in 0..<channels {
+      let values = symbols.base + c * places
+      // A sign, and about two bits a doubling.
+      for i in 0..<places where values[i] != 0 {
+        weights[i] += Float(2 * (Int16.bitWidth - values[i].magnitude.leadingZeroBitCount))
+      }
+    }
+    let scale = Float(bits) / weights.reduce(0, +)
+    return weights.map { $0 * scale }
+  }
   /// Of a latent without a hyperprior.
   init(_ latent: Latent, segment: Int) {
     self.init(

@@ -38,10 +38,7 @@ public enum ResidualCodec {
       precondition(base.width == picture.width && base.height == picture.height && base.format == picture.format)
     }
     func layout(_ pixels: Int) -> ResidualLayout {
-      let rows = ResidualLayout.rows(
-        width: picture.width, height: picture.height,
-        pixels: settings.segmentPixels > 0 ? settings.segmentPixels : pixels)
-      return ResidualLayout(width: picture.width, height: picture.height, format: picture.format, rows: rows)
+      ResidualLayout(picture, pixels: settings.segmentPixels > 0 ? settings.segmentPixels : pixels)
     }
     let coarse = layout(patternPixels)
     let patterns = payloads(picture, nil, coarse, .pattern, settings, execution)
@@ -65,6 +62,32 @@ public enum ResidualCodec {
       ? write(coarse, patterns, settings.maximumError, hasBase: base != nil)
       : write(fine, best, settings.maximumError, hasBase: base != nil)
   }
+
+  /// Bits that patterns take for each block of a picture of one plane, row by row, in 1/1024 bits; nil for one that they do
+  /// not suit.
+  static func patternCosts(_ picture: Picture, execution: Execution) -> [UInt32]? {
+    var costs = [UInt32](repeating: 0, count: BlockMask(width: picture.width, height: picture.height).isCoded.count)
+    let layout = ResidualLayout(picture, pixels: patternPixels)
+    let coded = costs.withUnsafeMutableBufferPointer {
+      payloads(picture, nil, layout, .pattern, Settings(), execution, costs: $0.baseAddress)
+    }
+    return coded == nil ? nil : costs
+  }
+
+  /// The bytes of a layer that gives the blocks of a mask exactly and leaves the others to the base; nil for a picture that
+  /// patterns do not suit. Of a picture of one plane.
+  static func encode(
+    _ picture: Picture, base: Picture, coded mask: BlockMask, execution: Execution
+  ) -> [UInt8]? {
+    let layout = ResidualLayout(picture, pixels: patternPixels)
+    let coded = mask.isCoded.withUnsafeBufferPointer {
+      payloads(picture, base, layout, .masked, Settings(), execution, mask: $0.baseAddress)
+    }
+    return coded.map { write(layout, $0, 0, hasBase: true, isMasked: true) }
+  }
+
+  /// The largest error of a layer's samples, by its first byte; nil if it leaves some to its base.
+  package static func maximumError(firstByte: UInt8) -> Int? { firstByte & 32 == 0 ? Int(firstByte & 15) : nil }
 
   /// Decodes a residual layer.
   ///
@@ -90,9 +113,10 @@ public enum ResidualCodec {
     }
     var reader = ByteReader<ResidualError>(bytes, in: range) { _ in .truncated }
     let flags = Int(try reader.u8())
-    guard flags < 32 else { throw .value(field: "flags", value: flags, valid: 0...31) }
-    let (maximumError, hasBase) = (flags & 15, flags & 16 != 0)
+    guard flags < 64 else { throw .value(field: "flags", value: flags, valid: 0...63) }
+    let (maximumError, hasBase, isMasked) = (flags & 15, flags & 16 != 0, flags & 32 != 0)
     guard hasBase == (base != nil) else { throw .base(expected: hasBase) }
+    guard hasBase || !isMasked else { throw .base(expected: true) }
     if let base, base.width != width || base.height != height || base.format != format { throw .base(expected: true) }
     let most = ResidualLayout.mostRows(width: width)
     guard let units = try reader.varint() else { throw .truncated }
@@ -121,8 +145,9 @@ public enum ResidualCodec {
           let (samples, isGood) = (samples.baseAddress!, isGood.baseAddress!)
           parallel(threads: execution.threads, count: count) { i in
             let group = layout.group(i % layout.groups, segment: i / layout.groups)
-            isGood[i] = group.decode(
-              UnsafeBufferPointer(rebasing: bytes[ranges[i]]), into: samples, base: base, maximumError: maximumError)
+            let payload = UnsafeBufferPointer(rebasing: bytes[ranges[i]])
+            if !isMasked, let mode = payload.first, mode == ResidualMode.masked.rawValue { return }
+            isGood[i] = group.decode(payload, into: samples, base: base, maximumError: maximumError)
           }
         }
       }
@@ -143,8 +168,9 @@ public enum ResidualCodec {
   /// The payloads of all groups of all segments in one mode; nil if it does not suit one of them.
   private static func payloads(
     _ picture: Picture, _ base: Picture?, _ layout: ResidualLayout, _ mode: ResidualMode, _ settings: Settings,
-    _ execution: Execution
+    _ execution: Execution, mask: UnsafePointer<UInt8>? = nil, costs: UnsafeMutablePointer<UInt32>? = nil
   ) -> [[UInt8]]? {
+    let blocksOfSegment = layout.blocksOfSegment
     let count = layout.segments * layout.groups
     var payloads = [[UInt8]](repeating: [], count: count)
     picture.samples.withUnsafeBufferPointer { samples in
@@ -154,7 +180,8 @@ public enum ResidualCodec {
           parallel(threads: execution.threads, count: count) { i in
             let group = layout.group(i % layout.groups, segment: i / layout.groups)
             let payload = group.encode(
-              samples, base: base, maximumError: settings.maximumError, mode: mode, effort: settings.effort)
+              samples, base: base, maximumError: settings.maximumError, mode: mode, effort: settings.effort,
+              mask: mask.map { $0 + i * blocksOfSegment }, costs: costs.map { $0 + i * blocksOfSegment })
             payloads[i] = payload ?? []
           }
         }
@@ -164,10 +191,10 @@ public enum ResidualCodec {
   }
 
   private static func write(
-    _ layout: ResidualLayout, _ payloads: [[UInt8]], _ maximumError: Int, hasBase: Bool
+    _ layout: ResidualLayout, _ payloads: [[UInt8]], _ maximumError: Int, hasBase: Bool, isMasked: Bool = false
   ) -> [UInt8] {
     var writer = ByteWriter()
-    writer.u8(UInt8(maximumError | (hasBase ? 16 : 0)))
+    writer.u8(UInt8(maximumError | (hasBase ? 16 : 0) | (isMasked ? 32 : 0)))
     writer.varint(layout.rows / ResidualLayout.rowUnit)
     for payload in payloads { writer.varint(payload.count) }
     for payload in payloads { writer.append(payload) }

@@ -6,6 +6,8 @@ internal import CCodecKernels
 enum ResidualMode: Int32 {
   case predictive = 0
   case pattern = 1
+  /// Needs a base and a mask.
+  case masked = 2
 }
 
 extension ResidualLayout.Group {
@@ -32,11 +34,17 @@ extension ResidualLayout.Group {
   }
 
   /// A payload of the group; nil if the mode does not suit it.
+  ///
+  /// `mask` and `costs` have an element for each block of the group: which ones the masked mode codes, and where patterns
+  /// write what it took, in 1/1024 bits.
   func encode(
-    _ samples: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>?, maximumError: Int, mode: ResidualMode, effort: Int
+    _ samples: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>?, maximumError: Int, mode: ResidualMode, effort: Int,
+    mask: UnsafePointer<UInt8>? = nil, costs: UnsafeMutablePointer<UInt32>? = nil
   ) -> [UInt8]? {
     // The encoder reads the samples only.
     var group = view(UnsafeMutablePointer(mutating: samples), base: base, maximumError: maximumError)
+    group.mask = mask
+    group.costs = costs
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: sc_residual_encode_memory(&group, mode.rawValue), alignment: 64)
     defer { memory.deallocate() }

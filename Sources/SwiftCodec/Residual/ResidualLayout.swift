@@ -39,6 +39,23 @@ struct ResidualLayout {
     return ((height + count - 1) / count + rowUnit - 1) / rowUnit * rowUnit
   }
 
+  /// Of a picture, with segments of about `pixels` pixels.
+  init(_ picture: Picture, pixels: Int) {
+    self.init(
+      width: picture.width, height: picture.height, format: picture.format,
+      rows: Self.rows(width: picture.width, height: picture.height, pixels: pixels))
+  }
+
+  init(width: Int, height: Int, format: PixelFormat, rows: Int) {
+    self.width = width
+    self.height = height
+    self.format = format
+    self.rows = rows
+  }
+
+  /// Blocks of a mask of a picture of one plane that lie in a segment, but in the last one.
+  var blocksOfSegment: Int { rows / BlockMask.side * BlockMask(width: width, height: rows).across }
+
   var segments: Int { (height + rows - 1) / rows }
   var groups: Int { format == .yuv420 ? 2 : 1 }
 

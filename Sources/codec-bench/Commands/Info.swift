@@ -51,8 +51,8 @@ enum InfoCommand: Command {
     let pixels = header.width * header.height
     let bitsPerPixel = Double(8 * bytes.count) / Double(pixels)
     let segments = parts.payloads.map { $0.count }
-    func layer(_ range: Range<Int>?) -> (bytes: Int, maximumError: Int)? {
-      range.flatMap { $0.isEmpty ? nil : ($0.count, Int(bytes[$0.lowerBound] & 15)) }
+    func layer(_ range: Range<Int>?) -> (bytes: Int, maximumError: Int?)? {
+      range.flatMap { $0.isEmpty ? nil : ($0.count, ResidualCodec.maximumError(firstByte: bytes[$0.lowerBound])) }
     }
     let layers = [("residual", layer(parts.residual)), ("transparency", layer(parts.alpha))]
     if arguments.has("json") {
@@ -72,7 +72,7 @@ enum InfoCommand: Command {
       for (name, layer) in layers {
         guard let layer else { continue }
         add("\(name)_bytes", JSON(layer.bytes))
-        add("\(name)_maximum_error", JSON(layer.maximumError))
+        add("\(name)_maximum_error", layer.maximumError.map { JSON($0) } ?? .null)
       }
       let metadata = parts.metadata.map { JSON.Member(name: $0.kind.tag.description, value: JSON($0.range.count)) }
       add("metadata", .object(metadata))
@@ -115,8 +115,8 @@ enum InfoCommand: Command {
     }
     for (name, layer) in layers {
       guard let layer else { continue }
-      let error = layer.maximumError == 0 ? "exact" : "largest error \(layer.maximumError)"
-      rows.append([name, "\(layer.bytes) bytes, \(error)"])
+      let error = layer.maximumError.map { $0 == 0 ? "exact" : "largest error \($0)" }
+      rows.append([name, "\(layer.bytes) bytes, \(error ?? "exact in parts of the picture")"])
     }
     var text = rows.map { "\($0[0].padded(to: 15))\($0[1])\n" }.joined()
     for item in parts.metadata { text += "\("\(item.kind)".padded(to: 15))\(item.range.count) bytes\n" }

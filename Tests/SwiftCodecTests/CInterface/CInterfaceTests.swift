@@ -409,12 +409,14 @@ import SwiftCodecDefaultModel
     var encoder: OpaquePointer?
     #expect(sc_encoder_create(model, settings, &encoder) == SC_OK)
     sc_encoder_destroy(encoder)
-    // Only size and rate point count.
-    memory.storeBytes(of: 12, as: Int.self)
-    memory.storeBytes(of: 99, toByteOffset: 12, as: UInt32.self)
+    // Only size, rate point and entropy model count.
+    memory.storeBytes(of: 16, as: Int.self)
+    memory.storeBytes(of: 99, toByteOffset: 16, as: UInt32.self)
     #expect(sc_encoder_create(model, settings, &encoder) == SC_OK)
     sc_encoder_destroy(encoder)
-    memory.storeBytes(of: 0, toByteOffset: 12, as: UInt32.self)
+    memory.storeBytes(of: 12, as: Int.self)
+    #expect(sc_encoder_create(model, settings, &encoder) == SC_ERROR_ARGUMENT)
+    memory.storeBytes(of: 0, toByteOffset: 16, as: UInt32.self)
     memory.storeBytes(of: size + 16, as: Int.self)
     memory.storeBytes(of: 1, toByteOffset: size + 15, as: UInt8.self)
     #expect(sc_encoder_create(model, settings, &encoder) == SC_ERROR_ARGUMENT)

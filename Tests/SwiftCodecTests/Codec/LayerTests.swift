@@ -176,12 +176,61 @@ import Testing
     }
   }
 
+  /// A photograph with a page on its right side: letters' edges of few colours on white.
+  private static func page(_ width: Int, _ height: Int, _ format: PixelFormat) -> Picture {
+    var random = SplitMix(SplitMix.seed)
+    let components = format == .rgb ? 3 : 1
+    let samples = (0..<width * height * components).map { i in
+      let (x, y) = (i / components % width, i / components / width)
+      if x < width / 2 { return UInt8(90 + 40 * x / width + y * 60 / height + random.below(9)) }
+      let letter = (x / 7 * 5 + y / 11 * 3) % 4
+      let isInk = letter > 0 && y % 11 < 8 && (x % 7 < 2 || (y % 11) / 2 == letter)
+      return isInk ? UInt8(20 + 30 * (i % components)) : 255
+    }
+    return Picture(unchecked: width, height, format, samples)
+  }
+
+  /// What is drawn is exact, the photograph is the networks', and the whole is smaller and better than by the networks alone.
+  @Test(arguments: [PixelFormat.rgb, .grey], [RDOQ.off, .quick])
+  func mixtures(_ format: PixelFormat, _ rdoq: RDOQ) throws {
+    let model = Fixtures.embedded
+    let (width, height) = (320, 160)
+    let picture = Self.page(width, height, format)
+    #expect(picture.withView { $0.hasDrawings && !$0.isUnusual })
+    let encoder = Encoder(model: model)
+    var settings = EncoderSettings(position: model.position(quality: 60))
+    settings.rdoq = rdoq
+    let plain = try encoder.encode(picture, settings)
+    settings.holdsQuality = true
+    let mixture = try encoder.encode(picture, settings)
+    #expect(mixture.hasLatent && mixture.maximumError == nil)
+    #expect(mixture.bytes.count < plain.bytes.count)
+    #expect(try #require(mixture.psnr) > plain.psnr! + 1)
+    let decoder = Decoder(model: model)
+    let decoded = try decoder.decode(mixture.bytes)
+    #expect(decoded == mixture.reconstruction && mixture.squaredError == decoded.squaredError(to: picture))
+    let parts = try BitstreamParts(parsing: mixture.bytes)
+    #expect(parts.residual != nil && !parts.payloads.isEmpty)
+    // Far from the photograph every sample is exact.
+    let right = PictureRegion(x: 256, y: 0, width: 64, height: height)
+    #expect(decoded.cropped(to: right) == picture.cropped(to: right))
+    #expect(try decoder.decode(mixture.bytes, region: right) == picture.cropped(to: right))
+    settings.execution = Execution(threads: 3)
+    #expect(try encoder.encode(picture, settings).bytes == mixture.bytes)
+    // Every damaged byte is noticed.
+    for at in stride(from: 0, to: mixture.bytes.count, by: 97) {
+      var bytes = mixture.bytes
+      bytes[at] ^= 1
+      #expect(throws: DecodeError.self) { try decoder.decode(bytes) }
+    }
+  }
+
   /// What `isUnusual` says of grain and of slopes with noise, which photographs have.
   @Test func photographsAreNotUnusual() {
     for format in PixelFormat.allCases {
       var random = SplitMix(SplitMix.seed)
       let samples = (0..<format.sampleCount(width: 80, height: 70)).map { UInt8(60 + $0 / 200 + random.below(12)) }
-      #expect(!Picture(unchecked: 80, 70, format, samples).withView { $0.isUnusual })
+      #expect(!Picture(unchecked: 80, 70, format, samples).withView { $0.isUnusual || $0.hasDrawings })
     }
   }
 

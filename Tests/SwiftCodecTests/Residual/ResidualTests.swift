@@ -111,11 +111,46 @@ import Testing
       try ResidualCodec.decode(bytes, base: picture, width: 0, height: 20, format: .rgb)
     }
     #expect(throws: ResidualError.self) {
-      try ResidualCodec.decode([0x20] + bytes[1...], base: picture, width: 24, height: 20, format: .rgb)
+      try ResidualCodec.decode([0x40] + bytes[1...], base: picture, width: 24, height: 20, format: .rgb)
+    }
+    #expect(throws: ResidualError.base(expected: true)) {
+      try ResidualCodec.decode([0x20] + ResidualCodec.encode(picture)[1...], width: 24, height: 20, format: .rgb)
     }
     #expect(throws: ResidualError.self) {
       try ResidualCodec.decode([0, 0xFF, 0xFF, 0x7F, 0], width: 65535, height: 65535, format: .rgb)
     }
+  }
+
+  /// Blocks of the mask are exact, the others those of the base, whatever threads there are; and what blocks cost is said.
+  @Test(arguments: [PixelFormat.rgb, .grey], [(1, 1), (16, 16), (47, 33), (2000, 1100)])
+  func masksLeaveTheRestToTheBase(_ format: PixelFormat, _ size: (Int, Int)) throws {
+    let (width, height) = size
+    let picture = picture(width, height, format, kind: 1)
+    let base = self.picture(width, height, format, kind: 0, seed: 5)
+    var random = Random(state: UInt64(width))
+    for share in [0, 1, 2, 4] {
+      var mask = BlockMask(width: width, height: height)
+      for i in mask.isCoded.indices { mask.isCoded[i] = random.next() % 4 < share ? 1 : 0 }
+      let bytes = try #require(ResidualCodec.encode(picture, base: base, coded: mask, execution: Execution(threads: 2)))
+      #expect(bytes == ResidualCodec.encode(picture, base: base, coded: mask, execution: Execution()))
+      #expect(ResidualCodec.maximumError(firstByte: bytes[0]) == nil)
+      let decoded = try ResidualCodec.decode(bytes, base: base, width: width, height: height, format: format)
+      let components = format == .rgb ? 3 : 1
+      let isRight = decoded.samples.indices.allSatisfy { i in
+        let (x, y) = (i / components % width, i / components / width)
+        let isCoded = mask.isCoded[y / 16 * mask.across + x / 16] == 1
+        return decoded.samples[i] == (isCoded ? picture : base).samples[i]
+      }
+      #expect(isRight)
+      // Without the flag no payload may leave anything to the base.
+      #expect(throws: ResidualError.payload(segment: 0, group: 0)) {
+        try ResidualCodec.decode([16] + bytes[1...], base: base, width: width, height: height, format: format)
+      }
+    }
+    let costs = try #require(ResidualCodec.patternCosts(picture, execution: Execution(threads: 2)))
+    #expect(costs.count == BlockMask(width: width, height: height).isCoded.count)
+    let bits = Double(costs.reduce(0) { $0 + Int($1) }) / 1024
+    #expect(bits > 0 && bits < Double(8 * ResidualCodec.encode(picture).count + 64))
   }
 
   @Test func mutationsNeverTrap() {
