@@ -196,7 +196,8 @@ import Testing
     let model = Fixtures.embedded
     let (width, height) = (320, 160)
     let picture = Self.page(width, height, format)
-    #expect(picture.withView { $0.hasDrawings && !$0.isUnusual })
+    // With grey samples it is a picture unlike photographs, which climbs.
+    #expect(picture.withView { $0.hasDrawings && $0.isUnusual == (format == .grey) })
     let encoder = Encoder(model: model)
     var settings = EncoderSettings(position: model.position(quality: 60))
     settings.rdoq = rdoq
@@ -215,7 +216,7 @@ import Testing
     let right = PictureRegion(x: 256, y: 0, width: 64, height: height)
     #expect(decoded.cropped(to: right) == picture.cropped(to: right))
     #expect(try decoder.decode(mixture.bytes, region: right) == picture.cropped(to: right))
-    settings.execution = Execution(threads: 3)
+    settings.execution.threads = 3
     #expect(try encoder.encode(picture, settings).bytes == mixture.bytes)
     // Every damaged byte is noticed.
     for at in stride(from: 0, to: mixture.bytes.count, by: 97) {
