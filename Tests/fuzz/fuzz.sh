@@ -37,7 +37,7 @@ build() {
   # shellcheck disable=SC2046,SC2086
   "${swift}c" -parse-as-library -package-name swiftcodec -O -wmo -g -use-ld=lld -module-name SwiftCodec -suppress-warnings $3 \
     "${headers[@]}" $(find Sources/SwiftCodec Sources/PictureFiles -name '*.swift') Tests/fuzz/*.swift "${support[@]}" \
-    "$objects"/*.o -emit-module -emit-module-path "$objects/SwiftCodec.swiftmodule" -o "$out"
+    "$objects"/*.o -emit-executable -emit-module -emit-module-path "$objects/SwiftCodec.swiftmodule" -o "$out"
 }
 
 build_fuzzer() {

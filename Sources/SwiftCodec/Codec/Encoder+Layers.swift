@@ -147,7 +147,7 @@ extension Encoder {
       throw .position(settings.position, count: model.ratePoints.count)
     }
     var layers = LayerTrials(Picture(copying: view))
-    let mixer = Mixer(layers.picture, execution: settings.execution)
+    let mixer = try Mixer(layers.picture, self, settings.execution)
     var measured = settings
     measured.measuresDistortion = true
     measured.countsPlaces = mixer != nil

@@ -15,11 +15,17 @@ struct Mixer {
   private static let rounds = 2
 
   /// nil for pictures that have no such parts, or more planes than one.
-  init?(_ picture: Picture, execution: Execution) {
-    guard picture.format != .yuv420, picture.withView({ $0.hasDrawings }),
-      let costs = ResidualCodec.patternCosts(picture, execution: execution)
+  init?(_ picture: Picture, _ encoder: Encoder, _ execution: Execution) throws(EncodeError) {
+    guard picture.format != .yuv420, picture.withView({ $0.hasDrawings }) else { return nil }
+    try encoder.require(picture.withView { Self.byteCount($0) })
+    guard let costs = ResidualCodec.patternCosts(picture, execution: execution)
     else { return nil }
     (self.picture, self.execution, self.costs) = (picture, execution, costs)
+  }
+
+  /// Memory beside that of networks and layers: copies of the picture, and a plane to fill with a smaller one.
+  static func byteCount(_ picture: PictureView) -> Int64 {
+    3 * Int64(picture.sampleCount) + 14 * Int64(picture.width) * Int64(picture.height)
   }
 
   /// A mixture that costs less than the networks' picture, which tells what its places take; nil if there is none.
@@ -135,8 +141,11 @@ extension Encoder {
   /// A picture as a mixture, if that costs less than the networks alone: without a search, which comes when that is known.
   func mixture(_ view: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Trial? {
     guard view.format != .yuv420, view.hasDrawings else { return nil }
+    var layered = settings
+    layered.holdsQuality = true
+    try require(layerMemory(view, layered))
     let picture = Picture(copying: view)
-    guard let mixer = Mixer(picture, execution: settings.execution) else { return nil }
+    guard let mixer = try Mixer(picture, self, settings.execution) else { return nil }
     let quick = settings.withoutSearch
     let coded = try codeLatent(view, quick)
     guard let decoded = coded.reconstruction else { return nil }

@@ -31,6 +31,7 @@ extension Encoder {
   ) throws(EncodeError) -> Encoded {
     var settings = settings
     settings.holdsQuality = false
+    settings.mixes = true
     let wantsDistortion = settings.measuresDistortion
     settings.maximumError = nil
     try checkLayers(picture, settings)

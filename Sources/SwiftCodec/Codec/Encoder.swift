@@ -103,10 +103,12 @@ public struct EncoderSettings: Sendable {
   /// What that layer stands on.
   public var base = ResidualBase.smallest
   /// Whether residual layers help where networks fall short of what the position's quality promises
-  /// (`Model.minimumPSNR(quality:)`). Pictures unlike photographs are then coded at whole rate points, the position's or
+  /// (`Model.minimumPSNR(quality:)`), and have what is drawn in pictures beside photographs. Pictures unlike photographs are then coded at whole rate points, the position's or
   /// the next one, with a layer alone where that has a higher PSNR in fewer bytes, and never with a lower PSNR than at a
   /// lower position; that takes as many times longer as there are rate points up to it.
   public var holdsQuality = false
+  /// Whether a masked layer may have parts of the picture, as it may where residual layers help anyway.
+  var mixes = false
   /// Effort of the residual layers of picture and transparency, 0…2.
   public var residualEffort = 1
   /// Called after every pass of that search, on the thread that encodes.
@@ -233,7 +235,7 @@ public final class Encoder {
     }
     if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
     if climbs { return try climb(picture, settings) }
-    if settings.holdsQuality, let mixture = try mixture(picture, settings) {
+    if settings.holdsQuality || settings.mixes, let mixture = try mixture(picture, settings) {
       return encoded(picture, settings, mixture)
     }
     var measures = settings

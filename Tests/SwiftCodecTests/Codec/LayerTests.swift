@@ -218,6 +218,12 @@ import Testing
     #expect(try decoder.decode(mixture.bytes, region: right) == picture.cropped(to: right))
     settings.execution.threads = 3
     #expect(try encoder.encode(picture, settings).bytes == mixture.bytes)
+    // A PSNR and a size are aimed at with mixtures, too.
+    let psnr = try #require(mixture.psnr) - 2
+    let aimed = try encoder.encode(picture, settings, target: .psnr(psnr))
+    #expect(aimed.psnr! >= psnr && aimed.bytes.count <= mixture.bytes.count)
+    let small = try encoder.encode(picture, settings, target: .bytes(plain.bytes.count))
+    #expect(small.bytes.count <= plain.bytes.count && small.psnr! > plain.psnr! + 1)
     // Every damaged byte is noticed.
     for at in stride(from: 0, to: mixture.bytes.count, by: 97) {
       var bytes = mixture.bytes
