@@ -47,7 +47,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare compare-lossless test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare compare-screens compare-lossless test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage fuzz-corpus hostile train export table2 clean
 
 include packaging/install.mk
@@ -201,6 +201,13 @@ COMPARED = docs/benchmarks/data/compare.csv
 compare: tool
 	$(PYTHON) scripts/compare.py $(TOOL) "$(PICTURES)" $(if $(KODAK),--csv $(COMPARED) --page docs/benchmarks/compare.md \
 	  --plot docs/benchmarks/compare.svg --points 0$(comma)2$(comma)5$(comma)7) $(ARGUMENTS)
+
+# Pictures of screens, by rate point and by quality, beside x265 and AVIF with its tools for screens, to docs/benchmarks/screens.md:
+# make compare-screens SCREENS=folder. Kept in data/screens.csv as above.
+compare-screens: tool
+	$(PYTHON) scripts/compare.py $(TOOL) "$(SCREENS)" --codecs ours0$(comma)ours0q$(comma)ours2q$(comma)avif6$(comma)avif6s$(comma)x265 \
+	  --points 0$(comma)2$(comma)4$(comma)6 --csv docs/benchmarks/data/screens.csv --page docs/benchmarks/screens.md --title "Pictures of screens" \
+	  --command "make compare-screens" $(ARGUMENTS)
 
 # Lossless, bounded errors and the scale of qualities beside PNG, WebP, JPEG XL and JPEG-LS, to docs/benchmarks/lossless.md:
 # make compare-lossless KODAK=folder SCREENS=folder PNGSUITE=folder. Needs NumPy and Pillow.

@@ -3,7 +3,8 @@
 """Runs the encoders that are there and ours on the same pictures, and compares what comes out.
 
 compare.py TOOL FOLDER [--codecs ours0,ours2,avif6,jxl7,webp,x265,jpeg] [--reference x265] [--limit N] [--points 0,2,5,7]
-           [--anchor FILE]… [--hm FOLDER] [--vtm FOLDER] [--csv FILE] [--page FILE.md] [--plot FILE.svg] [--json FOLDER] [--note TEXT]
+           [--anchor FILE]… [--hm FOLDER] [--vtm FOLDER] [--csv FILE] [--page FILE.md] [--title TEXT] [--command TEXT]
+           [--plot FILE.svg] [--json FOLDER] [--note TEXT]
 
 Each file is encoded and decoded by processes of their own on one thread; PSNR is that of all R, G and B samples of the
 decoded file. Codecs: ours0 … ours9 (the number is --effort; ours0q … by --quality instead of --rate-point, so that layers may
@@ -296,6 +297,8 @@ def main():
     parser.add_argument('--hm')
     parser.add_argument('--vtm')
     parser.add_argument('--note', default='', help='what else a reader must know, such as: beside other work')
+    parser.add_argument('--title', default='Beside other codecs', help='of the page')
+    parser.add_argument('--command', default='make compare', help='that the page names')
     for name in 'csv', 'page', 'plot', 'json':
         parser.add_argument('--' + name, type=Path)
     o = parser.parse_args()
@@ -360,7 +363,7 @@ def main():
     lines += [line for note in notes for line in ('', note)]
     print('\n'.join(lines))
     if o.page:
-        text = ['# Beside other codecs', '', 'Written by `make compare` (`scripts/compare.py`).', '', *lines]
+        text = [f'# {o.title}', '', f'Written by `{o.command}` (`scripts/compare.py`).', '', *lines]
         if o.plot:
             text += ['', f'![BD-rate over encoding time]({os.path.relpath(o.plot, o.page.parent)})']
         if each:

@@ -148,28 +148,23 @@ extension Encoder {
     }
     var layers = LayerTrials(Picture(copying: view))
     let mixer = try Mixer(layers.picture, self, settings.execution)
-    var measured = settings
-    measured.measuresDistortion = true
-    measured.countsPlaces = mixer != nil
+    var here = settings
     var best: Trial?
     let last = (settings.position.index + RatePosition.steps - 1) / RatePosition.steps
     for ratePoint in model.domains[domain].lowerBound.ratePoint...last where best?.squaredError != 0 {
-      measured.position = RatePosition(ratePoint: ratePoint)
-      let coded = try codeLatent(view, measured)
-      let error = coded.reconstruction?.squaredError(to: layers.picture) ?? .max
-      var here = Trial(
-        coded: coded, layer: nil, size: coded.size, squaredError: error, reconstruction: coded.reconstruction)
-      if let mixture = try mixer?.cheaper(than: here, self, measured) { here = mixture }
-      let size = here.size
-      var found = best ?? here
-      if here.squaredError < found.squaredError { found = here }
+      here.position = RatePosition(ratePoint: ratePoint)
+      let mixed: Trial? = if let mixer { try mixture(view, here, mixer) } else { nil }
+      let trial = if let mixed { mixed } else { try byNetworks(view, here) }
+      let size = trial.size
+      var found = best ?? trial
+      if trial.squaredError < found.squaredError { found = trial }
       for maximumError in [0, 4, ResidualCodec.maximumErrors.upperBound] {
         let layer = layers.of(maximumError, self, settings)
         guard layer.size <= size else { continue }
         if layer.squaredError < found.squaredError { found = layer }
         break
       }
-      let promised = Model.minimumPSNR(quality: model.quality(of: measured.position))
+      let promised = Model.minimumPSNR(quality: model.quality(of: here.position))
       if !(layers.psnr(found) >= promised) { found = layers.reaching(promised, self, settings) }
       best = found
     }

@@ -28,15 +28,6 @@ struct Mixer {
     3 * Int64(picture.sampleCount) + 14 * Int64(picture.width) * Int64(picture.height)
   }
 
-  /// A mixture that costs less than the networks' picture, which tells what its places take; nil if there is none.
-  func cheaper(
-    than plain: Encoder.Trial, _ encoder: Encoder, _ settings: EncoderSettings
-  ) throws(EncodeError) -> Encoder.Trial? {
-    guard let mask = try mask(plain, encoder, settings) else { return nil }
-    let mixture = try code(mask, encoder, settings)
-    return mixture.flatMap { cost($0, encoder, settings) < cost(plain, encoder, settings) ? $0 : nil }
-  }
-
   /// What counts for a squared error, in bits, at the settings' position and λ.
   private func weight(_ encoder: Encoder, _ settings: EncoderSettings) -> Double {
     let lambda = settings.lambda ?? encoder.model.lambda(at: settings.position)
@@ -146,16 +137,27 @@ extension Encoder {
     try require(layerMemory(view, layered))
     let picture = Picture(copying: view)
     guard let mixer = try Mixer(picture, self, settings.execution) else { return nil }
+    return try mixture(view, settings, mixer)
+  }
+
+  /// The same with what is known of the picture.
+  func mixture(_ view: PictureView, _ settings: EncoderSettings, _ mixer: Mixer) throws(EncodeError) -> Trial? {
     let quick = settings.withoutSearch
-    let coded = try codeLatent(view, quick)
-    guard let decoded = coded.reconstruction else { return nil }
-    let plain = Trial(
-      coded: coded, layer: nil, size: coded.size, squaredError: decoded.squaredError(to: picture),
-      reconstruction: decoded)
+    let plain = try byNetworks(view, quick)
     guard let mask = try mixer.mask(plain, self, quick), let mixture = try mixer.code(mask, self, quick),
       mixer.cost(mixture, self, quick) < mixer.cost(plain, self, quick)
     else { return nil }
     return settings.rdoq == .off ? mixture : try mixer.code(mask, self, settings)
+  }
+
+  /// The picture by the networks alone, decoded again.
+  func byNetworks(_ view: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Trial {
+    var measured = settings
+    measured.measuresDistortion = true
+    let coded = try codeLatent(view, measured)
+    let error = coded.reconstruction.map { $0.withView { $0.squaredError(to: view) } } ?? .max
+    return Trial(
+      coded: coded, layer: nil, size: coded.size, squaredError: error, reconstruction: coded.reconstruction)
   }
 }
 
