@@ -8,7 +8,8 @@ compare.py TOOL FOLDER [--codecs ours0,ours2,avif6,jxl7,webp,x265,jpeg] [--refer
 
 Each file is encoded and decoded by processes of their own on one thread; PSNR is that of all R, G and B samples of the
 decoded file. Codecs: ours0 … ours9 (the number is --effort; ours0q … by --quality instead of --rate-point, so that layers may
-help), avif0 … avif10 (avifenc, libaom; the number is --speed; avif0s … with its tools for screens), jxl1 … jxl9 (cjxl, --effort), webp (cwebp -m 6), jpeg (cjpeg, optimised and progressive), x265 (ffmpeg, slow, intra), and with the folders
+help), avif0 … avif10 (avifenc, libaom; the number is --speed; avif0s … with its tools for screens), jxl1 … jxl9 (cjxl, --effort),
+webp (cwebp -m 6), jpeg (cjpeg, optimised and progressive), x265 (ffmpeg, slow, intra), and with the folders
 of their programs and configurations hm and vtm (intra, 4:4:4, BT.709). What is not there is left out, and said.
 
 Rates are BD-rates over PSNR: of the curve through the means of all pictures, and the mean of each picture's own. Times are processor
@@ -349,7 +350,8 @@ def main():
             each[c.name] = [bd_rate(own(o.reference, stem), own(c.name, stem)) for stem in stems]
             cell = signed(np.nanmean(each[c.name]))
         entries.append(dict(name=c.name, label=c.label, mean=mean, encode=encode))
-        mac = f'{encoder if c.name == "ours0" else "and the search"} | {decoder}' if c.name.startswith('ours') else ' | '
+        searches = 'several times' if c.name == 'ours0q' else 'and the search'
+        mac = f'{encoder if c.name == "ours0" else searches} | {decoder}' if c.name.startswith('ours') else ' | '
         table.append((mean, f'| {c.label} | {signed(mean)} | {cell} | {encode:.3f} | {decode:.3f} | {mac} |'))
     for name, curve in anchors.items():
         table.append((bd_rate(base, curve), f'| {name} | {signed(bd_rate(base, curve))} | | | | | |'))

@@ -218,8 +218,13 @@ func fuzzLayer(_ input: [UInt8]) {
     for i in mask.isCoded.indices { mask.isCoded[i] = payload[i % payload.count] & 1 }
     let picture = drawn(width, height, format, Int(input[4]))
     guard let coded = ResidualCodec.encode(picture, base: base, coded: mask, execution: Execution()),
-      (try? ResidualCodec.decode(coded, base: base, width: width, height: height, format: format)) != nil
+      let decoded = try? ResidualCodec.decode(coded, base: base, width: width, height: height, format: format)
     else { fatalError("a masked layer of its own does not decode") }
+    let components = format == .rgb ? 3 : 1
+    for (i, sample) in decoded.samples.enumerated() {
+      let block = i / components / width / BlockMask.side * mask.across + i / components % width / BlockMask.side
+      precondition(sample == (mask.isCoded[block] == 1 ? picture : base).samples[i], "another sample under a mask")
+    }
   }
   // In a bitstream, with metadata and transparency.
   let header = BitstreamHeader(

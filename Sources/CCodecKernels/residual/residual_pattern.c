@@ -336,62 +336,61 @@ static INLINE void code_pixels(coder *c, pattern *p, const sc_residual_group *g,
     if (!decoding)
       for (int32_t x = 0; x < width && is_same; x++)
         is_same = (masked && !mask[x / BLOCK]) || is_near(p, g, v[x - s], wanted[x]);
-    if (!is_coded) {
-      leave(v, history, 0, width);
-    } else {
+    if (is_coded) {
       is_same = code_bit(c, p->models.row + same_rows, is_same, decoding);
       same_rows = (same_rows << 1 | is_same) & 3;
-      if (is_same) {
-        memcpy(v, v - s, (size_t)width * sizeof *v);
-        memset(history, 1, (size_t)width);
-        for (int32_t b = 0; masked && b < across; b++)
-          if (!mask[b])
-            leave(v, history, b * BLOCK, b + 1 < across ? (b + 1) * BLOCK : width);
-      } else {
-        int32_t retry = 0, end = masked ? 0 : width; // of the coded blocks that x is in
-        for (int32_t x = 0; x < width;) {
-          if (masked && x >= end) {
-            int32_t b = x / BLOCK;
-            const int is_left = mask[b] == 0;
-            while (b < across && (mask[b] == 0) == is_left)
-              b++;
-            end = b < across ? b * BLOCK : width;
-            if (is_left) {
-              leave(v, history, x, end);
-              x = end;
-              continue;
-            }
+    }
+    if (is_same) {
+      memcpy(v, v - s, (size_t)width * sizeof *v);
+      for (int32_t x = 0; x < width; x++)
+        history[x] = 1;
+      for (int32_t b = 0; masked && b < across; b++)
+        if (!mask[b])
+          leave(v, history, b * BLOCK, b + 1 < across ? (b + 1) * BLOCK : width);
+    } else {
+      int32_t retry = 0, end = masked ? 0 : width; // of the coded blocks that x is in
+      for (int32_t x = 0; x < width;) {
+        if (masked && x >= end) {
+          int32_t b = x / BLOCK;
+          const int is_left = mask[b] == 0;
+          while (b < across && (mask[b] == 0) == is_left)
+            b++;
+          end = b < across ? b * BLOCK : width;
+          if (is_left) {
+            leave(v, history, x, end);
+            x = end;
+            continue;
           }
-          const size_t from = c->used;
-          if (x >= retry && v[x - 1] == v[x - s - 1] && p->run[x - 1] > SHORTEST) {
-            int32_t size = SHORTEST << 2 * (RUNS - 1), level = 0;
-            for (; level < RUNS; level++, size /= 4) {
-              if (x + size > end || p->run[x - 1] <= (uint32_t)size)
-                continue;
-              int is_run = 1;
-              if (!decoding)
-                for (int32_t k = 0; k < size && is_run; k++)
-                  is_run = is_near(p, g, v[x - 1], wanted[x + k]);
-              const uint32_t longer = p->run[x - 1] > (uint32_t)(size + size / 2);
-              if (code_bit(c, &p->models.run[level][longer + 2 * (v[x - 2] == v[x - 1])], is_run, decoding))
-                break;
-            }
-            if (level < RUNS) {
-              for (int32_t k = 0; k < size; k++)
-                v[x + k] = v[x - 1];
-              memset(history + x, 1, (size_t)size);
-              if (costs)
-                charge(c, from, costs + x / BLOCK);
-              x += size;
-              continue;
-            }
-            retry = x + SHORTEST;
-          }
-          code_pixel(c, p, g, v + x, history + x, decoding ? 0 : wanted[x], decoding);
-          if (costs)
-            charge(c, from, costs + x / BLOCK);
-          x++;
         }
+        const size_t from = c->used;
+        if (x >= retry && v[x - 1] == v[x - s - 1] && p->run[x - 1] > SHORTEST) {
+          int32_t size = SHORTEST << 2 * (RUNS - 1), level = 0;
+          for (; level < RUNS; level++, size /= 4) {
+            if (x + size > end || p->run[x - 1] <= (uint32_t)size)
+              continue;
+            int is_run = 1;
+            if (!decoding)
+              for (int32_t k = 0; k < size && is_run; k++)
+                is_run = is_near(p, g, v[x - 1], wanted[x + k]);
+            const uint32_t longer = p->run[x - 1] > (uint32_t)(size + size / 2);
+            if (code_bit(c, &p->models.run[level][longer + 2 * (v[x - 2] == v[x - 1])], is_run, decoding))
+              break;
+          }
+          if (level < RUNS) {
+            for (int32_t k = 0; k < size; k++)
+              v[x + k] = v[x - 1];
+            memset(history + x, 1, (size_t)size);
+            if (costs)
+              charge(c, from, costs + x / BLOCK);
+            x += size;
+            continue;
+          }
+          retry = x + SHORTEST;
+        }
+        code_pixel(c, p, g, v + x, history + x, decoding ? 0 : wanted[x], decoding);
+        if (costs)
+          charge(c, from, costs + x / BLOCK);
+        x++;
       }
     }
     for (int32_t x = 0; x < MARGIN; x++)

@@ -15,8 +15,7 @@ extension Encoder {
     guard model.domain(of: settings.position) != nil else {
       throw .position(settings.position, count: model.ratePoints.count)
     }
-    let lambda = settings.lambda ?? model.lambda(at: settings.position)
-    let weight = lambda * Double(picture.width * picture.height) / Double(picture.sampleCount)
+    let weight = errorWeight(picture.sampleCount, of: picture.width * picture.height, settings)
     let quality = model.quality(of: settings.position)
     var best: (coded: CodedLatent, cost: Double)?
     for domain in model.domains.indices {
@@ -28,6 +27,11 @@ extension Encoder {
     }
     guard let best else { preconditionFailure("a model has a domain") }
     return best.coded
+  }
+
+  /// What a squared error of one of so many samples of a picture's pixels counts, in bits, at the settings' position and λ.
+  func errorWeight(_ samples: Int, of pixels: Int, _ settings: EncoderSettings) -> Double {
+    (settings.lambda ?? model.lambda(at: settings.position)) * Double(pixels) / Double(samples)
   }
 
   /// The settings' position in a domain that does not depend on their quality: the cheapest at the middle one.

@@ -40,7 +40,7 @@ extension Encoder {
     var best: (layer: [UInt8], coded: CodedLatent?, size: Int)?
     func attempt(_ coded: CodedLatent?) {
       let layer = layer(picture, base: coded?.reconstruction, maximumError, settings)
-      let size = layer.count + (coded?.payloads.reduce(0) { $0 + $1.count } ?? 0)
+      let size = layer.count + (coded?.size ?? 0)
       if best.map({ size < $0.size }) ?? true { best = (layer, coded, size) }
     }
     switch settings.base {
@@ -147,14 +147,13 @@ extension Encoder {
       throw .position(settings.position, count: model.ratePoints.count)
     }
     var layers = LayerTrials(Picture(copying: view))
-    let mixer = try Mixer(layers.picture, self, settings.execution)
+    let mixer = try Mixer(view, self, settings)
     var here = settings
     var best: Trial?
     let last = (settings.position.index + RatePosition.steps - 1) / RatePosition.steps
     for ratePoint in model.domains[domain].lowerBound.ratePoint...last where best?.squaredError != 0 {
       here.position = RatePosition(ratePoint: ratePoint)
-      let mixed: Trial? = if let mixer { try mixture(view, here, mixer) } else { nil }
-      let trial = if let mixed { mixed } else { try byNetworks(view, here) }
+      let trial = if let mixer { try cheaper(view, here, mixer) } else { try byNetworks(view, here) }
       let size = trial.size
       var found = best ?? trial
       if trial.squaredError < found.squaredError { found = trial }
@@ -232,35 +231,6 @@ extension Encoder {
         ? squaredError.map { peakSignalToNoiseRatio(squaredError: $0, samples: picture.sampleCount) } : nil,
       rdoq: coded?.rdoq, maximumError: layer.flatMap { ResidualCodec.maximumError(firstByte: $0[0]) },
       hasLatent: coded != nil)
-  }
-}
-
-extension PictureView {
-  /// Whether a picture is unlike photographs, by its samples alone: tiny; or half of its pixels are just what their
-  /// neighbours foretell, as where people or programs draw; or they are far from it, as noise, dithering and lines of one
-  /// pixel are.
-  var isUnusual: Bool {
-    guard width * height > 32 * 32 else { return true }
-    // The median predictor of LOCO-I (Weinberger, Seroussi, Sapiro 2000), in every fourth row.
-    let first = components[self.first.components]
-    var (seen, exact, errors) = (0, 0, 0)
-    for y in stride(from: 1, to: height, by: 4) {
-      for x in 1..<max(1, width) {
-        var error = 0
-        for c in first {
-          let here = c.base + (y * c.row_stride + x * c.step)
-          let west = Int(here[-c.step])
-          let north = Int(here[-c.row_stride])
-          let corner = Int(here[-c.row_stride - c.step])
-          let (low, high) = (min(west, north), max(west, north))
-          error += abs(Int(here[0]) - (corner >= high ? low : corner <= low ? high : west + north - corner))
-        }
-        seen += 1
-        if error == 0 { exact += 1 }
-        errors += error
-      }
-    }
-    return 2 * exact >= seen || errors >= 20 * first.count * seen
   }
 }
 

@@ -15,12 +15,14 @@ struct Mixer {
   private static let rounds = 2
 
   /// nil for pictures that have no such parts, or more planes than one.
-  init?(_ picture: Picture, _ encoder: Encoder, _ execution: Execution) throws(EncodeError) {
-    guard picture.format != .yuv420, picture.withView({ $0.hasDrawings }) else { return nil }
-    try encoder.require(picture.withView { Self.byteCount($0) })
-    guard let costs = ResidualCodec.patternCosts(picture, execution: execution)
-    else { return nil }
-    (self.picture, self.execution, self.costs) = (picture, execution, costs)
+  init?(_ view: PictureView, _ encoder: Encoder, _ settings: EncoderSettings) throws(EncodeError) {
+    guard view.format != .yuv420, view.hasDrawings else { return nil }
+    var layered = settings
+    layered.holdsQuality = true
+    try encoder.require(encoder.layerMemory(view, layered) + Self.byteCount(view))
+    let picture = Picture(copying: view)
+    guard let costs = ResidualCodec.patternCosts(picture, execution: settings.execution) else { return nil }
+    (self.picture, execution, self.costs) = (picture, settings.execution, costs)
   }
 
   /// Memory beside that of networks and layers: copies of the picture, and a plane to fill with a smaller one.
@@ -28,14 +30,9 @@ struct Mixer {
     3 * Int64(picture.sampleCount) + 14 * Int64(picture.width) * Int64(picture.height)
   }
 
-  /// What counts for a squared error, in bits, at the settings' position and λ.
-  private func weight(_ encoder: Encoder, _ settings: EncoderSettings) -> Double {
-    let lambda = settings.lambda ?? encoder.model.lambda(at: settings.position)
-    return lambda * Double(picture.width * picture.height) / Double(picture.samples.count)
-  }
-
   fileprivate func cost(_ trial: Encoder.Trial, _ encoder: Encoder, _ settings: EncoderSettings) -> Double {
-    Double(8 * trial.size) + weight(encoder, settings) * Double(trial.squaredError)
+    Double(8 * trial.size) + encoder.errorWeight(picture.samples.count, of: picture.width * picture.height, settings)
+      * Double(trial.squaredError)
   }
 
   /// The blocks for the layer, if there are some and not all.
@@ -47,7 +44,8 @@ struct Mixer {
       encoder.model, width: picture.width, height: picture.height, format: picture.format,
       segmentRows: encoder.segmentRows
     ).width
-    let weight = Float(weight(encoder, settings))
+    let weight = Float(
+      encoder.errorWeight(picture.samples.count, of: picture.width * picture.height, settings))
     var mask = BlockMask(width: picture.width, height: picture.height)
     // What the networks are left with costs them more than it did among the rest.
     for round in 1...Self.rounds {
@@ -129,25 +127,17 @@ extension EncoderSettings {
 }
 
 extension Encoder {
-  /// A picture as a mixture, if that costs less than the networks alone: without a search, which comes when that is known.
-  func mixture(_ view: PictureView, _ settings: EncoderSettings) throws(EncodeError) -> Trial? {
-    guard view.format != .yuv420, view.hasDrawings else { return nil }
-    var layered = settings
-    layered.holdsQuality = true
-    try require(layerMemory(view, layered))
-    let picture = Picture(copying: view)
-    guard let mixer = try Mixer(picture, self, settings.execution) else { return nil }
-    return try mixture(view, settings, mixer)
-  }
-
-  /// The same with what is known of the picture.
-  func mixture(_ view: PictureView, _ settings: EncoderSettings, _ mixer: Mixer) throws(EncodeError) -> Trial? {
+  /// The picture as a mixture or by the networks alone, whatever costs less without a search; with one if the settings ask for it.
+  func cheaper(_ view: PictureView, _ settings: EncoderSettings, _ mixer: Mixer) throws(EncodeError) -> Trial {
     let quick = settings.withoutSearch
     let plain = try byNetworks(view, quick)
-    guard let mask = try mixer.mask(plain, self, quick), let mixture = try mixer.code(mask, self, quick),
+    if let mask = try mixer.mask(plain, self, quick), let mixture = try mixer.code(mask, self, quick),
       mixer.cost(mixture, self, quick) < mixer.cost(plain, self, quick)
-    else { return nil }
-    return settings.rdoq == .off ? mixture : try mixer.code(mask, self, settings)
+    {
+      if settings.rdoq == .off { return mixture }
+      if let searched = try mixer.code(mask, self, settings) { return searched }
+    }
+    return settings.rdoq == .off ? plain : try byNetworks(view, settings)
   }
 
   /// The picture by the networks alone, decoded again.
@@ -158,39 +148,6 @@ extension Encoder {
     let error = coded.reconstruction.map { $0.withView { $0.squaredError(to: view) } } ?? .max
     return Trial(
       coded: coded, layer: nil, size: coded.size, squaredError: error, reconstruction: coded.reconstruction)
-  }
-}
-
-extension PictureView {
-  /// Whether at least one block in 50 has edges, and yet pixels that are mostly just what their neighbours foretell: where
-  /// people or programs draw.
-  var hasDrawings: Bool {
-    let first = components[self.first.components]
-    let side = BlockMask.side
-    var (drawn, blocks) = (0, 0)
-    for top in stride(from: 0, to: height, by: side) {
-      for left in stride(from: 0, to: width, by: side) {
-        var (seen, exact, sharpest) = (0, 0, 0)
-        for y in stride(from: top + 1, to: min(height, top + side), by: 2) {
-          for x in left + 1..<max(left + 1, min(width, left + side)) {
-            var error = 0
-            for c in first {
-              let here = c.base + (y * c.row_stride + x * c.step)
-              let (west, north) = (Int(here[-c.step]), Int(here[-c.row_stride]))
-              let corner = Int(here[-c.row_stride - c.step])
-              let (low, high) = (min(west, north), max(west, north))
-              error += abs(Int(here[0]) - (corner >= high ? low : corner <= low ? high : west + north - corner))
-              sharpest = max(sharpest, abs(Int(here[0]) - west))
-            }
-            seen += 1
-            if error == 0 { exact += 1 }
-          }
-        }
-        blocks += 1
-        if sharpest >= 32, 2 * exact >= seen { drawn += 1 }
-      }
-    }
-    return 50 * drawn >= blocks
   }
 }
 

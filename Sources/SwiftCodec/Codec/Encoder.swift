@@ -103,9 +103,10 @@ public struct EncoderSettings: Sendable {
   /// What that layer stands on.
   public var base = ResidualBase.smallest
   /// Whether residual layers help where networks fall short of what the position's quality promises
-  /// (`Model.minimumPSNR(quality:)`), and have what is drawn in pictures beside photographs. Pictures unlike photographs are then coded at whole rate points, the position's or
-  /// the next one, with a layer alone where that has a higher PSNR in fewer bytes, and never with a lower PSNR than at a
-  /// lower position; that takes as many times longer as there are rate points up to it.
+  /// (`Model.minimumPSNR(quality:)`), and have what is drawn in pictures beside photographs. Pictures unlike photographs are
+  /// then coded at whole rate points, the position's or the next one, with a layer alone where that has a higher PSNR in
+  /// fewer bytes, and never with a lower PSNR than at a lower position; that takes as many times longer as there are rate
+  /// points up to it.
   public var holdsQuality = false
   /// Whether a masked layer may have parts of the picture, as it may where residual layers help anyway.
   var mixes = false
@@ -235,20 +236,28 @@ public final class Encoder {
     }
     if let maximumError = settings.maximumError { return try encode(picture, settings, within: maximumError) }
     if climbs { return try climb(picture, settings) }
-    if settings.holdsQuality || settings.mixes, let mixture = try mixture(picture, settings) {
-      return encoded(picture, settings, mixture)
+    if settings.holdsQuality || settings.mixes, let mixer = try Mixer(picture, self, settings) {
+      let trial = try cheaper(picture, settings, mixer)
+      if let promised = promise(settings, brokenBy: trial.squaredError, of: picture) {
+        return try encode(picture, settings, reaching: promised)
+      }
+      return encoded(picture, settings, trial)
     }
     var measures = settings
     if settings.holdsQuality { measures.measuresDistortion = true }
     let coded = if let known { known } else { try codeLatent(picture, measures) }
     let error = coded.reconstruction.map { $0.withView { $0.squaredError(to: picture) } }
-    if settings.holdsQuality, let error {
-      let promised = Model.minimumPSNR(quality: model.quality(of: settings.position))
-      if !(peakSignalToNoiseRatio(squaredError: error, samples: picture.sampleCount) >= promised) {
-        return try encode(picture, settings, reaching: promised)
-      }
+    if let error, let promised = promise(settings, brokenBy: error, of: picture) {
+      return try encode(picture, settings, reaching: promised)
     }
     return encoded(picture, settings, coded, layer: nil, reconstruction: coded.reconstruction, squaredError: error)
+  }
+
+  /// The PSNR, in dB, that the settings' quality promises, if they hold to it and a squared error does not.
+  private func promise(_ settings: EncoderSettings, brokenBy error: UInt64, of picture: PictureView) -> Double? {
+    let promised = Model.minimumPSNR(quality: model.quality(of: settings.position))
+    let isKept = peakSignalToNoiseRatio(squaredError: error, samples: picture.sampleCount) >= promised
+    return settings.holdsQuality && !isKept ? promised : nil
   }
 
   /// Codes a picture by the networks alone, at the position of the settings.

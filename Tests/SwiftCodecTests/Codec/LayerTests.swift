@@ -177,12 +177,12 @@ import Testing
   }
 
   /// A photograph with a page on its right side: letters' edges of few colours on white.
-  private static func page(_ width: Int, _ height: Int, _ format: PixelFormat) -> Picture {
+  private static func page(_ width: Int, _ height: Int, _ format: PixelFormat, noise: Int = 9) -> Picture {
     var random = SplitMix(SplitMix.seed)
     let components = format == .rgb ? 3 : 1
     let samples = (0..<width * height * components).map { i in
       let (x, y) = (i / components % width, i / components / width)
-      if x < width / 2 { return UInt8(90 + 40 * x / width + y * 60 / height + random.below(9)) }
+      if x < width / 2 { return UInt8(90 + 40 * x / width + y * 60 / height + random.below(noise)) }
       let letter = (x / 7 * 5 + y / 11 * 3) % 4
       let isInk = letter > 0 && y % 11 < 8 && (x % 7 < 2 || (y % 11) / 2 == letter)
       return isInk ? UInt8(20 + 30 * (i % components)) : 255
@@ -230,6 +230,22 @@ import Testing
       bytes[at] ^= 1
       #expect(throws: DecodeError.self) { try decoder.decode(bytes) }
     }
+  }
+
+  /// Where the networks fall short of a quality beside what is drawn, a layer has it all.
+  @Test func mixturesHoldTheirQuality() throws {
+    let model = Fixtures.embedded
+    let picture = Self.page(320, 160, .rgb, noise: 35)
+    #expect(picture.withView { $0.hasDrawings && !$0.isUnusual })
+    let encoder = Encoder(model: model)
+    var settings = EncoderSettings(position: model.position(quality: 100))
+    let mixer = try picture.withView { try #require(try Mixer($0, encoder, settings)) }
+    let mixture = try picture.withView { try encoder.cheaper($0, settings, mixer) }
+    let promised = Model.minimumPSNR(quality: 100)
+    let psnr = peakSignalToNoiseRatio(squaredError: mixture.squaredError, samples: picture.samples.count)
+    #expect(mixture.layer != nil && mixture.coded != nil && psnr < promised)
+    settings.holdsQuality = true
+    #expect(try #require(try encoder.encode(picture, settings).psnr) >= promised)
   }
 
   /// What `isUnusual` says of grain and of slopes with noise, which photographs have.

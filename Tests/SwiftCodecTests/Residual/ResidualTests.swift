@@ -121,7 +121,7 @@ import Testing
     }
   }
 
-  /// Blocks of the mask are exact, the others those of the base, whatever threads there are; and what blocks cost is said.
+  /// Blocks of the mask are exact, the others those of the base, whatever threads there are.
   @Test(arguments: [PixelFormat.rgb, .grey], [(1, 1), (16, 16), (47, 33), (2000, 1100)])
   func masksLeaveTheRestToTheBase(_ format: PixelFormat, _ size: (Int, Int)) throws {
     let (width, height) = size
@@ -149,10 +149,18 @@ import Testing
         try ResidualCodec.decode([16] + bytes[1...], base: base, width: width, height: height, format: format)
       }
     }
-    let costs = try #require(ResidualCodec.patternCosts(picture, execution: threads))
-    #expect(costs.count == BlockMask(width: width, height: height).isCoded.count)
+  }
+
+  /// What blocks cost is what a layer of them all takes, but for its parameters.
+  @Test(arguments: [PixelFormat.rgb, .grey]) func costsAreThoseOfTheLayer(_ format: PixelFormat) throws {
+    let picture = picture(200, 180, format, kind: 0)
+    var all = BlockMask(width: 200, height: 180)
+    for i in all.isCoded.indices { all.isCoded[i] = 1 }
+    let layer = try #require(ResidualCodec.encode(picture, base: picture, coded: all, execution: Execution()))
+    let costs = try #require(ResidualCodec.patternCosts(picture, execution: Execution()))
+    #expect(costs.count == all.isCoded.count && costs.allSatisfy { $0 > 0 })
     let bits = costs.reduce(0.0) { $0 + Double($1) } / 1024
-    #expect(bits < Double(8 * ResidualCodec.encode(picture).count + 64))
+    #expect(0.98...1 ~= bits / Double(8 * layer.count))
   }
 
   @Test func mutationsNeverTrap() {
