@@ -366,7 +366,13 @@ struct JPEGFile {
       }
     case 1:
       if let rest = content("Exif\0\0") ?? content("Exif\0\u{1}") {
-        if metadata.exif == nil { metadata.exif = Array(rest) } else { warn(.segmentNotKept("a second EXIF block")) }
+        if rest.isEmpty {
+          warn(.damagedMetadata("the EXIF block"))
+        } else if metadata.exif == nil {
+          metadata.exif = Array(rest)
+        } else {
+          warn(.segmentNotKept("a second EXIF block"))
+        }
       } else if let rest = content("http://ns.adobe.com/xap/1.0/\0") {
         if metadata.xmp == nil { metadata.xmp = Array(rest) } else { warn(.segmentNotKept("a second XMP packet")) }
       } else if content("http://ns.adobe.com/xmp/extension/\0") != nil {
@@ -409,7 +415,7 @@ struct JPEGFile {
       guard let part = profile[number] else { return warn(.damagedMetadata("the ICC profile")) }
       whole += part
     }
-    guard profile.count == profileParts else { return warn(.damagedMetadata("the ICC profile")) }
+    guard profile.count == profileParts, !whole.isEmpty else { return warn(.damagedMetadata("the ICC profile")) }
     metadata.icc = whole
   }
 

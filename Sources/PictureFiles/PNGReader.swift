@@ -236,8 +236,16 @@ private struct PNGFile {
       if type == "tRNS" || type == "acTL" { return }
     }
     let sizes = ["cICP": 4, "gAMA": 4, "cHRM": 32, "sRGB": 1, "pHYs": 9, "acTL": 8]
-    if let size = sizes[type], data.count != size { return warn(.damagedMetadata("PNG chunk \(type)")) }
     let at = data.startIndex
+    let isRight =
+      switch type {
+      case _ where data.count != sizes[type] ?? data.count: false
+      case "eXIf": !data.isEmpty
+      case "cICP": data[at + 3] <= 1
+      case "sRGB": data[at] <= 3
+      default: true
+      }
+    guard isRight else { return warn(.damagedMetadata("PNG chunk \(type)")) }
     switch type {
     case "tRNS": transparency(data)
     case "iCCP": profile(data)

@@ -27,14 +27,15 @@ func fuzzBitstream(_ input: [UInt8]) {
   let decoder = decoder(of: id)
   Mending.store(decoder.model.shortID, &bytes, at: 4)
   Mending.bitstream(&bytes)
-  if let decoded = try? decoder.decodeAll(bytes) {
+  do {
+    let decoded = try decoder.decodeAll(bytes)
     // A part of it is that part of it.
     let (width, height) = (decoded.picture.width, decoded.picture.height)
     let region = PictureRegion(x: 0, y: height / 4 * 2, width: width, height: height - height / 4 * 2)
     if let part = try? decoder.decode(bytes, region: region) {
       precondition(part == decoded.picture.cropped(to: region), "another picture in a region")
     }
-  }
+  } catch { precondition(!error.description.isEmpty) }
 }
 
 func bitstreamSeeds() -> [[UInt8]] {
@@ -195,9 +196,10 @@ func fuzzLayer(_ input: [UInt8]) {
   let format = PixelFormat(rawValue: input[2] % 3) ?? .rgb
   let payload = Array(input[5...])
   let base = input[3] & 1 == 0 ? nil : drawn(width, height, format, Int(input[3]))
-  if let picture = try? ResidualCodec.decode(payload, base: base, width: width, height: height, format: format) {
+  do {
+    let picture = try ResidualCodec.decode(payload, base: base, width: width, height: height, format: format)
     precondition(picture.samples.count == format.sampleCount(width: width, height: height))
-  }
+  } catch { precondition(error == error && !error.description.isEmpty) }
   if input[3] & 2 != 0 {
     // The samples of an input, coded and decoded.
     let count = format.sampleCount(width: width, height: height)

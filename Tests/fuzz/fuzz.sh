@@ -14,6 +14,8 @@ mode=$1 swift=$2 build=$3
 all=(models bitstreams video search interface streams pictures layers headers)
 bin=$(dirname "$(readlink -f "$(command -v "$swift")")")
 export SC_FUZZ_FIXTURES=Fixtures
+# Swift's own backtraces can hang under AddressSanitizer, which has others.
+export SWIFT_BACKTRACE=enable=no
 # Leak detection does not see references that Swift keeps in spare bits.
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 

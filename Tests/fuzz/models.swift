@@ -57,17 +57,20 @@ private struct SectionedFile {
   }
 }
 
+private let grownFile = readFile(fixtures + "/models/tiny-grown.scm")
+
 private func modelFile(_ input: [UInt8]) -> [UInt8] {
   var bytes = input
   if !bytes.starts(with: ModelFileParser.magic.prefix(3)) {
     var numbers = Numbers(bytes: input)
-    let kind = numbers.u8() % 8
+    let kind = numbers.u8() % 9
     let seed = UInt64(numbers.u16())
     let right =
       switch kind {
       case 0...3: modelFiles[kind]
       case 4, 5: RandomGraph(seed: seed).file.file()
       case 6: RandomGraph(hyperpriorSeed: seed).file.file()
+      case 8: grownFile
       default: RandomGraph(interSeed: seed).file.file()
       }
     if numbers.isAtEnd { return right }
@@ -81,15 +84,22 @@ private func modelFile(_ input: [UInt8]) -> [UInt8] {
 
 func modelSeeds() -> [[UInt8]] {
   (0..<96).map { i in
-    let start = [UInt8(i % 8), UInt8(i / 8), 0]
-    if i < 32 { return start }
+    let start = [UInt8(i % 9), UInt8(i / 9), 0]
+    if i < 36 { return start }
     // A number of a graph or an entropy model changed.
     return start + [UInt8(8 * (3 + i % 4) + i % 3), UInt8(i * 7 & 0x7f), 0, UInt8(i & 3), 0]
   }
 }
 
 func fuzzModel(_ input: [UInt8]) {
-  guard let model = try? Model(modelFile(input)), let kind = model.preferredEntropyKind else { return }
+  let bytes = modelFile(input)
+  let model: Model
+  do { model = try Model(bytes) } catch {
+    precondition(!error.description.isEmpty && (error.location?.description.isEmpty ?? true) == (error.location == nil))
+    return
+  }
+  writeAgain(bytes, model)
+  guard let kind = model.preferredEntropyKind else { return }
   for role in model.roles() { _ = model.layers(role, ratePoint: model.ratePoints.count - 1).count }
   if model.isInter { return fuzzFrames(model, kind) }
   let hash = Int(truncatingIfNeeded: model.id >> 24) & 0x7fff_ffff
@@ -112,6 +122,19 @@ func fuzzModel(_ input: [UInt8]) {
     let decoder = limited(model, encoder.limits)
     let decoded = try? decoder.decode(encoded.bytes)
     precondition(decoded == nil || decoded == encoded.reconstruction, "another picture")
+  }
+}
+
+/// The file with its entropy models as `fit` writes them, which are the same ones.
+private func writeAgain(_ bytes: [UInt8], _ model: Model) {
+  guard !model.entropyModels.isEmpty else { return }
+  guard let file = try? Model.file(bytes, replacing: model.entropyModels), let again = try? Model(file) else {
+    fatalError("a model file of its own is refused")
+  }
+  precondition(again.entropyModels.count == model.entropyModels.count)
+  for one in model.entropyModels {
+    let other = again.entropyModels.first { $0.kind == one.kind }
+    precondition(other?.serialised() == one.serialised(), "another entropy model")
   }
 }
 

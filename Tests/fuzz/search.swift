@@ -5,11 +5,14 @@
 nonisolated(unsafe) private let searchEncoders =
   models.map { Encoder(model: $0) } + [Encoder(model: load("models/base.scm"))]
 
-func prepareSearch() { _ = searchEncoders.count }
+nonisolated(unsafe) private let mixtureEncoders = [models[0], load("models/tiny-grown.scm")].map { Encoder(model: $0) }
+
+func prepareSearch() { _ = searchEncoders.count + mixtureEncoders.count }
 
 func fuzzSearch(_ input: [UInt8]) {
   guard input.count > 16 else { return }
   if input[13] & 7 == 7 { return fuzzFrameSearch(input) }
+  if input[13] & 7 == 6 { return fuzzMixture(input) }
   // Now and then the paper's network, whose entropy models have means of values that are known.
   let i = input[0] == 255 ? 3 : Int(input[0]) % 3
   let model = searchEncoders[i].model
@@ -66,6 +69,36 @@ private func picture(_ input: [UInt8], _ width: Int, _ height: Int, _ format: Pi
   return Picture(unchecked: width, height, format, samples)
 }
 
+/// The same of a picture that has letters beside what an input's bytes are, with a model of one domain or two.
+private func fuzzMixture(_ input: [UInt8]) {
+  let encoder = mixtureEncoders[Int(input[0] & 1)]
+  let (width, height) = (33 + Int(input[1]) % 64, 32 + Int(input[2]) % 33)
+  let format: PixelFormat = encoder.model.codes(.grey) && input[3] & 1 == 1 ? .grey : .rgb
+  let components = format == .grey ? 1 : 3
+  let letters = Int(input[5]) % (width + 1)
+  let samples = (0..<width * height * components).map { i in
+    let (x, y) = (i / components % width, i / components / width)
+    if x >= letters { return UInt8(60 + x / 2 + Int(input[16 + (7 * x + 3 * y + i) % (input.count - 16)]) % 64) }
+    return y % 11 < 8 && x % 7 < 2 ? input[8 + i % components] & 127 : 255
+  }
+  let picture = Picture(unchecked: width, height, format, samples)
+  var settings = EncoderSettings(position: encoder.model.position(quality: Double(input[4]) / 2.55))
+  settings.rdoq = input[6] & 7 == 7 ? .quick : .off
+  settings.choosesDomain = input[6] & 8 != 0
+  settings.holdsQuality = input[6] & 16 != 0
+  settings.mixes = true
+  settings.execution.threads = 1 + Int(input[6] >> 5 & 1)
+  encoder.segmentRows = input[6] & 0x40 == 0 ? 64 : 24
+  guard let encoded = try? encoder.encode(picture, settings) else { fatalError("a picture cannot be encoded") }
+  guard let decoded = try? Decoder(model: encoder.model).decode(encoded.bytes) else { fatalError("does not decode") }
+  precondition(decoded == encoded.reconstruction, "another picture")
+  guard settings.holdsQuality, !settings.choosesDomain else { return }
+  let promised = Model.minimumPSNR(quality: encoder.model.quality(of: settings.position))
+  let error = picture.withView { view in decoded.withView { $0.squaredError(to: view) } }
+  precondition(
+    peakSignalToNoiseRatio(squaredError: error, samples: samples.count) >= promised, "a quality that is not kept")
+}
+
 /// The same of frames of a stream.
 private func fuzzFrameSearch(_ input: [UInt8]) {
   let (width, height) = (1 + Int(input[1]) % 40, 1 + Int(input[2]) % 40)
@@ -96,10 +129,14 @@ private func fuzzFrameSearch(_ input: [UInt8]) {
 
 func searchSeeds() -> [[UInt8]] {
   var random = SplitMix(3)
-  return (0..<96).map { i in
+  return (0..<128).map { i in
     var seed = (0..<(16 + 8 * (1 + i % 16))).map { _ in UInt8(random.below(256)) }
     (seed[0], seed[3], seed[5]) = (UInt8(i % 3), UInt8(i / 3 % 3), UInt8(i / 9 % 8))
     if i % 48 == 0 { seed[0] = 255 }
+    if i >= 96 {
+      (seed[0], seed[13]) = (UInt8(i & 1), 6)
+      return seed
+    }
     // Few of them with λ of their own, targets or other heights of segments.
     seed[7] = UInt8(i % 7 == 0 ? random.below(256) : 0x3e & random.below(256))
     seed[13] = UInt8(i % 5 == 0 ? random.below(256) : i % 5 == 1 ? 7 : 0)

@@ -28,7 +28,7 @@ nonisolated(unsafe) private let targets = [
   Target(name: "search", run: fuzzSearch, seeds: searchSeeds),
   Target(name: "interface", run: fuzzInterface, seeds: numberSeeds),
   Target(name: "streams", run: fuzzStreams, seeds: numberSeeds),
-  Target(name: "pictures", run: fuzzPicture, seeds: { [] }),
+  Target(name: "pictures", run: fuzzPicture, seeds: pictureSeeds),
   Target(name: "layers", run: fuzzLayer, seeds: layerSeeds),
   Target(name: "headers", run: fuzzHeaders, seeds: headerSeeds),
 ]
@@ -85,7 +85,7 @@ func readFile(_ path: String) -> [UInt8] {
   }
 }
 
-private let fixtures = environment("SC_FUZZ_FIXTURES")
+let fixtures = environment("SC_FUZZ_FIXTURES")
 
 let modelFiles = ["tiny", "tiny-hyper", "tiny-formats", "tiny-inter"].map { readFile("\(fixtures)/models/\($0).scm") }
 

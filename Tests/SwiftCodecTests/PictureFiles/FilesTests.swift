@@ -137,6 +137,9 @@ import Testing
     #expect(loaded.warnings.isEmpty)
     #expect(try jpeg([parts[0]]).warnings == [.damagedMetadata("the ICC profile")])
     #expect(try jpeg([(0xED, [1])]).warnings == [.segmentNotKept("segment APP13")])
+    #expect(try jpeg([(0xE1, Array("Exif\0\0".utf8))]).warnings == [.damagedMetadata("the EXIF block")])
+    #expect(
+      try jpeg([(0xE2, Array("ICC_PROFILE\0\u{1}\u{1}".utf8))]).warnings == [.damagedMetadata("the ICC profile")])
     let colour = try JPEG.load(ListedFile.bytes("own-420.jpg")).metadata.colour
     #expect(colour == .jfif)
   }

@@ -309,6 +309,15 @@ private func randomPNG(
     }
   }
 
+  /// What says nothing that a bitstream could carry is not kept, and that is said.
+  @Test(arguments: [("cICP", [9, 16, 0, 2]), ("cICP", [9, 16, 0]), ("sRGB", [4]), ("eXIf", [])] as [(String, [UInt8])])
+  func metadataOfWrongValues(_ type: String, _ bytes: [UInt8]) throws {
+    let (header, data, end) = chunksOfAGreyPixel()
+    let file = PNG.signature + header + ReferencePNG.chunk(type, bytes) + data + end
+    let loaded = try PNG.load(file)
+    #expect(loaded.metadata == PictureMetadata() && loaded.warnings == [.damagedMetadata("PNG chunk \(type)")])
+  }
+
   private func chunksOfAGreyPixel() -> (header: [UInt8], data: [UInt8], end: [UInt8]) {
     let header = ReferencePNG.chunk("IHDR", [0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0])
     return (header, ReferencePNG.chunk("IDAT", ReferencePNG.zlib([0, 50])), ReferencePNG.chunk("IEND", []))
