@@ -47,7 +47,7 @@ include Tests/kernels/motion.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
-.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare compare-screens compare-lossless test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
+.PHONY: help demo tool test test-fast test-long test-debug test-c test-leaks test-memory test-kill compare compare-screens compare-lossless compare-lossless-video test-compare test-arm test-armv7 test-wasm test-asan test-tsan test-simde \
   test-snippets example embedded lint format docs benchmarks benchmark-video golden fixtures fuzz fuzz-coverage fuzz-corpus hostile train export table2 clean
 
 include packaging/install.mk
@@ -214,6 +214,10 @@ compare-screens: tool
 compare-lossless: tool
 	$(PYTHON) scripts/compare_lossless.py $(TOOL) kodak="$(KODAK)" screens="$(SCREENS)" pngsuite="$(PNGSUITE)" \
 	  fixtures=Fixtures/pictures --csv docs/benchmarks/data/lossless.csv --page docs/benchmarks/lossless.md $(ARGUMENTS)
+
+# Video: make compare-lossless-video CLIPS="a.mkv b.mkv", to docs/benchmarks/lossless-video.md. Needs NumPy, Pillow and ffmpeg.
+compare-lossless-video: tool
+	$(PYTHON) scripts/compare_lossless_video.py $(TOOL) $(CLIPS) --page docs/benchmarks/lossless-video.md $(ARGUMENTS)
 
 # The same with stand-ins for HM and VTM.
 test-compare: tool

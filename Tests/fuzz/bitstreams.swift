@@ -171,19 +171,19 @@ func fuzzVideo(_ input: [UInt8]) {
 }
 
 func videoSeeds() -> [[UInt8]] {
-  (0..<12).map { i in
+  (0..<20).map { i in
     var settings = VideoSettings()
-    settings.rate = .quality(Double(i * 9))
+    settings.rate = i < 12 ? .quality(Double(i * 9)) : .maximumError(i & 3)
     settings.intraRDOQ = .off
     settings.segmentRows = [0, 8, 24][i % 3]
     settings.intraPeriod = i & 1 == 0 ? 0 : 2
     settings.detectsScenes = false
     settings.entropy = i & 4 == 0 ? nil : .static
-    let (width, height) = (2 + 5 * i, i & 1 == 0 ? 18 : 70 - 4 * i)
+    let (width, height) = (2 + 5 * (i % 12), i & 1 == 0 ? 18 : 70 - 4 * (i % 12))
     let encoder = try! VideoEncoder(
       intra: models[2], inter: i == 11 ? nil : interModel, width: width, height: height, settings)
     var bytes = encoder.header
-    for t in 0..<3 { bytes += try! encoder.encode(drawn(width, height, .yuv420, i < 6 ? t : 0)).bytes }
+    for t in 0..<3 { bytes += try! encoder.encode(drawn(width, height, .yuv420, i < 6 || i > 15 ? t : 0)).bytes }
     return bytes + encoder.finish()
   }
 }

@@ -139,7 +139,7 @@ func fuzzStreams(_ input: [UInt8]) {
   settings.width = numbers.rarely(16) ? numbers.u32() & 0x3ff : UInt32(width)
   settings.height = UInt32(height)
   settings.rate_value = numbers.rarely(4) ? Double(bitPattern: numbers.u64()) : Double(numbers.u8() & 63)
-  settings.rate = sc_rate_control(rawValue: .init(numbers.rarely(16) ? numbers.u8() & 3 : numbers.u8() & 1))
+  settings.rate = sc_rate_control(rawValue: .init(numbers.rarely(8) ? numbers.u8() & 3 : numbers.u8() & 1))
   settings.intra_period = numbers.rarely(4) ? numbers.u32() : UInt32(numbers.u8() & 3)
   settings.frame_rate_numerator = numbers.rarely(8) ? numbers.u32() : UInt32(numbers.u8())
   settings.frame_rate_denominator = numbers.rarely(8) ? numbers.u32() : UInt32(numbers.u8())

@@ -103,7 +103,12 @@ private func fuzzMixture(_ input: [UInt8]) {
 private func fuzzFrameSearch(_ input: [UInt8]) {
   let (width, height) = (1 + Int(input[1]) % 40, 1 + Int(input[2]) % 40)
   var settings = VideoSettings()
-  settings.rate = input[3] & 1 == 0 ? .quality(Double(input[4]) / 2.55) : .bitrate(Double(1 + Int(input[4]) * 100))
+  settings.rate =
+    switch input[3] & 7 {
+    case 7: .maximumError(Int(input[4] & 15))
+    case let rate where rate & 1 == 0: .quality(Double(input[4]) / 2.55)
+    default: .bitrate(Double(1 + Int(input[4]) * 100))
+    }
   settings.rdoq = [RDOQ.off, .quick, .fast, .off][Int(input[5] & 3)]
   settings.intraRDOQ = [RDOQ.off, .quick, .off, .off][Int(input[5] >> 2 & 3)]
   settings.motionEffort = Int(input[6]) % 3
@@ -124,6 +129,10 @@ private func fuzzFrameSearch(_ input: [UInt8]) {
     guard let packet = try? encoder.encode(frame) else { return }
     guard let decoded = try? decoder.decode(packet.bytes) else { fatalError("a frame of its own does not decode") }
     precondition(decoded.picture == encoder.reconstruction, "another frame")
+    guard case .maximumError(let error) = settings.rate else { continue }
+    for (a, b) in zip(frame.samples, decoded.picture.samples) {
+      precondition(abs(Int(a) - Int(b)) <= error, "beyond the largest error")
+    }
   }
 }
 

@@ -5,6 +5,9 @@ extension BoxTag {
   static let intraFrame = BoxTag("INTR")
   /// A frame that is predicted from the one before it.
   static let interFrame = BoxTag("PRED")
+  /// The same without networks: a residual layer has the frame.
+  static let intraLayer = BoxTag("INTL")
+  static let interLayer = BoxTag("PREL")
   /// Where intra frames start.
   static let index = BoxTag("indx")
 }
@@ -26,6 +29,14 @@ public struct VideoPacketPrefix: Sendable, Equatable {
   public let payloadSize: Int
   /// Bytes of the whole packet.
   public var size: Int { headSize + payloadSize + 4 }
+  /// Whether the packet is a frame that needs no other, or one that does; nil for no frame.
+  public var isIntra: Bool? {
+    switch tag {
+    case .intraFrame, .intraLayer: true
+    case .interFrame, .interLayer: false
+    default: nil
+    }
+  }
 
   /// Reads tag and size at an offset of the bytes. Throws `truncated` if there are too few of them, `unknownBox` and
   /// `boxContent`.
@@ -51,8 +62,19 @@ struct VideoFrame {
   let isIntra: Bool
   /// Counts all frames of the stream from 0.
   let number: Int
-  let position: RatePosition
-  let segments: [Range<Int>]
+  let content: Content
+
+  enum Content {
+    case networks(at: RatePosition, segments: [Range<Int>])
+    /// Of a residual layer, and of the vectors of the motion-compensated frame that it stands on.
+    case layer(Range<Int>, vectors: Range<Int>?)
+  }
+
+  /// Of the frame's model; nil for a frame that a layer has.
+  var position: RatePosition? {
+    guard case .networks(let position, _) = content else { return nil }
+    return position
+  }
 
   /// Whether the checksum of a packet is right: `seed` is that of the stream's header.
   static func verify(
@@ -83,14 +105,19 @@ struct VideoFrame {
       guard let value = try reader.varint() else { throw .boxContent(tag, size: prefix.payloadSize) }
       return value
     }
-    isIntra = tag == .intraFrame
+    isIntra = prefix.isIntra == true
     number = try count()
-    position = RatePosition(index: try count())
+    if tag == .intraLayer || tag == .interLayer {
+      let vectors = isIntra ? nil : try reader.range(count: try count())
+      content = .layer(try reader.range(count: reader.remaining), vectors: vectors)
+      return
+    }
+    let position = RatePosition(index: try count())
     var segments: [Range<Int>] = []
     for i in 1...segmentCount {
       segments.append(try reader.range(count: i == segmentCount ? reader.remaining : try count()))
     }
-    self.segments = segments
+    content = .networks(at: position, segments: segments)
   }
 }
 
@@ -134,6 +161,20 @@ struct VideoPacketWriter {
     }
     frames += 1
     return packet(isIntra ? .intraFrame : .interFrame, out.bytes)
+  }
+
+  /// A frame that a layer has; `vectors` is nil for one that needs no other.
+  mutating func frame(layer: [UInt8], vectors: [UInt8]?) -> [UInt8] {
+    if vectors == nil { intraFrames.append((frames, offset)) }
+    var out = ByteWriter()
+    out.varint(frames)
+    if let vectors {
+      out.varint(vectors.count)
+      out.append(vectors)
+    }
+    out.append(layer)
+    frames += 1
+    return packet(vectors == nil ? .intraLayer : .interLayer, out.bytes)
   }
 
   /// The index and the end.

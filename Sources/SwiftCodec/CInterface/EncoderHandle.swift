@@ -48,8 +48,19 @@ final class EncoderHandle {
     }
     settings.rdoq = rdoq
     settings.lambda = new.lambda > 0 ? new.lambda : nil
-    let target = try EncoderTarget.requested(new.target, new.target_value)
-    settings.position = position
+    let value = new.target_value
+    guard value >= 0, value < 1e18 else { throw CallFailure(SC_ERROR_ARGUMENT, "target_value \(value)") }
+    let target = try EncoderTarget.requested(new.target, value)
+    let (isQuality, isBounded) = (new.target == SC_TARGET_QUALITY, new.target == SC_TARGET_MAX_ERROR)
+    guard !isQuality || value <= 100 else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "a quality of \(value) where 0 to 100 are valid")
+    }
+    guard !isBounded || Int(exactly: value).map({ ResidualCodec.maximumErrors ~= $0 }) == true else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "a largest error of \(value) where whole numbers from 0 to 15 are valid")
+    }
+    settings.position = isQuality ? encoder.model.position(quality: value) : position
+    settings.holdsQuality = isQuality
+    settings.maximumError = isBounded ? Int(value) : nil
     settings.choosesDomain = new.choose_domain == 1
     self.target = target
     settings.entropy = kind
@@ -102,9 +113,8 @@ final class EncoderHandle {
 extension EncoderTarget {
   /// nil for none.
   fileprivate static func requested(_ target: sc_target, _ value: Double) throws(CallFailure) -> EncoderTarget? {
-    guard value >= 0, value < 1e18 else { throw CallFailure(SC_ERROR_ARGUMENT, "target_value \(value)") }
     switch target {
-    case SC_TARGET_NONE: return nil
+    case SC_TARGET_NONE, SC_TARGET_QUALITY, SC_TARGET_MAX_ERROR: return nil
     case SC_TARGET_BYTES: return .bytes(Int(value))
     case SC_TARGET_BITS_PER_PIXEL: return .bitsPerPixel(value)
     case SC_TARGET_PSNR: return .psnr(value)

@@ -64,8 +64,9 @@ final class VideoDecoderHandle {
     frame.pointee.has_frame = decoded == nil ? 0 : 1
     frame.pointee.is_intra = decoded?.isIntra == true ? 1 : 0
     frame.pointee.number = UInt64(decoded?.number ?? 0)
-    frame.pointee.rate_point = UInt32(decoded?.position.ratePoint ?? 0)
-    frame.pointee.rate_fraction = UInt32(decoded?.position.fraction ?? 0)
+    let isLayer = decoded != nil && decoded?.position == nil
+    frame.pointee.rate_point = isLayer ? .max : UInt32(decoded?.position?.ratePoint ?? 0)
+    frame.pointee.rate_fraction = UInt32(decoded?.position?.fraction ?? 0)
   }
 
   func copyFrame(_ target: UnsafePointer<sc_picture>?) throws(CallFailure) {
@@ -117,8 +118,8 @@ public func sc_video_packet_size(
       parsing: Array(UnsafeBufferPointer(start: bytes, count: min(size, VideoPacketPrefix.prefixSize))))
     packetSize.pointee = prefix.size
     switch prefix.tag {
-    case .intraFrame: kind?.pointee = SC_PACKET_INTRA
-    case .interFrame: kind?.pointee = SC_PACKET_INTER
+    case .intraFrame, .intraLayer: kind?.pointee = SC_PACKET_INTRA
+    case .interFrame, .interLayer: kind?.pointee = SC_PACKET_INTER
     case .index: kind?.pointee = SC_PACKET_INDEX
     case .end: kind?.pointee = SC_PACKET_END
     default: kind?.pointee = SC_PACKET_OTHER

@@ -128,7 +128,10 @@ public final class Decoder {
     }
   }
 
-  /// Work of the layers that have samples without networks, as multiply-adds: about what a sample takes.
+  /// What a sample of a residual layer takes, as multiply-adds.
+  static let layerWork = 2048.0
+
+  /// Work of the layers that have samples without networks.
   private func layerWork(_ parts: BitstreamParts) -> Double {
     let header = parts.header
     let pixels = Double(header.width) * Double(header.height)
@@ -138,7 +141,7 @@ public final class Decoder {
       case .yuv420: 1.5
       case .rgb: 3
       }
-    return 2048 * pixels * ((parts.residual == nil ? 0 : samples) + (parts.alpha == nil ? 0 : 1))
+    return Self.layerWork * pixels * ((parts.residual == nil ? 0 : samples) + (parts.alpha == nil ? 0 : 1))
   }
 
   private func checkLayers(_ parts: BitstreamParts, size: Int) throws(DecodeError) {

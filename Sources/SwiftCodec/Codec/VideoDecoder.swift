@@ -44,8 +44,8 @@ public final class VideoDecoder {
     public let number: Int
     /// Whether it needs no other frame.
     public let isIntra: Bool
-    /// The place on the rate scale of the frame's model.
-    public let position: RatePosition
+    /// The place on the rate scale of the frame's model; nil for a frame that a residual layer has.
+    public let position: RatePosition?
   }
 
   /// Decodes a packet; nil for one without a frame: the index, the end, and what an older decoder need not know.
@@ -73,14 +73,20 @@ public final class VideoDecoder {
     do throws(DecodeError) {
       guard prefix.size == packet.count else { throw .truncated(offset: packet.count) }
       try VideoFrame.verify(packet, prefix, at: 0, seed: seed)
-      guard prefix.tag == .intraFrame || prefix.tag == .interFrame else {
+      guard let isIntra = prefix.isIntra else {
         guard prefix.tag.isOptional || prefix.tag == .end else { throw .unknownBox(prefix.tag) }
         return nil
       }
-      let isIntra = prefix.tag == .intraFrame
       let frame = try VideoFrame(
         parsing: packet, prefix, at: 0, segmentCount: isIntra ? segmentCount.intra : segmentCount.inter)
-      try decode(packet, frame)
+      if !isIntra {
+        guard let last, state.interModel != nil else { throw .missingReference(frame: frame.number) }
+        guard frame.number == last + 1 else { throw .frameNumber(frame.number, expected: last + 1) }
+      }
+      switch frame.content {
+      case .networks(let position, let segments): try decode(packet, isIntra: isIntra, at: position, segments)
+      case .layer(let layer, let vectors): try decode(packet, layer: layer, vectors: vectors)
+      }
       last = frame.number
       return frame
     } catch {
@@ -89,14 +95,18 @@ public final class VideoDecoder {
     }
   }
 
-  private func checkLimits(_ model: Model, _ position: RatePosition, size: Int) throws(DecodeError) {
-    guard let cost = state.cost(isIntra: !model.isInter, at: position) else {
-      throw .entropyModel(header.entropy)
-    }
+  private func checkSize(_ size: Int) throws(DecodeError) {
     let pixels = limits.pixels(size: size)
     guard Int64(header.width) * Int64(header.height) <= Int64(pixels) else {
       throw .tooLarge(width: header.width, height: header.height, limit: pixels)
     }
+  }
+
+  private func checkLimits(_ model: Model, _ position: RatePosition, size: Int) throws(DecodeError) {
+    guard let cost = state.cost(isIntra: !model.isInter, at: position) else {
+      throw .entropyModel(header.entropy)
+    }
+    try checkSize(size)
     let (most, mostWork) = (limits.memory(size: size), limits.work(size: size))
     do throws(BrokenLimit) { try limits.check(cost, memory: most, work: mostWork) } catch { throw DecodeError(error) }
     let layout = state.layout(isIntra: !model.isInter)
@@ -109,35 +119,60 @@ public final class VideoDecoder {
     guard needed <= Double(most) else { throw .memory(needed: Int64(min(needed, 0x1p62)), limit: most) }
   }
 
-  private func decode(_ packet: [UInt8], _ frame: VideoFrame) throws(DecodeError) {
-    let isIntra = frame.isIntra
+  /// Decodes a frame that a layer has.
+  private func decode(_ packet: [UInt8], layer: Range<Int>, vectors: Range<Int>?) throws(DecodeError) {
+    try checkSize(packet.count)
+    let (most, work) = (limits.memory(size: packet.count), limits.work(size: packet.count))
+    let needed = layerDecodingBytes(header, threads: execution.threads)
+    guard needed <= most else { throw .memory(needed: needed, limit: most) }
+    guard Memory.has(needed) else { throw .outOfMemory(needed: needed) }
+    let samples = Double(header.format.sampleCount(width: header.width, height: header.height))
+    guard Decoder.layerWork * samples <= work else { throw .work(needed: Decoder.layerWork * samples, limit: work) }
+    var base: Picture?
+    if let vectors {
+      guard let tables = state.interModel?.motion else { throw .modelKind }
+      guard var decoder = PayloadDecoder(packet, in: vectors, state.pool), state.field.decode(&decoder, tables),
+        decoder.isFinished
+      else { throw .payload(segment: 0) }
+      var execution = execution
+      execution.pool = state.pool
+      state.compensate(execution)
+      base = state.predicted.picture
+    }
+    do throws(ResidualError) {
+      let picture = try ResidualCodec.decode(
+        packet, in: layer, base: base, width: header.width, height: header.height, format: header.format,
+        execution: execution)
+      state.finish(picture, isIntra: vectors == nil)
+    } catch { throw .residual(error) }
+  }
+
+  private func decode(
+    _ packet: [UInt8], isIntra: Bool, at position: RatePosition, _ segments: [Range<Int>]
+  ) throws(DecodeError) {
     var execution = execution
     execution.pool = state.pool
-    if !isIntra {
-      guard let last, state.interModel != nil else { throw .missingReference(frame: frame.number) }
-      guard frame.number == last + 1 else { throw .frameNumber(frame.number, expected: last + 1) }
-    }
     let model = state.model(isIntra: isIntra)
     let id = isIntra ? state.header.intraModelID : state.header.interModelID ?? 0
-    guard model.decodes(model: id, at: frame.position) else {
-      throw .position(frame.position, count: model.ratePoints(ofModel: id) ?? 0)
+    guard model.decodes(model: id, at: position) else {
+      throw .position(position, count: model.ratePoints(ofModel: id) ?? 0)
     }
-    try checkLimits(model, frame.position, size: packet.count)
-    let codec = state.codec(isIntra: isIntra, at: frame.position, cpu: execution.cpu)
+    try checkLimits(model, position, size: packet.count)
+    let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let layout = state.layout(isIntra: isIntra)
-    let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: frame.position), state.pool)
+    let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: position), state.pool)
 
     // The first segment's payload begins with the vectors.
-    guard var first = PayloadDecoder(packet, in: frame.segments[0], state.pool) else { throw .payload(segment: 0) }
+    guard var first = PayloadDecoder(packet, in: segments[0], state.pool) else { throw .payload(segment: 0) }
     var inputs: ReferenceInputs?
     if !isIntra {
       if let tables = model.motion {
         guard state.field.decode(&first, tables), state.skips.decode(&first) else { throw .payload(segment: 0) }
         state.compensate(execution)
       }
-      inputs = state.inputs(at: frame.position, execution)
+      inputs = state.inputs(at: position, execution)
     }
-    let count = frame.segments.count
+    let count = segments.count
     let good = AlignedBuffer<UInt8>(count: count, zero: 0, state.pool)
     let begun = first
     let reference = inputs
@@ -148,11 +183,11 @@ public final class VideoDecoder {
           codec.decode(&decoder, segment: 0, latent, reference: reference, inner) && decoder.isFinished
         good.base[0] = isGood ? 1 : 0
       } else {
-        let isGood = codec.decode(packet, in: frame.segments[i], segment: i, latent, reference: reference, inner)
+        let isGood = codec.decode(packet, in: segments[i], segment: i, latent, reference: reference, inner)
         good.base[i] = isGood ? 1 : 0
       }
     }
     for i in 0..<count where good.base[i] == 0 { throw .payload(segment: i) }
-    state.finish(latent, inputs, isIntra: isIntra, at: frame.position, execution)
+    state.finish(latent, inputs, isIntra: isIntra, at: position, execution)
   }
 }

@@ -9,6 +9,8 @@ public struct VideoSettings: Sendable {
     case quality(Double)
     /// Bits a second on average, one pass.
     case bitrate(Double)
+    /// No sample of a frame is off by more, 0 (lossless) to 15: residual layers have the frames, without networks.
+    case maximumError(Int)
   }
 
   /// What is held over the stream.
@@ -29,6 +31,8 @@ public struct VideoSettings: Sendable {
   public var intraRDOQ = RDOQ.fast
   /// As `EncoderSettings.hasDeadZone`.
   package var hasDeadZone = true
+  /// Of residual layers, as `EncoderSettings.residualEffort`.
+  public var residualEffort = 1
   /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
   /// that follow.
   public var searchWeight = 1.25
@@ -49,6 +53,11 @@ public struct VideoSettings: Sendable {
 
   /// Constant quality, one intra frame and more at scene cuts.
   public init() {}
+
+  var maximumError: Int? {
+    guard case .maximumError(let error) = rate else { return nil }
+    return error
+  }
 }
 
 /// Encodes a video stream frame by frame, one packet out for each frame in. One thread at a time may use it.
@@ -81,8 +90,8 @@ public final class VideoEncoder {
     public let bytes: [UInt8]
     /// Whether it needs no other frame.
     public let isIntra: Bool
-    /// Of the frame's model.
-    public let position: RatePosition
+    /// Of the frame's model; nil for a frame that a residual layer has.
+    public let position: RatePosition?
   }
 
   /// The header of a stream that these make; an error if they make none.
@@ -99,6 +108,7 @@ public final class VideoEncoder {
       throw .segmentRows(settings.segmentRows)
     }
     if case .bitrate(let bits) = settings.rate, !(1...1e12 ~= bits) { throw .bitrate(bits) }
+    if let error = settings.maximumError, !(ResidualCodec.maximumErrors ~= error) { throw .maximumError(error) }
     let rate = settings.frameRate
     guard UInt32(exactly: rate.numerator) != nil, (UInt32(exactly: rate.denominator) ?? 0) > 0 else {
       throw .frameRate(numerator: rate.numerator, denominator: rate.denominator)
@@ -120,9 +130,15 @@ public final class VideoEncoder {
 
   /// What it takes at most, in bytes.
   static func memory(intra: Model, inter: Model?, _ header: VideoHeader, _ settings: VideoSettings) -> Int64 {
-    videoMemory(
+    let isLayer = settings.maximumError != nil
+    let networks = videoMemory(
       intra, inter, header.entropy, width: header.width, height: header.height, settings.execution, isEncoding: true,
-      searches: settings.rdoq != .off || settings.intraRDOQ != .off)
+      searches: !isLayer && (settings.rdoq != .off || settings.intraRDOQ != .off))
+    guard isLayer else { return networks }
+    let threads = settings.execution.threads
+    return networks + layerDecodingBytes(header, threads: threads)
+      + ResidualCodec.encodingBytes(
+        width: header.width, height: header.height, format: header.format, threads: threads)
   }
 
   /// `inter` is nil for a stream of intra frames alone. Frames are 4:2:0, `width` × `height`.
@@ -147,12 +163,7 @@ public final class VideoEncoder {
 
   /// The decoded last frame, as decoders have it.
   public var reconstruction: Picture {
-    let (width, height) = (state.header.width, state.header.height)
-    var picture = Picture(
-      unchecked: width, height, .yuv420,
-      [UInt8](repeating: 0, count: PixelFormat.yuv420.sampleCount(width: width, height: height)))
-    picture.withMutableView { state.reference.copy(to: $0) }
-    return picture
+    state.reference.picture
   }
 
   /// The stream's last bytes.
@@ -163,11 +174,11 @@ public final class VideoEncoder {
     guard frame.width == state.header.width, frame.height == state.header.height else {
       throw .size(width: frame.width, height: frame.height)
     }
+    if let error = settings.maximumError { return encode(frame, within: error) }
     let base = control.quality()
     let turn = settings.pattern.isEmpty ? 0 : settings.pattern[max(0, sinceIntra - 1) % settings.pattern.count]
     let quality = base + turn
-    var isIntra =
-      frames == 0 || state.interModel == nil || settings.intraPeriod > 0 && sinceIntra >= settings.intraPeriod
+    var isIntra = beginsAnew
     if !isIntra {
       let model = state.model(isIntra: false)
       let position = model.position(quality: quality)
@@ -186,9 +197,59 @@ public final class VideoEncoder {
     let segments = encode(frame, isIntra: isIntra, at: position)
     let bytes = writer.frame(isIntra: isIntra, position, segments: segments)
     control.spent(8 * bytes.count, isIntra: isIntra)
+    count(isIntra: isIntra)
+    return Packet(bytes: bytes, isIntra: isIntra, position: position)
+  }
+
+  /// Whether the next frame is an intra frame whatever it shows.
+  private var beginsAnew: Bool {
+    frames == 0 || state.interModel == nil || settings.intraPeriod > 0 && sinceIntra >= settings.intraPeriod
+  }
+
+  private func count(isIntra: Bool) {
     frames += 1
     sinceIntra = isIntra ? 1 : sinceIntra + 1
-    return Packet(bytes: bytes, isIntra: isIntra, position: position)
+  }
+
+  /// Encodes a frame as a residual layer, of the motion-compensated frame or alone.
+  private func encode(_ frame: PictureView, within maximumError: Int) -> Packet {
+    var vectors: [UInt8]?
+    if !beginsAnew, let tables = state.interModel?.motion {
+      // Errors of a few grey levels take about a bit less for each that is one smaller.
+      search.run(
+        frame, state.reference, state.field, tables, set: 0, lambda: 2 * Double(1 + maximumError),
+        effort: settings.motionEffort, execution)
+      state.compensate(execution)
+      if !settings.detectsScenes || !isNewScene(frame) {
+        let payload = PayloadEncoder(state.pool)
+        state.field.encode(payload, tables)
+        vectors = payload.finish()
+      }
+    }
+    let picture = Picture(copying: frame)
+    let base = vectors == nil ? nil : state.predicted.picture
+    var residual = ResidualCodec.Settings()
+    residual.maximumError = maximumError
+    residual.effort = min(max(0, settings.residualEffort), 2)
+    let layer =
+      if let base {
+        ResidualCodec.encode(picture, predicted: base, settings: residual, execution: execution)
+      } else {
+        ResidualCodec.encode(picture, settings: residual, execution: execution)
+      }
+    var decoded = picture
+    if maximumError > 0 {
+      guard
+        let coarse = try? ResidualCodec.decode(
+          layer, base: base, width: picture.width, height: picture.height, format: picture.format, execution: execution)
+      else { preconditionFailure("a layer of its own decodes") }
+      decoded = coarse
+    }
+    let isIntra = vectors == nil
+    state.finish(decoded, isIntra: isIntra)
+    segments = []
+    count(isIntra: isIntra)
+    return Packet(bytes: writer.frame(layer: layer, vectors: vectors), isIntra: isIntra, position: nil)
   }
 
   /// Whether a frame may be coded at a position, before anything is made ready for it.
@@ -336,12 +397,15 @@ private struct RateControl {
       // A start: quality grows with the logarithm of bits a pixel.
       let perPixel = max(1e-4, bitsPerFrame / Double(pixels))
       current = min(100, max(0, 62 + 14 * binaryLogarithm(perPixel * 10)))
+    case .maximumError:
+      bitsPerFrame = 0
+      current = 0
     }
   }
 
   mutating func quality() -> Double {
-    if case .quality = rate { return current }
-    return min(100, max(0, current))
+    if case .bitrate = rate { return min(100, max(0, current)) }
+    return current
   }
 
   /// Takes note of a frame's size. The excess is to be worked off within about half a second.

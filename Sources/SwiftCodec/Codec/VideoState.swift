@@ -168,6 +168,13 @@ final class VideoState {
     return planes(of: wanted, layout)
   }
 
+  /// Makes a frame that a layer has the one that the next is predicted from. No network has left anything for that one.
+  func finish(_ picture: Picture, isIntra: Bool) {
+    reference.take(picture)
+    (latent, states) = (nil, [])
+    if isIntra { field.reset() } else { field.advance() }
+  }
+
   /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here. `chooses` is the encoder's
   /// choice of blocks that are skipped, when the networks' frame is there.
   func finish(

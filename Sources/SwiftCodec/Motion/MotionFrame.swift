@@ -39,6 +39,29 @@ final class MotionFrame {
     for plane in planes { withUnsafePointer(to: plane) { sc_motion_plane_pad_ends($0) } }
   }
 
+  /// The frame as a picture of its own.
+  var picture: Picture {
+    var picture = Picture(
+      unchecked: width, height, .yuv420,
+      [UInt8](repeating: 0, count: PixelFormat.yuv420.sampleCount(width: width, height: height)))
+    picture.withMutableView { copy(to: $0) }
+    return picture
+  }
+
+  /// Takes the samples of a 4:2:0 picture of the frame's size, and continues them.
+  func take(_ picture: Picture) {
+    picture.withView { from in
+      for (c, (from, to)) in zip(from.components, view.components).enumerated() {
+        let (columns, rows) = c == 0 ? (width, height) : ((width + 1) / 2, (height + 1) / 2)
+        for y in 0..<rows {
+          (to.base + y * to.row_stride).update(from: from.base + y * from.row_stride, count: columns)
+        }
+      }
+    }
+    for row in 0..<((height + 15) / 16) { pad(row: row) }
+    padEnds()
+  }
+
   /// Copies the samples into memory of the caller, of the frame's size and 4:2:0.
   func copy(to picture: PictureView) {
     for (c, (from, to)) in zip(view.components, picture.components).enumerated() {

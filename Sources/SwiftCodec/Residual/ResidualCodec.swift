@@ -80,10 +80,50 @@ public enum ResidualCodec {
     _ picture: Picture, base: Picture, coded mask: BlockMask, execution: Execution
   ) -> [UInt8]? {
     let layout = ResidualLayout(picture, pixels: patternPixels)
-    let coded = mask.isCoded.withUnsafeBufferPointer {
-      payloads(picture, base, layout, .masked, Settings(), execution, mask: $0.baseAddress)
+    let masks = (0..<layout.segments).map { i in
+      Array(mask.isCoded.dropFirst(i * layout.blocksOfSegment).prefix(layout.blocksOfSegment))
     }
-    return coded.map { write(layout, $0, 0, hasBase: true, isMasked: true) }
+    return payloads(picture, base, layout, .masked, Settings(), execution, masks: masks)
+      .map { write(layout, $0, 0, hasBase: true, isMasked: true) }
+  }
+
+  /// The bytes of a layer that turns the motion-compensated frame before into a frame: as `encode`, or, where much is as it
+  /// was, of the blocks that are not.
+  static func encode(
+    _ frame: Picture, predicted: Picture, settings: Settings, execution: Execution
+  ) -> [UInt8] {
+    let layout = ResidualLayout(frame, pixels: patternPixels)
+    let masks = (0..<layout.segments * layout.groups).map { i in
+      changed(
+        frame, predicted, layout.group(i % layout.groups, segment: i / layout.groups), settings.maximumError)
+    }
+    let blocks = masks.reduce(0) { $0 + $1.count }
+    let coded = masks.reduce(0) { $0 + $1.reduce(0) { $0 + Int($1) } }
+    guard 8 * coded <= 7 * blocks,
+      let payloads = payloads(frame, predicted, layout, .masked, Settings(), execution, masks: masks)
+    else { return encode(frame, base: predicted, settings: settings, execution: execution) }
+    let masked = write(layout, payloads, 0, hasBase: true, isMasked: true)
+    if 32 * masked.count < frame.samples.count { return masked }
+    let whole = encode(frame, base: predicted, settings: settings, execution: execution)
+    return masked.count <= whole.count ? masked : whole
+  }
+
+  /// 1 for each block of a group of which a sample is off by more than `maximumError`.
+  private static func changed(
+    _ frame: Picture, _ predicted: Picture, _ group: ResidualLayout.Group, _ maximumError: Int
+  ) -> [UInt8] {
+    var mask = BlockMask(width: group.width, height: group.height)
+    for first in group.first {
+      for y in 0..<group.height {
+        for x in 0..<group.width {
+          let i = first + y * group.pitch + x * group.step
+          if abs(Int(frame.samples[i]) - Int(predicted.samples[i])) > maximumError {
+            mask.isCoded[y / BlockMask.side * mask.across + x / BlockMask.side] = 1
+          }
+        }
+      }
+    }
+    return mask.isCoded
   }
 
   /// The largest error of a layer's samples, by its first byte; nil if it leaves some to its base.
@@ -168,7 +208,7 @@ public enum ResidualCodec {
   /// The payloads of all groups of all segments in one mode; nil if it does not suit one of them.
   private static func payloads(
     _ picture: Picture, _ base: Picture?, _ layout: ResidualLayout, _ mode: ResidualMode, _ settings: Settings,
-    _ execution: Execution, mask: UnsafePointer<UInt8>? = nil, costs: UnsafeMutablePointer<UInt32>? = nil
+    _ execution: Execution, masks: [[UInt8]]? = nil, costs: UnsafeMutablePointer<UInt32>? = nil
   ) -> [[UInt8]]? {
     let blocksOfSegment = layout.blocksOfSegment
     let count = layout.segments * layout.groups
@@ -179,10 +219,10 @@ public enum ResidualCodec {
           let (samples, payloads) = (samples.baseAddress!, payloads.baseAddress!)
           parallel(threads: execution.threads, count: count) { i in
             let group = layout.group(i % layout.groups, segment: i / layout.groups)
-            let payload = group.encode(
-              samples, base: base, maximumError: settings.maximumError, mode: mode, effort: settings.effort,
-              mask: mask.map { $0 + i * blocksOfSegment }, costs: costs.map { $0 + i * blocksOfSegment })
-            payloads[i] = payload ?? []
+            payloads[i] =
+              group.encode(
+                samples, base: base, maximumError: settings.maximumError, mode: mode, effort: settings.effort,
+                mask: masks?[i], costs: costs.map { $0 + i * blocksOfSegment }) ?? []
           }
         }
       }

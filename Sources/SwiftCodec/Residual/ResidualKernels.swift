@@ -39,11 +39,10 @@ extension ResidualLayout.Group {
   /// write what it took, in 1/1024 bits.
   func encode(
     _ samples: UnsafePointer<UInt8>, base: UnsafePointer<UInt8>?, maximumError: Int, mode: ResidualMode, effort: Int,
-    mask: UnsafePointer<UInt8>? = nil, costs: UnsafeMutablePointer<UInt32>? = nil
+    mask: [UInt8]? = nil, costs: UnsafeMutablePointer<UInt32>? = nil
   ) -> [UInt8]? {
     // The encoder reads the samples only.
     var group = view(UnsafeMutablePointer(mutating: samples), base: base, maximumError: maximumError)
-    group.mask = mask
     group.costs = costs
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: sc_residual_encode_memory(&group, mode.rawValue), alignment: 64)
@@ -51,7 +50,15 @@ extension ResidualLayout.Group {
     let bound = sc_residual_payload_bound(&group)
     let out = UnsafeMutablePointer<UInt8>.allocate(capacity: bound)
     defer { out.deallocate() }
-    let size = sc_residual_encode(&group, mode.rawValue, Int32(effort), memory, out, bound)
+    let size =
+      if let mask {
+        mask.withUnsafeBufferPointer {
+          group.mask = $0.baseAddress
+          return sc_residual_encode(&group, mode.rawValue, Int32(effort), memory, out, bound)
+        }
+      } else {
+        sc_residual_encode(&group, mode.rawValue, Int32(effort), memory, out, bound)
+      }
     return size == 0 ? nil : [UInt8](UnsafeBufferPointer(start: out, count: size))
   }
 

@@ -36,7 +36,8 @@ enum EncodeCommand: Command {
     which takes longer; from 80 on no picture has less than 26 dB, rising to 38 dB at 100. --rate-point takes the networks
     alone. --size, --bpp and --psnr encode about ten times to find the quality; a
     PSNR that the model does not reach takes a residual layer, a size that it does not reach is an error. --size
-    holds for videos, too, which then are encoded nine times.
+    holds for videos, too, which then are encoded nine times. Of videos --lossless and --max-error take residual layers
+    of the motion-compensated frame before, without networks.
 
     One line about each result goes to standard output, or to standard error if the bitstream goes there. With --output-dir
     pictures are coded side by side; one that fails does not stop the others, and the exit code is that of the first.
@@ -62,8 +63,7 @@ enum EncodeCommand: Command {
     let jobs = try Batch.jobs(arguments, of: self, ending: ".sci")
     if let job = jobs.first, VideoFiles.isStream(job.output) {
       let others = [
-        "bpp", "psnr", "lossless", "max-error", "alpha-error", "strict", "domain", "lambda", "max-pixels", "max-memory",
-        "max-mac",
+        "bpp", "psnr", "alpha-error", "strict", "domain", "lambda", "max-pixels", "max-memory", "max-mac",
       ]
       try arguments.refuse(others, "on videos")
       return try VideoFiles.encode(job.input, job.output, arguments)

@@ -5,7 +5,7 @@ import SwiftCodecDefaultModel
 
 enum InfoCommand: Command {
   static let name = "info"
-  static let summary = "Describe a bitstream or a model file."
+  static let summary = "Describe a bitstream, a video stream or a model file."
   static let operands = "FILE | --default-model"
   static let operandCount = 0...1
   static let options = [
@@ -29,10 +29,12 @@ enum InfoCommand: Command {
       try arguments.operands.first.map { name throws(ToolError) in try readFile(name) } ?? Model.embeddedBytes()
     if bytes.starts(with: Array("SCI".utf8)) {
       try describe(bitstream: bytes, file, arguments)
+    } else if bytes.starts(with: Array("SCV".utf8)) {
+      try describe(stream: bytes, file, arguments)
     } else if bytes.starts(with: Array("SCMODEL".utf8)) {
       try describe(model: bytes, file, arguments)
     } else {
-      throw .badData(file: file, "neither a bitstream nor a model file")
+      throw .badData(file: file, "neither a bitstream nor a stream nor a model file")
     }
   }
 

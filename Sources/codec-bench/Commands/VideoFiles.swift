@@ -78,7 +78,16 @@ enum VideoFiles {
 
   static func settings(_ arguments: Arguments) throws(ToolError) -> VideoSettings {
     var settings = VideoSettings()
-    if arguments.has("size") {
+    let isLayer = arguments.has("lossless") || arguments.has("max-error")
+    if isLayer {
+      try arguments.atMostOne(of: ["lossless", "max-error"])
+      try arguments.refuse(
+        [
+          "size", "bitrate", "quality", "rate-point", "rdoq", "intra-rdoq", "intra-offset", "pattern", "motion-weight",
+          "search-weight", "intra-search-weight",
+        ], "with a bound of the error")
+      settings.rate = .maximumError(try arguments.integer("max-error", in: 1...15) ?? 0)
+    } else if arguments.has("size") {
       try arguments.atMostOne(of: ["size", "bitrate", "quality", "rate-point"])
     } else if let bits = try bitrate(arguments) {
       guard !arguments.has("quality"), !arguments.has("rate-point") else {
@@ -95,6 +104,7 @@ enum VideoFiles {
     try arguments.atMostOne(of: ["effort", "rdoq"])
     let effort = try arguments.integer("effort", in: 0...9) ?? defaultEffort
     (settings.rdoq, settings.intraRDOQ, settings.motionEffort) = efforts[effort]
+    if isLayer, arguments.has("effort") { settings.residualEffort = effort < 3 ? 0 : effort < 7 ? 1 : 2 }
     if let rdoq = try CodecOptions.rdoq("rdoq", arguments) { settings.rdoq = rdoq }
     if let motion = try arguments.integer("motion-effort", in: 0...2) { settings.motionEffort = motion }
     if let rdoq = try CodecOptions.rdoq("intra-rdoq", arguments) { settings.intraRDOQ = rdoq }
@@ -299,12 +309,12 @@ enum VideoFiles {
       buffer.insert(contentsOf: last, at: 0)
       offset -= last.count
       last = []
-      let tag = Array("INTR".utf8)
+      let tags = ["INTR", "INTL"].map { Array($0.utf8) }
       while true {
         try fill(1 << 16)
         var i = 1
         while i + 4 <= buffer.count {
-          if buffer[i] == tag[0], Array(buffer[i..<(i + 4)]) == tag {
+          if buffer[i] == tags[0][0], tags.contains(Array(buffer[i..<(i + 4)])) {
             buffer.removeFirst(i)
             offset += i
             return true

@@ -206,10 +206,15 @@ import SwiftCodecDefaultModel
     settings = Self.encoderSettings
     settings.target = sc_target(9)
     #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
-    settings.target = SC_TARGET_PSNR
-    for value in [-1, Double.nan, .infinity] {
-      settings.target_value = value
-      #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
+    let outside = [-1, Double.nan, .infinity]
+    for (target, values) in [
+      (SC_TARGET_PSNR, outside), (SC_TARGET_QUALITY, outside + [100.1]), (SC_TARGET_MAX_ERROR, outside + [16, 0.5]),
+    ] {
+      settings.target = target
+      for value in values {
+        settings.target_value = value
+        #expect(sc_encoder_create(model, &settings, &handle) == SC_ERROR_ARGUMENT)
+      }
     }
     settings = Self.encoderSettings
     settings.entropy = SC_ENTROPY_WEIGHTED
@@ -339,6 +344,21 @@ import SwiftCodecDefaultModel
       let encoded = try encode(
         picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 0), target: swift)
       #expect(Array(UnsafeBufferPointer(start: bytes, count: size)) == encoded.bytes)
+      sc_free(bytes)
+    }
+    for (target, value) in [(SC_TARGET_QUALITY, 90.0), (SC_TARGET_MAX_ERROR, 0), (SC_TARGET_MAX_ERROR, 3)] {
+      settings.target = target
+      settings.target_value = value
+      #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
+      Self.withPicture(&samples, picture.width, picture.height, SC_PIXEL_RGB) {
+        #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
+      }
+      var swift = EncoderSettings(position: Fixtures.tiny.position(quality: target == SC_TARGET_QUALITY ? value : 0))
+      swift.holdsQuality = target == SC_TARGET_QUALITY
+      swift.maximumError = target == SC_TARGET_MAX_ERROR ? Int(value) : nil
+      let encoded = try encode(picture, model: Fixtures.tiny, settings: swift)
+      #expect(Array(UnsafeBufferPointer(start: bytes, count: size)) == encoded.bytes)
+      if value == 0 { #expect(encoded.reconstruction == picture) }
       sc_free(bytes)
     }
     settings.target = SC_TARGET_BYTES

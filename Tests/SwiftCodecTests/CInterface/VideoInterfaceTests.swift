@@ -161,6 +161,41 @@ import Testing
     }
   }
 
+  /// Frames without networks have no rate point.
+  @Test func losslessStreams() throws {
+    let (intra, inter) = try Self.models()
+    defer {
+      sc_model_destroy(intra)
+      sc_model_destroy(inter)
+    }
+    var settings = Self.settings
+    (settings.rate, settings.rate_value, settings.keep_scenes) = (SC_RATE_MAX_ERROR, 0, 1)
+    var encoder: OpaquePointer?
+    #expect(sc_video_encoder_create(intra, inter, &settings, &encoder) == SC_OK)
+    defer { sc_video_encoder_destroy(encoder) }
+    var bytes: UnsafePointer<UInt8>?
+    var size = 0
+    #expect(sc_video_encoder_header(encoder, &bytes, &size) == SC_OK)
+    var decoder: OpaquePointer?
+    #expect(sc_video_decoder_create(intra, inter, bytes, size, nil, &decoder) == SC_OK)
+    defer { sc_video_decoder_destroy(decoder) }
+    for number in 0..<3 {
+      var samples = Self.frame(number)
+      Self.withFrame(&samples) { #expect(sc_video_encoder_encode(encoder, &$0, &bytes, &size, nil) == SC_OK) }
+      var kind = SC_PACKET_OTHER
+      var packet = 0
+      #expect(sc_video_packet_size(bytes, size, &packet, &kind) == SC_OK && packet == size)
+      #expect(kind == (number == 0 ? SC_PACKET_INTRA : SC_PACKET_INTER))
+      var frame = sc_video_frame()
+      frame.struct_size = MemoryLayout<sc_video_frame>.size
+      #expect(sc_video_decoder_decode(decoder, bytes, size, &frame) == SC_OK)
+      #expect(frame.rate_point == .max && frame.rate_fraction == 0 && frame.number == number)
+      var decoded = Self.frame(9)
+      Self.withFrame(&decoded) { #expect(sc_video_decoder_frame(decoder, &$0) == SC_OK) }
+      #expect(decoded == samples)
+    }
+  }
+
   @Test func wrongArguments() throws {
     let (intra, inter) = try Self.models()
     defer {
@@ -180,6 +215,9 @@ import Testing
     #expect(create { $0.rate_value = .nan } == SC_ERROR_ARGUMENT)
     #expect(create { $0.rate = sc_rate_control(7) } == SC_ERROR_ARGUMENT)
     #expect(create { ($0.rate, $0.rate_value) = (SC_RATE_BITRATE, 0) } == SC_ERROR_ARGUMENT)
+    for error in [-1, 16, 0.5, Double.nan] {
+      #expect(create { ($0.rate, $0.rate_value) = (SC_RATE_MAX_ERROR, error) } == SC_ERROR_ARGUMENT)
+    }
     #expect(create { $0.rdoq = sc_rdoq(9) } == SC_ERROR_ARGUMENT)
     #expect(create { $0.motion_effort = 4 } == SC_ERROR_ARGUMENT)
     #expect(create { $0.keep_scenes = 2 } == SC_ERROR_ARGUMENT)

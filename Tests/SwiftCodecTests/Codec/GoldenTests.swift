@@ -259,12 +259,21 @@ import Testing
     + SystemTests.names.map {
       ("moving-\($0).scv", "models/tiny-\($0)-intra.scm", "models/tiny-\($0)-inter.scm", 5)
     }
+    + bounded.map { ($0.file, "models/tiny-formats.scm", "models/tiny-inter.scm", 5) }
+
+  /// Streams of residual layers.
+  private static let bounded: [(file: String, error: Int)] = [("moving-lossless.scv", 0), ("moving-error-3.scv", 3)]
 
   static func videoStream(_ file: String) throws -> VideoTests.Stream {
-    let settings = VideoTests.settings {
+    var settings = VideoTests.settings {
       $0.intraPeriod = 8
       $0.rate = .quality(60)
       $0.execution.threads = 2
+    }
+    if let (_, error) = bounded.first(where: { $0.file == file }) {
+      settings.rate = .maximumError(error)
+      settings.intraPeriod = 4
+      return try VideoTests.encode(frames: 5, width: 61, height: 43, settings)
     }
     guard let system = SystemTests.names.first(where: { file == "moving-\($0).scv" }) else {
       return try VideoTests.encode(frames: 12, width: 61, height: 43, settings)

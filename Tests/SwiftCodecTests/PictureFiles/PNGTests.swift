@@ -310,7 +310,8 @@ private func randomPNG(
   }
 
   /// What says nothing that a bitstream could carry is not kept, and that is said.
-  @Test(arguments: [("cICP", [9, 16, 0, 2]), ("cICP", [9, 16, 0]), ("sRGB", [4]), ("eXIf", [])] as [(String, [UInt8])])
+  @Test(
+    arguments: [("cICP", [9, 16, 0, 2]), ("cICP", [9, 16, 0]), ("sRGB", [4]), ("eXIf", [])] as [(String, [UInt8])])
   func metadataOfWrongValues(_ type: String, _ bytes: [UInt8]) throws {
     let (header, data, end) = chunksOfAGreyPixel()
     let file = PNG.signature + header + ReferencePNG.chunk(type, bytes) + data + end

@@ -71,6 +71,42 @@ import Testing
     #expect(try run("encode", "in.y4m", "d.scv", "--size", "4k", "-q30").status == 64)
   }
 
+  @Test func losslessStreams() throws {
+    _ = try encodeClip()
+    let clip = try frames("in.y4m")
+    #expect(try run("encode", "in.y4m", "l.scv", "--lossless", "--effort", "9").status == 0)
+    #expect(try run("decode", "l.scv", "l.y4m").status == 0)
+    #expect(try frames("l.y4m") == clip)
+    #expect(try run("encode", "in.y4m", "e.scv", "--max-error", "2").status == 0)
+    #expect(try run("decode", "e.scv", "e.y4m").status == 0)
+    for (a, b) in zip(try frames("e.y4m"), clip) {
+      #expect(zip(a.samples, b.samples).allSatisfy { abs(Int($0) - Int($1)) <= 2 })
+    }
+    #expect(try place.bytes("e.scv").count < place.bytes("l.scv").count)
+    for others in [["-q", "50"], ["--bitrate", "1M"], ["--rdoq", "fast"], ["--size", "4k"], ["--max-error", "1"]] {
+      let outcome = try place.run(["encode", "in.y4m", "f.scv", "--lossless"] + others + Self.models)
+      #expect(outcome.status == 64, "\(others)")
+    }
+  }
+
+  /// What `info` says of a stream, whole and cut off.
+  @Test func aStreamIsDescribed() throws {
+    let (stream, ends) = try encodeClip()
+    let model = ["--model", Fixtures.url("models/tiny-formats.scm").path]
+    let text = try place.run(["info", "a.scv"] + model)
+    #expect(text.status == 0)
+    for line in ["33x20, yuv420, 8 frames", "\(stream.count) bytes", "3 intra", "5 inter", "tiny-formats"] {
+      #expect(String(decoding: text.output, as: UTF8.self).contains(line), "\(line)")
+    }
+    let json = try JSON(parsing: place.run(["info", "a.scv", "--json"] + model).output)
+    #expect(json["type"]?.string == "stream" && json["frames"]?.number == 8 && json["fault"] == .null)
+    try place.write("cut.scv", Array(stream[..<(ends[4] + 7)]))
+    let cut = try JSON(parsing: place.run(["info", "cut.scv", "--json"] + model).output)
+    #expect(cut["frames"]?.number == 4 && cut["fault"]?.string?.contains("frame 4") == true)
+    try place.write("bad.scv", Array(stream[..<6]))
+    #expect(try place.run(["info", "bad.scv"] + model).status == 65)
+  }
+
   @Test func aStreamComesBack() throws {
     let (_, ends) = try encodeClip()
     #expect(ends.count == 9)
