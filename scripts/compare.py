@@ -8,7 +8,7 @@ compare.py TOOL FOLDER [--codecs ours0,ours2,avif6,jxl7,webp,x265,jpeg] [--refer
 
 Each file is encoded and decoded by processes of their own on one thread; PSNR is that of all R, G and B samples of the
 decoded file. Codecs: ours0 … ours9 (the number is --effort; ours0q … by --quality instead of --rate-point, so that layers may
-help), avif0 … avif10 (avifenc, libaom; the number is --speed; avif0s … with its tools for screens), jxl1 … jxl9 (cjxl, --effort),
+help; ours0qg … with the model of --grown), avif0 … avif10 (avifenc, libaom; the number is --speed; avif0s … with its tools for screens), jxl1 … jxl9 (cjxl, --effort),
 webp (cwebp -m 6), jpeg (cjpeg, optimised and progressive), x265 (ffmpeg, slow, intra), and with the folders
 of their programs and configurations hm and vtm (intra, 4:4:4, BT.709). What is not there is left out, and said.
 
@@ -62,22 +62,25 @@ def cpu(command, **options):
 class Codec:
     """A codec at eight settings, from the lowest rate up; `run` gives processor seconds of both ways and the decoded picture."""
 
-    def __init__(self, name, needs, settings, run, label):
-        self.name, self.needs, self.settings, self.run, self.label = name, needs, settings, run, label
+    def __init__(self, name, needs, settings, run, label, model=''):
+        self.name, self.needs, self.settings, self.run, self.label, self.model = name, needs, settings, run, label, model
 
     def missing(self):
         return [program for program in self.needs if not shutil.which(str(program))]
 
 
-def ours(tool, effort, by_quality):
+def ours(tool, effort, by_quality, grown):
+    options = ['--model', grown] if grown else []
+    described = subprocess.run([tool, 'info', '--json', grown or '--default-model'], check=True, stdout=subprocess.PIPE).stdout
+
     def run(setting, source, work):
         coded, decoded = work / 'o.sci', work / 'o.ppm'
-        times = (cpu([tool, 'encode', '--quiet', '-j1', '-q' if by_quality else '-k', setting, '--effort', effort, source, coded]),
-                 cpu([tool, 'decode', '--quiet', '-j1', coded, decoded]))
+        times = (cpu([tool, 'encode', '--quiet', '-j1', '-q' if by_quality else '-k', setting, '--effort', effort, *options, source, coded]),
+                 cpu([tool, 'decode', '--quiet', '-j1', *options, coded, decoded]))
         return coded, decoded, times
     settings = [round(100 * k / 7) for k in range(8)] if by_quality else range(8)
-    return Codec(f'ours{effort}{"q" * by_quality}', [tool], settings, run,
-                 f'SwiftCodec, effort {effort}{", by quality" * by_quality}')
+    return Codec(f'ours{effort}{"q" * by_quality}{"g" * bool(grown)}', [tool], settings, run,
+                 f'SwiftCodec, effort {effort}{", by quality" * by_quality}{", grown model" * bool(grown)}', json.loads(described)['id'])
 
 
 def avif(speed, screen):
@@ -160,10 +163,12 @@ def reference_software(name, folder, encoder, decoder, configuration):
 
 
 def codec(name, o):
-    match = re.fullmatch(r'(ours)(\d)(q?)|(avif)(\d+)(s?)|(jxl)(\d)()', name)
+    match = re.fullmatch(r'(ours)(\d)(q?g?)|(avif)(\d+)(s?)|(jxl)(\d)()', name)
     if match:
         kind, number, more = (part for part in match.groups() if part is not None)
-        return {'ours': lambda n: ours(o.tool, n, bool(more)), 'avif': lambda n: avif(n, bool(more)), 'jxl': jxl}[kind](int(number))
+        if more.endswith('g') and not o.grown:
+            sys.exit(f'{name} needs --grown')
+        return {'ours': lambda n: ours(o.tool, n, 'q' in more, o.grown if 'g' in more else None), 'avif': lambda n: avif(n, bool(more)), 'jxl': jxl}[kind](int(number))
     if name == 'hm' and o.hm:
         return reference_software('hm', o.hm, 'TAppEncoder*', 'TAppDecoder*', 'encoder_intra_main_rext.cfg')
     if name == 'vtm' and o.vtm:
@@ -172,7 +177,7 @@ def codec(name, o):
              'jpeg': Codec('jpeg', ['cjpeg', 'djpeg'], [10, 20, 35, 50, 70, 82, 90, 95], jpeg, 'JPEG'),
              'x265': Codec('x265', ['ffmpeg'], [40, 36, 33, 30, 27, 23, 19, 15], x265, 'x265, slow, intra')}
     if name not in known:
-        sys.exit(f'{name}: not one of ours0…9, ours0q…9q, avif0…10, avif0s…10s, jxl1…9, webp, jpeg, x265, hm (with --hm), vtm (with --vtm)')
+        sys.exit(f'{name}: not one of ours0…9, ours0q…9q, ours0qg…9qg, avif0…10, avif0s…10s, jxl1…9, webp, jpeg, x265, hm (with --hm), vtm (with --vtm)')
     return known[name]
 
 
@@ -180,11 +185,12 @@ def psnr(a, b):
     return 10 * math.log10(65025 / max(np.mean((a - b) ** 2), 1e-9))
 
 
-def measure(o, codecs, pictures, model):
+def measure(o, codecs, pictures):
     """One row a file; those of --csv are not made again."""
     rows = []
     if o.csv and o.csv.exists():
-        rows = [r for r in csv.DictReader(o.csv.read_text().splitlines()) if r['model'] == (model if r['codec'].startswith('ours') else '')]
+        models = {c.name: c.model for c in codecs}
+        rows = [r for r in csv.DictReader(o.csv.read_text().splitlines()) if r['model'] == models.get(r['codec'])]
     done = {(r['codec'], int(r['point']), r['picture']) for r in rows}
     out = None
     if o.csv:
@@ -204,7 +210,7 @@ def measure(o, codecs, pictures, model):
                     luma = (p @ [.2126, .7152, .0722] for p in (a, b))
                     row = dict(zip(FIELDS, (
                         c.name, point, path.stem, a.shape[1], a.shape[0], os.path.getsize(coded), f'{psnr(a, b):.4f}', f'{psnr(*luma):.4f}',
-                        f'{times[0]:.4f}', f'{times[1]:.4f}', model if c.name.startswith('ours') else '')))
+                        f'{times[0]:.4f}', f'{times[1]:.4f}', c.model)))
                     rows.append(row)
                     if out:
                         writer.writerow(row)
@@ -297,6 +303,7 @@ def main():
     parser.add_argument('--anchor', type=Path, action='append')
     parser.add_argument('--hm')
     parser.add_argument('--vtm')
+    parser.add_argument('--grown', type=Path, help='a model file with a further domain, for the codecs with a g')
     parser.add_argument('--note', default='', help='what else a reader must know, such as: beside other work')
     parser.add_argument('--title', default='Beside other codecs', help='of the page')
     parser.add_argument('--command', default='make compare', help='that the page names')
@@ -316,7 +323,7 @@ def main():
         else:
             codecs.append(c)
     model, macs = of_model(o.tool)
-    rows = measure(o, codecs, pictures, model)
+    rows = measure(o, codecs, pictures)
     of = {c.name: [r for r in rows if r['codec'] == c.name] for c in codecs}
     stems, anchors = [p.stem for p in pictures], {}
     for path in o.anchor or [PUBLISHED]:
@@ -350,7 +357,7 @@ def main():
             each[c.name] = [bd_rate(own(o.reference, stem), own(c.name, stem)) for stem in stems]
             cell = signed(np.nanmean(each[c.name]))
         entries.append(dict(name=c.name, label=c.label, mean=mean, encode=encode))
-        searches = 'several times' if c.name == 'ours0q' else 'and the search'
+        searches = 'several times' if c.name.startswith('ours0q') else 'and the search'
         mac = f'{encoder if c.name == "ours0" else searches} | {decoder}' if c.name.startswith('ours') else ' | '
         table.append((mean, f'| {c.label} | {signed(mean)} | {cell} | {encode:.3f} | {decode:.3f} | {mac} |'))
     for name, curve in anchors.items():
