@@ -13,7 +13,7 @@
 
 const PIXEL = { rgb: 1, rgba: 2, grey: 4, yuv420: 5 };
 const SEARCH = { off: 0, fast: 1, full: 2, quick: 3 };
-const TARGET = { bytes: 1, bitsPerPixel: 2, psnr: 3 };
+const TARGET = { bytes: 1, bitsPerPixel: 2, psnr: 3, quality: 4, maxError: 5 };
 const SIZE = { picture: 44, header: 40, decoderSettings: 40, encoderSettings: 72, region: 16 };
 
 /// A call failed; `status` is the sc_status of swiftcodec.h.
@@ -103,20 +103,19 @@ export class SwiftCodec {
   /// The upper 32 bits of the model's id, which bitstreams name it by.
   get modelID() { return Number(BigInt.asUintN(64, this.#c.sc_model_id(this.#model)) >> 32n); }
 
-  /// Encodes ImageData, or any { width, height, data } of RGBA samples. Options: `quality` 0…100, or one of `bytes`,
-  /// `bitsPerPixel`, `psnr` that the file is to come to; `search`: 'off', 'quick', 'fast', 'full'.
-  encode(image, { quality = 50, search = 'off', ...targets } = {}) {
+  /// Encodes ImageData, or any { width, height, data } of RGBA samples. Options: one of `quality` 0…100 (50 without any),
+  /// `maxError` (no sample is off by more: 0, lossless, to 15), `bytes`, `bitsPerPixel`, `psnr` that the file is to come to; `search`: 'off', 'quick', 'fast', 'full'.
+  encode(image, { search = 'off', ...targets } = {}) {
+    const given = Object.keys(targets);
+    if (given.length > 1) throw new SwiftCodecError(10, `at most one of ${given.join(', ')}`);
+    if (given.length === 0) targets.quality = 50;
     const { width, height, data } = image;
     if (data.length !== 4 * width * height) throw new SwiftCodecError(11, `${data.length} samples for ${width}×${height} pixels`);
     return this.#with((keep) => {
       const settings = keep(this.#allocate(SIZE.encoderSettings));
-      const position = keep(this.#allocate(8));
-      this.#check(this.#c.sc_model_quality(this.#model, quality, position, position + 4));
       const view = this.#view();
       view.setUint32(settings, SIZE.encoderSettings, true);
-      view.setUint32(settings + 4, view.getUint32(position, true), true);
       view.setUint32(settings + 12, 1, true);
-      view.setUint32(settings + 20, view.getUint32(position + 4, true), true);
       for (const [name, value] of Object.entries(targets)) {
         if (!(name in TARGET)) throw new SwiftCodecError(10, `option ${name} is unknown`);
         view.setUint32(settings + 24, TARGET[name], true);

@@ -67,6 +67,8 @@ const through = codec.decode(codec.encode(glass)).data;
 assert.ok(through.every((v, i) => i % 4 !== 3 || v === i % 251), 'alpha');
 assert.ok(codec.encode(image, { bytes: 700 }).length <= 700);
 assert.ok(codec.encode(image, { quality: 30, search: 'quick' }).length > 0);
+const exact = codec.decode(codec.encode(image, { maxError: 0 })).data;
+assert.ok(exact.every((v, i) => v === image.data[i]), 'lossless');
 const bytes = codec.encode(image);
 const fails = (status, body) => assert.throws(body, (failure) => failure instanceof SwiftCodecError && failure.status === status && failure.message.length > 0);
 fails(32, () => codec.decode(bytes.subarray(0, 9)));
@@ -74,6 +76,8 @@ fails(33, () => codec.decode(bytes.map((byte, i) => (i === 40 ? byte ^ 1 : byte)
 fails(11, () => codec.decode(bytes, { region: { x: 100, y: 0, width: 21, height: 4 } }));
 fails(10, () => codec.encode(image, { quality: 101 }));
 fails(10, () => codec.encode(image, { search: 'long' }));
+fails(10, () => codec.encode(image, { maxError: 16 }));
+fails(10, () => codec.encode(image, { quality: 50, bytes: 700 }));
 fails(35, () => codecs['models/tiny.scm'].decode(bytes));
 await assert.rejects(SwiftCodec.load({ wasm, model: new Uint8Array(10) }), SwiftCodecError);
 codec.destroy();

@@ -28,6 +28,12 @@ def test_open_and_save(tmp_path, mode):
     assert opened.convert("L").resize((9, 9)).size == (9, 9)
 
 
+def test_lossless(tmp_path):
+    image = Image.fromarray(drawn(30, 40, 3))
+    image.save(tmp_path / "l.sci", lossless=True)
+    assert (np.asarray(Image.open(tmp_path / "l.sci")) == np.asarray(image)).all()
+
+
 def test_metadata(tmp_path):
     image = Image.fromarray(drawn(20, 30, 3))
     exif = Image.Exif()

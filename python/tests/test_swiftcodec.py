@@ -33,6 +33,8 @@ def test_round_trip(shape):
     header = swiftcodec.read_header(data[:64])
     assert (header.height, header.width) == shape[:2]
     assert header.format == ("rgb" if len(shape) == 3 else "grey")
+    # Of some of these pictures a layer alone is best, which names no model.
+    header = swiftcodec.read_header(swiftcodec.encode(image, rate_point=1))
     assert header.model_id == swiftcodec.default_model().id >> 32
 
 
@@ -98,8 +100,11 @@ def test_settings():
     assert len(swiftcodec.encode(image, bits_per_pixel=1.0)) * 8 <= 64 * 96
     assert psnr(swiftcodec.decode(swiftcodec.encode(image, psnr=30)), image) >= 30
     assert swiftcodec.encode(image, quality=40, rdoq="quick") != swiftcodec.encode(image, quality=40)
+    assert (swiftcodec.decode(swiftcodec.encode(image, lossless=True)) == image).all()
+    near = swiftcodec.decode(swiftcodec.encode(image, max_error=2)).astype(int)
+    assert np.abs(near - image).max() in (1, 2)
     for settings in [
-        {"quality": 101}, {"quality": 40, "bytes": 9}, {"rate_point": 99}, {"rdoq": "much"}, {"segment_rows": 9},
+        {"quality": 101}, {"quality": 40, "bytes": 9}, {"lossless": True, "max_error": 1}, {"max_error": 16}, {"rate_point": 99}, {"rdoq": "much"}, {"segment_rows": 9},
         {"bytes": 10},
     ]:
         with pytest.raises(swiftcodec.ArgumentError) as failure:

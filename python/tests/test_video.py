@@ -51,6 +51,15 @@ def test_packets(settings):
         assert decoder.decode(packet) is None
 
 
+@pytest.mark.parametrize("settings, largest", [({"lossless": True}, 0), ({"max_error": 2}, 2)])
+def test_bounded_errors(settings, largest):
+    header, packets, _, _ = stream(**settings)
+    decoder = swiftcodec.VideoDecoder(header)
+    for i, packet in enumerate(packets):
+        for a, b in zip(decoder.decode(packet.data).image, frame(i)):
+            assert np.abs(a.astype(int) - b).max() <= largest
+
+
 def test_whole_streams():
     frames = [frame(t) for t in range(3)]
     data = swiftcodec.encode_video(frames, quality=60)
@@ -93,7 +102,7 @@ def test_wrong_arguments():
         encoder.encode(frame(0).y)
     with pytest.raises(swiftcodec.Error):
         encoder.frame()
-    for settings in ({"quality": 101}, {"quality": 5, "bitrate": 1e5}, {"rdoq": "best"}, {"bitrate": 0}):
+    for settings in ({"quality": 101}, {"quality": 5, "bitrate": 1e5}, {"rdoq": "best"}, {"bitrate": 0}, {"lossless": True, "quality": 5}, {"max_error": 16}):
         with pytest.raises(swiftcodec.ArgumentError):
             swiftcodec.VideoEncoder(WIDTH, HEIGHT, **settings)
     encoder.encode(frame(0))

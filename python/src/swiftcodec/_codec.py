@@ -271,23 +271,28 @@ class Decoder:
 class Encoder:
     """Encodes pictures with one model. Threads may share it: they wait for each other.
 
-    At most one of `quality` (0…100), `rate_point`, `bytes`, `bits_per_pixel` and `psnr` (dB) says what a file is to come to;
-    without one quality is 50. `rdoq` is a search for smaller files: "off", "quick", "fast" or "full".
+    At most one of `quality` (0…100), `rate_point`, `bytes`, `bits_per_pixel`, `psnr` (dB), `lossless` and `max_error` (no sample
+    is off by more, 1…15) says what a file is to come to; without one quality is 50. `rate_point` takes the networks alone, where
+    `quality` holds for any picture. `rdoq` is a search for smaller files: "off", "quick", "fast" or "full".
     """
 
     def __init__(
         self, model: Optional[Model] = None, *, quality: Optional[float] = None, rate_point: Optional[int] = None,
         bytes: Optional[int] = None, bits_per_pixel: Optional[float] = None, psnr: Optional[float] = None,
-        rdoq: str = "off", entropy: str = "best", segment_rows: int = 0, threads: int = 0,
+        lossless: bool = False, max_error: Optional[int] = None, rdoq: str = "off", entropy: str = "best", segment_rows: int = 0, threads: int = 0,
         progress: Optional[Progress] = None,
     ) -> None:
         self.model = model or default_model()
         self._lock = threading.Lock()
         self._callback = _Callback()
         self._callback.progress = progress
-        given = [value for value in (quality, rate_point, bytes, bits_per_pixel, psnr) if value is not None]
+        given = [value for value in (quality, rate_point, bytes, bits_per_pixel, psnr, lossless or None, max_error) if value is not None]
         if len(given) > 1:
-            raise ArgumentError(10, "at most one of quality, rate_point, bytes, bits_per_pixel and psnr")
+            raise ArgumentError(10, "at most one of quality, rate_point, bytes, bits_per_pixel, psnr, lossless and max_error")
+        if not given:
+            quality = 50
+        if lossless:
+            max_error = 0
         settings = EncoderSettings(ctypes.sizeof(EncoderSettings))
         settings.rdoq = _choice(rdoq, RDOQ, "rdoq")
         settings.entropy = _choice(entropy, ENTROPY, "entropy")
@@ -296,10 +301,7 @@ class Encoder:
             if not 0 <= rate_point < self.model.rate_points:
                 raise ArgumentError(12, f"rate point {rate_point} where the model has 0 to {self.model.rate_points - 1}")
             settings.rate_point = rate_point
-        elif quality is not None or not given:
-            position = self.model.position(50 if quality is None else quality)
-            settings.rate_point, settings.rate_fraction = position
-        for target, value in ((1, bytes), (2, bits_per_pixel), (3, psnr)):
+        for target, value in ((1, bytes), (2, bits_per_pixel), (3, psnr), (4, quality), (5, max_error)):
             if value is not None:
                 settings.target, settings.target_value = target, value
         if progress is not None:

@@ -95,7 +95,7 @@ class VideoSettings(ctypes.Structure):
         ("entropy", c_int),
         ("segment_rows", c_uint32),
         ("threads", c_uint32),
-        ("reserved", c_uint32),
+        ("intra_rdoq", c_int),
     ]
 
 

@@ -85,28 +85,30 @@ def _fit(image: YUV420, width: int, height: int) -> None:
 class VideoEncoder:
     """Encodes frames of one size, one packet out for each frame in. Threads may share it: they wait for each other.
 
-    Either `quality` (0…100; 50 without either) or `bitrate` (bits a second, which asks for `frame_rate`) says what is held.
+    At most one of `quality` (0…100; 50 without any), `bitrate` (bits a second, which asks for `frame_rate`), `lossless` and
+    `max_error` (no sample is off by more, 1…15) says what is held. `rdoq` and `intra_rdoq` search for smaller packets of inter
+    and of intra frames: "off", "quick", "fast" or "full".
     A stream is `header`, the packets, and what `finish` gives. `intra_only` does without a model of inter frames.
     """
 
     def __init__(
         self, width: int, height: int, *, quality: Optional[float] = None, bitrate: Optional[float] = None,
-        frame_rate: Union[int, Tuple[int, int]] = 0, intra_period: int = 0, intra_only: bool = False, rdoq: str = "off",
-        entropy: str = "best", colour: Tuple[int, int, int, int] = (0, 0, 0, 0), threads: int = 0,
+        lossless: bool = False, max_error: Optional[int] = None, frame_rate: Union[int, Tuple[int, int]] = 0,
+        intra_period: int = 0, intra_only: bool = False, rdoq: str = "off", intra_rdoq: str = "fast", entropy: str = "best", colour: Tuple[int, int, int, int] = (0, 0, 0, 0), threads: int = 0,
         model: Optional[Model] = None, inter_model: Optional[Model] = None,
     ) -> None:
-        if quality is not None and bitrate is not None:
-            raise ArgumentError(10, "either quality or bitrate")
+        rates = [quality, bitrate, 0 if lossless else max_error]
+        if sum(value is not None for value in rates) + (lossless and max_error is not None) > 1:
+            raise ArgumentError(10, "at most one of quality, bitrate, lossless and max_error")
         self.width, self.height = width, height
         self._lock = threading.Lock()
         settings = VideoSettings(ctypes.sizeof(VideoSettings))
         settings.width, settings.height = width, height
-        settings.rate = 0 if bitrate is None else 1
-        settings.rate_value = bitrate if bitrate is not None else 50.0 if quality is None else quality
+        settings.rate, settings.rate_value = next(((i, value) for i, value in enumerate(rates) if value is not None), (0, 50))
         rate = (frame_rate, 1) if isinstance(frame_rate, int) else frame_rate
         settings.frame_rate_numerator, settings.frame_rate_denominator = rate
         settings.intra_period, settings.threads = intra_period, threads
-        settings.rdoq = _choice(rdoq, RDOQ, "rdoq")
+        settings.rdoq, settings.intra_rdoq = _choice(rdoq, RDOQ, "rdoq"), _choice(intra_rdoq, RDOQ, "intra_rdoq")
         settings.entropy = _choice(entropy, ENTROPY, "entropy")
         settings.colour[:] = colour
         inter = None if intra_only else (inter_model or default_inter_model())._handle

@@ -19,7 +19,10 @@ FORMAT = "SCI"
 #: Of Pillow's info, by the names of swiftcodec.METADATA.
 _KEPT = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _EXIF_PREFIX = b"Exif\0\0"
-_OPTIONS = {"quality", "rate_point", "bytes", "bits_per_pixel", "psnr", "rdoq", "entropy", "segment_rows", "threads", "progress"}
+_OPTIONS = {
+    "quality", "rate_point", "bytes", "bits_per_pixel", "psnr", "lossless", "max_error", "rdoq", "entropy", "segment_rows", "threads",
+    "progress",
+}
 
 
 class SciImageFile(ImageFile.ImageFile):
