@@ -308,6 +308,28 @@ class Runs:
         return self.run(['decode', stream, os.path.join(self.folder, 'out.pgm'), '--format', 'ppm', '--model', path, '-j', '1'])
 
 
+    def decode_fairly(self, *arguments):
+        """The quickest of three: a busy machine only adds to the time."""
+        result = self.decode(*arguments)
+        for _ in range(2):
+            if result[0] == 0 and result[1] > 2:
+                result = min(result, self.decode(*arguments), key=lambda r: r[1])
+        return result
+
+
+def narrow(runs, op, channels):
+    """Name and result of many layers of few channels, on the largest picture that is not refused: their work is in what comes with
+    each position, not in products."""
+    height = 8192
+    while True:
+        genome = {'stages': [(0, 'swish', 1, 1), (250, op, channels, 3)], 'latent': 1, 'width': 512, 'height': height}
+        model, divisor = grown(genome)
+        result = runs.decode_fairly(model.bytes(), 512, height, payload([16384]))
+        if result[0] == 0 or height < 64:
+            return f'512×{height}, 250 × {op}, {channels} channels', result
+        height = height * 7 // 8
+
+
 def report(name, result, refused=True):
     status, seconds, memory, text = result
     limits = (0.1, 64) if status in (64, 65, 74) else (2, 512)
@@ -331,6 +353,9 @@ def cases(tool):
         for name, model in [('shared weights', shared_weights(False)), ('shared weights, chain', shared_weights(True)),
                             ('wide tensors', wide_tensors())]:
             good &= report('256×256, ' + name, runs.decode(model, 256, 256, payload([16384] * 2)))
+        for op in OPS:
+            for channels in 1, 6, 16:
+                good &= report(*narrow(runs, op, channels))
         for name, gain, shift in [('growing', 32767, 1), ('vanishing', 1, 30)]:
             model = runs.file('gain.scm', gains(gain, shift))
             check(f'search, {name} gains', ['encode', picture, out, '--model', model, '-k', '0', '--rdoq', 'full', '-j', '1'])
@@ -481,10 +506,7 @@ def search(tool, seconds, seed):
             places = -(-genome['width'] // divisor) * -(-genome['height'] // divisor)
             active = genome['active'] and places * genome['latent'] < 500000
             stream = payload([16384] * genome['latent'], active, places)
-            result = runs.decode(data, genome['width'], genome['height'], stream)
-            for _ in range(2):          # a busy machine only adds to the time
-                if result[0] == 0 and result[1] > 2:
-                    result = min(result, runs.decode(data, genome['width'], genome['height'], stream), key=lambda r: r[1])
+            result = runs.decode_fairly(data, genome['width'], genome['height'], stream)
             tried += 1
             status, used, memory, text = result
             if status != 0:

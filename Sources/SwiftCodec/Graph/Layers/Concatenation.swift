@@ -28,7 +28,7 @@ final class Concatenation: LayerOperation {
   func multiplications(inputs: Int, outputs: Int) -> Double { 0 }
 
   func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts {
-    VectorProducts(position: 112 * Double(outputs))
+    VectorProducts(position: 1200 + 112 * Double(outputs))
   }
 
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram { Program(layer) }

@@ -33,6 +33,9 @@ final class Gain: LayerOperation {
 
   func multiplications(inputs: Int, outputs: Int) -> Double { Double(outputs) }
 
+  /// A position is a call of its own.
+  func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts { VectorProducts(position: 1100) }
+
   /// Gains and shifts of all channels at a position.
   private func values(_ layer: LayerContext) -> (gains: [Int16], shifts: [UInt8]) {
     let gains = layer.weights.int16(gain)

@@ -31,7 +31,7 @@ final class HardSwish: LayerOperation {
   func multiplications(inputs: Int, outputs: Int) -> Double { 2 * Double(outputs) }
 
   func vectorProducts(inputs: Int, outputs: Int) -> VectorProducts {
-    VectorProducts(position: 192 * Double(outputs))
+    VectorProducts(position: 352 * Double(outputs))
   }
 
   func program(_ layer: LayerContext, _ memory: ProgramMemory) -> any LayerProgram { Program(self, layer) }
