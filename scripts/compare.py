@@ -69,9 +69,8 @@ class Codec:
         return [program for program in self.needs if not shutil.which(str(program))]
 
 
-def ours(tool, effort, by_quality, grown):
+def ours(tool, effort, by_quality, model, grown=None):
     options = ['--model', grown] if grown else []
-    described = subprocess.run([tool, 'info', '--json', grown or '--default-model'], check=True, stdout=subprocess.PIPE).stdout
 
     def run(setting, source, work):
         coded, decoded = work / 'o.sci', work / 'o.ppm'
@@ -80,7 +79,7 @@ def ours(tool, effort, by_quality, grown):
         return coded, decoded, times
     settings = [round(100 * k / 7) for k in range(8)] if by_quality else range(8)
     return Codec(f'ours{effort}{"q" * by_quality}{"g" * bool(grown)}', [tool], settings, run,
-                 f'SwiftCodec, effort {effort}{", by quality" * by_quality}{", grown model" * bool(grown)}', json.loads(described)['id'])
+                 f'SwiftCodec, effort {effort}{", by quality" * by_quality}{", grown model" * bool(grown)}', model)
 
 
 def avif(speed, screen):
@@ -168,7 +167,7 @@ def codec(name, o):
         kind, number, more = (part for part in match.groups() if part is not None)
         if more.endswith('g') and not o.grown:
             sys.exit(f'{name} needs --grown')
-        return {'ours': lambda n: ours(o.tool, n, 'q' in more, o.grown if 'g' in more else None), 'avif': lambda n: avif(n, bool(more)), 'jxl': jxl}[kind](int(number))
+        return {'ours': lambda n: ours(o.tool, n, 'q' in more, *((o.grown_model, o.grown) if 'g' in more else (o.model,))), 'avif': lambda n: avif(n, bool(more)), 'jxl': jxl}[kind](int(number))
     if name == 'hm' and o.hm:
         return reference_software('hm', o.hm, 'TAppEncoder*', 'TAppDecoder*', 'encoder_intra_main_rext.cfg')
     if name == 'vtm' and o.vtm:
@@ -314,6 +313,9 @@ def main():
     pictures = sorted(p for p in o.folder.iterdir() if p.suffix.lower() in ENDINGS)[:o.limit]
     if not pictures:
         sys.exit(f'{o.folder}: no pictures')
+    o.model, macs = of_model(o.tool)
+    if o.grown:
+        o.grown_model = json.loads(subprocess.run([o.tool, 'info', '--json', o.grown], check=True, stdout=subprocess.PIPE).stdout)['id']
     names = o.codecs.split(',') + [n for n in ('hm', 'vtm') if getattr(o, n) and n not in o.codecs.split(',')]
     codecs, notes = [], []
     for c in (codec(n, o) for n in names):
@@ -322,7 +324,6 @@ def main():
             print(notes[-1], file=sys.stderr)
         else:
             codecs.append(c)
-    model, macs = of_model(o.tool)
     rows = measure(o, codecs, pictures)
     of = {c.name: [r for r in rows if r['codec'] == c.name] for c in codecs}
     stems, anchors = [p.stem for p in pictures], {}
@@ -362,8 +363,8 @@ def main():
         table.append((mean, f'| {c.label} | {signed(mean)} | {cell} | {encode:.3f} | {decode:.3f} | {mac} |'))
     for name, curve in anchors.items():
         table.append((bd_rate(base, curve), f'| {name} | {signed(bd_rate(base, curve))} | | | | | |'))
-    made = origin('', model, '', 1)
-    lines = [f'{len(pictures)} pictures, {len(o.points)} settings each, BD-rate of RGB PSNR against {reference}. Commit {made["commit"]}, model {model}, '
+    made = origin('', o.model, '', 1)
+    lines = [f'{len(pictures)} pictures, {len(o.points)} settings each, BD-rate of RGB PSNR against {reference}. Commit {made["commit"]}, model {o.model}, '
              f'{made["processor"]}, {made["date"]}{", " + o.note if o.note else ""}.', '',
              '| | BD-rate, mean curve | mean of each picture\'s | encode, s/MP | decode, s/MP | encoder kMAC/pixel | decoder kMAC/pixel |',
              '|---|---|---|---|---|---|---|'] + [line for _, line in sorted(table)] + ['']

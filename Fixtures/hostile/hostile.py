@@ -5,12 +5,14 @@
 hostile.py cases  TOOL   makes each case, runs the tool on it, and prints what became of it, its time and its memory
 hostile.py search TOOL SECONDS [SEED]
                          grows models towards the tool's default bounds, and looks for the one that takes most time or memory
+hostile.py units  TOOL   what a position of a layer takes, and a unit of the work that the tool counts for it, by operation and width
 
 A refusal may take 0.1 s and 64 MiB, anything else 2 s and 512 MiB: processor time of one thread, peak of resident memory,
 both without those of the tool doing nothing. The exit code is 1 if a file takes more. Nothing is left behind.
 """
 import os
 import random
+import re
 import resource
 import struct
 import subprocess
@@ -302,11 +304,10 @@ class Runs:
         status, seconds, memory, text = self.measure(arguments)
         return status, max(0, seconds - self.idle[1]), max(0, memory - self.idle[2]), text
 
-    def decode(self, model, width, height, segment):
+    def decode(self, model, width, height, segment, *options):
         path = self.file('model.scm', model)
         stream = self.file('in.sci', bitstream(model, width, height, segment))
-        return self.run(['decode', stream, os.path.join(self.folder, 'out.pgm'), '--format', 'ppm', '--model', path, '-j', '1'])
-
+        return self.run(['decode', stream, os.path.join(self.folder, 'out.pgm'), '--format', 'ppm', '--model', path, '-j', '1', *options])
 
     def decode_fairly(self, *arguments):
         """The quickest of three: a busy machine only adds to the time."""
@@ -323,11 +324,40 @@ def narrow(runs, op, channels):
     height = 8192
     while True:
         genome = {'stages': [(0, 'swish', 1, 1), (250, op, channels, 3)], 'latent': 1, 'width': 512, 'height': height}
-        model, divisor = grown(genome)
+        model, _ = grown(genome)
         result = runs.decode_fairly(model.bytes(), 512, height, payload([16384]))
         if result[0] == 0 or height < 64:
             return f'512×{height}, 250 × {op}, {channels} channels', result
         height = height * 7 // 8
+
+
+def units(tool):
+    """What a position of a layer takes, and a unit of the work that is counted for it."""
+    counted = re.compile(r'work of (\d+) multiply-adds')
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(tool, folder)
+
+        def measure(genome):
+            """Work and seconds of decoding; no work, and why, if it is refused."""
+            arguments = grown(genome)[0].bytes(), genome['width'], genome['height'], payload([16384])
+            # Networks are made ready within a bound, and then a picture is decoded within it.
+            texts = [runs.decode(*arguments, '--max-work', str(bound))[3] for bound in (10, 100_000_000)]
+            status, used, _, text = runs.decode(*arguments)
+            return (max(int(m[1]) for m in map(counted.search, texts) if m), used) if status == 0 else (0, text)
+
+        for op, side in [(op, 3) for op in OPS if op != 'shuffle'] + [('dense', 1), ('depthwise', 5)]:
+            for channels in 1, 4, 6, 16, 24, 64:
+                count = 24 if channels < 24 else 4
+                genome = {'stages': [(0, 'swish', 1, 1), (count, op, channels, side)], 'latent': 1, 'width': 1024, 'height': 512}
+                before = measure({**genome, 'stages': [(0, 'swish', 1, 1), (0, op, channels, side)]})
+                work, used = measure(genome)
+                if not work:
+                    print(f'{op} {side}x{side}, {channels} channels: {used}')
+                    continue
+                seconds = used - before[1]
+                print(f'{op:13} {side}x{side} {channels:4} channels {1e9 * seconds / (count * 1024 * 512):8.2f} ns/position '
+                      f'{1e12 * seconds / (work - before[0]):6.1f} ps/unit', flush=True)
+    return True
 
 
 def report(name, result, refused=True):
@@ -530,6 +560,8 @@ def search(tool, seconds, seed):
 if __name__ == '__main__':
     if len(sys.argv) >= 3 and sys.argv[1] == 'cases':
         sys.exit(0 if cases(sys.argv[2]) else 1)
+    if len(sys.argv) >= 3 and sys.argv[1] == 'units':
+        sys.exit(0 if units(sys.argv[2]) else 1)
     if len(sys.argv) >= 4 and sys.argv[1] == 'search':
         sys.exit(0 if search(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 1) else 1)
     sys.exit(__doc__)

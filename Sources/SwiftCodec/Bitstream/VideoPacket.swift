@@ -37,6 +37,8 @@ public struct VideoPacketPrefix: Sendable, Equatable {
     default: nil
     }
   }
+  /// Whether a residual layer has the frame, without networks.
+  public var isLayer: Bool { tag == .intraLayer || tag == .interLayer }
 
   /// Reads tag and size at an offset of the bytes. Throws `truncated` if there are too few of them, `unknownBox` and
   /// `boxContent`.
@@ -107,7 +109,7 @@ struct VideoFrame {
     }
     isIntra = prefix.isIntra == true
     number = try count()
-    if tag == .intraLayer || tag == .interLayer {
+    if prefix.isLayer {
       let vectors = isIntra ? nil : try reader.range(count: try count())
       content = .layer(try reader.range(count: reader.remaining), vectors: vectors)
       return
@@ -151,30 +153,33 @@ struct VideoPacketWriter {
   }
 
   mutating func frame(isIntra: Bool, _ position: RatePosition, segments: [[UInt8]]) -> [UInt8] {
-    if isIntra { intraFrames.append((frames, offset)) }
     var out = ByteWriter()
-    out.varint(frames)
     out.varint(position.index)
     for (i, segment) in segments.enumerated() {
       if i + 1 < segments.count { out.varint(segment.count) }
       out.append(segment)
     }
-    frames += 1
-    return packet(isIntra ? .intraFrame : .interFrame, out.bytes)
+    return frame(isIntra ? .intraFrame : .interFrame, isIntra: isIntra, out.bytes)
   }
 
   /// A frame that a layer has; `vectors` is nil for one that needs no other.
   mutating func frame(layer: [UInt8], vectors: [UInt8]?) -> [UInt8] {
-    if vectors == nil { intraFrames.append((frames, offset)) }
     var out = ByteWriter()
-    out.varint(frames)
     if let vectors {
       out.varint(vectors.count)
       out.append(vectors)
     }
     out.append(layer)
+    return frame(vectors == nil ? .intraLayer : .interLayer, isIntra: vectors == nil, out.bytes)
+  }
+
+  private mutating func frame(_ tag: BoxTag, isIntra: Bool, _ content: [UInt8]) -> [UInt8] {
+    if isIntra { intraFrames.append((frames, offset)) }
+    var out = ByteWriter()
+    out.varint(frames)
+    out.append(content)
     frames += 1
-    return packet(vectors == nil ? .intraLayer : .interLayer, out.bytes)
+    return packet(tag, out.bytes)
   }
 
   /// The index and the end.

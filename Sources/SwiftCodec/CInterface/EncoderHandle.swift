@@ -48,21 +48,12 @@ final class EncoderHandle {
     }
     settings.rdoq = rdoq
     settings.lambda = new.lambda > 0 ? new.lambda : nil
-    let value = new.target_value
-    guard value >= 0, value < 1e18 else { throw CallFailure(SC_ERROR_ARGUMENT, "target_value \(value)") }
-    let target = try EncoderTarget.requested(new.target, value)
-    let (isQuality, isBounded) = (new.target == SC_TARGET_QUALITY, new.target == SC_TARGET_MAX_ERROR)
-    guard !isQuality || value <= 100 else {
-      throw CallFailure(SC_ERROR_ARGUMENT, "a quality of \(value) where 0 to 100 are valid")
-    }
-    guard !isBounded || Int(exactly: value).map({ ResidualCodec.maximumErrors ~= $0 }) == true else {
-      throw CallFailure(SC_ERROR_ARGUMENT, "a largest error of \(value) where whole numbers from 0 to 15 are valid")
-    }
-    settings.position = isQuality ? encoder.model.position(quality: value) : position
-    settings.holdsQuality = isQuality
-    settings.maximumError = isBounded ? Int(value) : nil
+    let goal = try Goal(new.target, new.target_value)
+    settings.position = goal.quality.map { encoder.model.position(quality: $0) } ?? position
+    settings.holdsQuality = goal.quality != nil
+    settings.maximumError = goal.maximumError
     settings.choosesDomain = new.choose_domain == 1
-    self.target = target
+    target = goal.target
     settings.entropy = kind
     settings.measuresDistortion = false
     settings.execution.threads = threadCount(new.threads)
@@ -110,16 +101,36 @@ final class EncoderHandle {
   }
 }
 
-extension EncoderTarget {
-  /// nil for none.
-  fileprivate static func requested(_ target: sc_target, _ value: Double) throws(CallFailure) -> EncoderTarget? {
-    switch target {
-    case SC_TARGET_NONE, SC_TARGET_QUALITY, SC_TARGET_MAX_ERROR: return nil
-    case SC_TARGET_BYTES: return .bytes(Int(value))
-    case SC_TARGET_BITS_PER_PIXEL: return .bitsPerPixel(value)
-    case SC_TARGET_PSNR: return .psnr(value)
-    default: throw CallFailure(SC_ERROR_ARGUMENT, "target \(target.rawValue) is unknown")
+/// What a file is to come to: at most one of these.
+private struct Goal {
+  var target: EncoderTarget?
+  var quality: Double?
+  var maximumError: Int?
+
+  init(_ kind: sc_target, _ value: Double) throws(CallFailure) {
+    guard value >= 0, value < 1e18 else { throw CallFailure(SC_ERROR_ARGUMENT, "target_value \(value)") }
+    switch kind {
+    case SC_TARGET_NONE: break
+    case SC_TARGET_BYTES: target = .bytes(Int(value))
+    case SC_TARGET_BITS_PER_PIXEL: target = .bitsPerPixel(value)
+    case SC_TARGET_PSNR: target = .psnr(value)
+    case SC_TARGET_QUALITY:
+      guard value <= 100 else {
+        throw CallFailure(SC_ERROR_ARGUMENT, "a quality of \(value) where 0 to 100 are valid")
+      }
+      quality = value
+    case SC_TARGET_MAX_ERROR: maximumError = try ResidualCodec.requestedError(value)
+    default: throw CallFailure(SC_ERROR_ARGUMENT, "target \(kind.rawValue) is unknown")
     }
+  }
+}
+
+extension ResidualCodec {
+  static func requestedError(_ value: Double) throws(CallFailure) -> Int {
+    guard let error = Int(exactly: value), maximumErrors ~= error else {
+      throw CallFailure(SC_ERROR_ARGUMENT, "a largest error of \(value) where whole numbers from 0 to 15 are valid")
+    }
+    return error
   }
 }
 

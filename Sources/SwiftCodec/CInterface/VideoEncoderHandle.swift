@@ -120,11 +120,7 @@ extension VideoSettings {
       rate = .quality(value)
     case SC_RATE_BITRATE:
       rate = .bitrate(value)
-    case SC_RATE_MAX_ERROR:
-      guard let error = Int(exactly: value) else {
-        throw CallFailure(SC_ERROR_ARGUMENT, "a largest error of \(value) where whole numbers from 0 to 15 are valid")
-      }
-      rate = .maximumError(error)
+    case SC_RATE_MAX_ERROR: rate = .maximumError(try ResidualCodec.requestedError(value))
     default: throw CallFailure(SC_ERROR_ARGUMENT, "rate \(given.rate.rawValue) is unknown")
     }
     let limit: UInt32 = 1 << 30

@@ -103,8 +103,6 @@ extension Encoder {
   }
 }
 
-/// What a stream's encoder or decoder takes at most, from the description of its models; 0 for frames that are refused.
-/// Tests/embedded/memory.c holds it against what an allocator of its own counts: between all and half of it.
 /// Of a frame that a residual layer has: the layer, the picture that it stands on, and what it makes of that.
 func layerDecodingBytes(_ header: VideoHeader, threads: Int) -> Int64 {
   let samples = Int64(header.format.sampleCount(width: header.width, height: header.height))
@@ -113,6 +111,8 @@ func layerDecodingBytes(_ header: VideoHeader, threads: Int) -> Int64 {
       width: header.width, height: header.height, format: header.format, threads: threads)
 }
 
+/// What a stream's encoder or decoder takes at most, from the description of its models; 0 for frames that are refused.
+/// Tests/embedded/memory.c holds it against what an allocator of its own counts: between all and half of it.
 func videoMemory(
   _ intra: Model, _ inter: Model?, _ entropy: EntropyKind, width: Int, height: Int, _ execution: Execution,
   isEncoding: Bool = false, searches: Bool = false

@@ -162,9 +162,7 @@ public final class VideoEncoder {
   }
 
   /// The decoded last frame, as decoders have it.
-  public var reconstruction: Picture {
-    state.reference.picture
-  }
+  public var reconstruction: Picture { state.reference.picture }
 
   /// The stream's last bytes.
   public func finish() -> [UInt8] { writer.finish() }
@@ -184,12 +182,8 @@ public final class VideoEncoder {
       let position = model.position(quality: quality)
       try check(isIntra: false, at: position)
       if let tables = model.motion {
-        search.run(
-          frame, state.reference, state.field, tables, set: 0,
-          lambda: settings.motionWeight * Self.motionLambda(model.lambda(at: position)),
-          effort: settings.motionEffort, execution)
-        state.compensate(execution)
-        if settings.detectsScenes { isIntra = isNewScene(frame) }
+        isIntra = !predict(
+          frame, tables, lambda: settings.motionWeight * Self.motionLambda(model.lambda(at: position)))
       }
     }
     let position = state.model(isIntra: isIntra).position(quality: isIntra ? base + settings.intraOffset : quality)
@@ -206,6 +200,14 @@ public final class VideoEncoder {
     frames == 0 || state.interModel == nil || settings.intraPeriod > 0 && sinceIntra >= settings.intraPeriod
   }
 
+  /// Finds vectors and predicts the frame from the one before; false for a new scene.
+  private func predict(_ frame: PictureView, _ tables: MotionTables, lambda: Double) -> Bool {
+    search.run(
+      frame, state.reference, state.field, tables, set: 0, lambda: lambda, effort: settings.motionEffort, execution)
+    state.compensate(execution)
+    return !settings.detectsScenes || !isNewScene(frame)
+  }
+
   private func count(isIntra: Bool) {
     frames += 1
     sinceIntra = isIntra ? 1 : sinceIntra + 1
@@ -213,30 +215,25 @@ public final class VideoEncoder {
 
   /// Encodes a frame as a residual layer, of the motion-compensated frame or alone.
   private func encode(_ frame: PictureView, within maximumError: Int) -> Packet {
-    var vectors: [UInt8]?
-    if !beginsAnew, let tables = state.interModel?.motion {
-      // Errors of a few grey levels take about a bit less for each that is one smaller.
-      search.run(
-        frame, state.reference, state.field, tables, set: 0, lambda: 2 * Double(1 + maximumError),
-        effort: settings.motionEffort, execution)
-      state.compensate(execution)
-      if !settings.detectsScenes || !isNewScene(frame) {
-        let payload = PayloadEncoder(state.pool)
-        state.field.encode(payload, tables)
-        vectors = payload.finish()
-      }
-    }
     let picture = Picture(copying: frame)
-    let base = vectors == nil ? nil : state.predicted.picture
     var residual = ResidualCodec.Settings()
     residual.maximumError = maximumError
     residual.effort = min(max(0, settings.residualEffort), 2)
-    let layer =
-      if let base {
-        ResidualCodec.encode(picture, predicted: base, settings: residual, execution: execution)
-      } else {
-        ResidualCodec.encode(picture, settings: residual, execution: execution)
-      }
+    var (vectors, base): ([UInt8]?, Picture?)
+    let layer: [UInt8]
+    // Errors of a few grey levels take about a bit less for each that is one smaller.
+    if !beginsAnew, let tables = state.interModel?.motion,
+      predict(frame, tables, lambda: 2 * Double(1 + maximumError))
+    {
+      let payload = PayloadEncoder(state.pool)
+      state.field.encode(payload, tables)
+      vectors = payload.finish()
+      let predicted = state.predicted.picture
+      base = predicted
+      layer = ResidualCodec.encode(picture, predicted: predicted, settings: residual, execution: execution)
+    } else {
+      layer = ResidualCodec.encode(picture, settings: residual, execution: execution)
+    }
     var decoded = picture
     if maximumError > 0 {
       guard

@@ -50,32 +50,13 @@ final class MotionFrame {
 
   /// Takes the samples of a 4:2:0 picture of the frame's size, and continues them.
   func take(_ picture: Picture) {
-    picture.withView { from in
-      for (c, (from, to)) in zip(from.components, view.components).enumerated() {
-        let (columns, rows) = c == 0 ? (width, height) : ((width + 1) / 2, (height + 1) / 2)
-        for y in 0..<rows {
-          (to.base + y * to.row_stride).update(from: from.base + y * from.row_stride, count: columns)
-        }
-      }
-    }
+    picture.withView { $0.copy(to: view) }
     for row in 0..<((height + 15) / 16) { pad(row: row) }
     padEnds()
   }
 
   /// Copies the samples into memory of the caller, of the frame's size and 4:2:0.
-  func copy(to picture: PictureView) {
-    for (c, (from, to)) in zip(view.components, picture.components).enumerated() {
-      let group = c == 0 ? picture.first : picture.chroma
-      for y in 0..<group.height {
-        let (a, b) = (from.base + y * from.row_stride, to.base + y * to.row_stride)
-        if to.step == 1 {
-          b.update(from: a, count: group.width)
-        } else {
-          for x in 0..<group.width { b[x * to.step] = a[x] }
-        }
-      }
-    }
-  }
+  func copy(to picture: PictureView) { view.copy(to: picture) }
 }
 
 /// In how many parts rows are handed to threads.

@@ -113,13 +113,24 @@ public enum ResidualCodec {
     _ frame: Picture, _ predicted: Picture, _ group: ResidualLayout.Group, _ maximumError: Int
   ) -> [UInt8] {
     var mask = BlockMask(width: group.width, height: group.height)
-    for first in group.first {
-      for y in 0..<group.height {
-        for x in 0..<group.width {
-          let i = first + y * group.pitch + x * group.step
-          if abs(Int(frame.samples[i]) - Int(predicted.samples[i])) > maximumError {
-            mask.isCoded[y / BlockMask.side * mask.across + x / BlockMask.side] = 1
+    frame.samples.withUnsafeBufferPointer { frame in
+      predicted.samples.withUnsafeBufferPointer { predicted in
+        func isChanged(_ rows: Range<Int>, _ columns: Range<Int>) -> Bool {
+          for first in group.first {
+            for y in rows {
+              for x in columns {
+                let i = first + y * group.pitch + x * group.step
+                if abs(Int(frame[i]) - Int(predicted[i])) > maximumError { return true }
+              }
+            }
           }
+          return false
+        }
+        for block in mask.isCoded.indices {
+          let (y, x) = (block / mask.across * BlockMask.side, block % mask.across * BlockMask.side)
+          let rows = y..<min(group.height, y + BlockMask.side)
+          let columns = x..<min(group.width, x + BlockMask.side)
+          mask.isCoded[block] = isChanged(rows, columns) ? 1 : 0
         }
       }
     }

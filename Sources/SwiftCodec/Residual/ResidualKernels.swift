@@ -50,15 +50,10 @@ extension ResidualLayout.Group {
     let bound = sc_residual_payload_bound(&group)
     let out = UnsafeMutablePointer<UInt8>.allocate(capacity: bound)
     defer { out.deallocate() }
-    let size =
-      if let mask {
-        mask.withUnsafeBufferPointer {
-          group.mask = $0.baseAddress
-          return sc_residual_encode(&group, mode.rawValue, Int32(effort), memory, out, bound)
-        }
-      } else {
-        sc_residual_encode(&group, mode.rawValue, Int32(effort), memory, out, bound)
-      }
+    let size = (mask ?? []).withUnsafeBufferPointer {
+      group.mask = mask == nil ? nil : $0.baseAddress
+      return sc_residual_encode(&group, mode.rawValue, Int32(effort), memory, out, bound)
+    }
     return size == 0 ? nil : [UInt8](UnsafeBufferPointer(start: out, count: size))
   }
 

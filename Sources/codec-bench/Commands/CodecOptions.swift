@@ -97,6 +97,9 @@ enum CodecOptions {
     return (try rdoq("rdoq", arguments) ?? .off, 1)
   }
 
+  /// That of residual layers at an effort of 0…9.
+  static func residualEffort(_ effort: Int) -> Int { effort < 3 ? 0 : effort < 7 ? 1 : 2 }
+
   /// The kind of search that an option names.
   static func rdoq(_ option: String, _ arguments: Arguments) throws(ToolError) -> RDOQ? {
     try arguments.choice(option, ["off": .off, "quick": .quick, "fast": .fast, "full": .full])

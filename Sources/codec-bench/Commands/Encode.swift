@@ -95,7 +95,7 @@ enum EncodeCommand: Command {
     settings.alphaError = try arguments.integer("alpha-error", in: 0...15) ?? 0
     if let effort = try arguments.integer("effort", in: 0...9), isLayer {
       settings.rdoq = .off
-      settings.residualEffort = effort < 3 ? 0 : effort < 7 ? 1 : 2
+      settings.residualEffort = CodecOptions.residualEffort(effort)
     }
     if arguments.has("lossless") { settings.maximumError = 0 }
     if let error = try arguments.integer("max-error", in: 1...15) { settings.maximumError = error }

@@ -33,23 +33,16 @@ extension InfoCommand {
           fault = "frame \(frames): \(error.description)"
           return
         }
-        switch prefix.tag.description {
-        case "INTR": count(0, prefix.size)
-        case "PRED": count(1, prefix.size)
-        case "INTL": count(2, prefix.size)
-        case "PREL": count(3, prefix.size)
-        case "indx": hasIndex = true
-        case "END ": hasEnd = true
-        default: break
+        if let isIntra = prefix.isIntra {
+          let kind = (isIntra ? 0 : 1) + (prefix.isLayer ? 2 : 0)
+          kinds[kind].count += 1
+          kinds[kind].bytes += prefix.size
         }
+        hasIndex = hasIndex || prefix.tag.description == "indx"
+        hasEnd = prefix.tag.description == "END "
         at += prefix.size
       }
       if !hasEnd { fault = "the stream has no end: it is cut off" }
-    }
-
-    private mutating func count(_ kind: Int, _ bytes: Int) {
-      kinds[kind].count += 1
-      kinds[kind].bytes += bytes
     }
   }
 
@@ -72,23 +65,22 @@ extension InfoCommand {
     let ids = [("intra_model", header.intraModelID)] + (header.interModelID.map { [("inter_model", $0)] } ?? [])
     if arguments.has("json") {
       var json: [JSON.Member] = []
-      func add(_ name: String, _ value: JSON) { json.append(JSON.Member(name: name, value: value)) }
-      add("type", "stream")
-      add("width", JSON(header.width))
-      add("height", JSON(header.height))
-      add("format", .string("\(header.format.name)"))
-      add("bytes", JSON(bytes.count))
-      add("frames", JSON(packets.frames))
-      add("frame_rate", rate > 0 ? .number(rate) : .null)
-      add("bpp", .number(bitsPerPixel))
-      add("colour", .array(header.colour.bytes.map { JSON(Int($0)) }))
+      json.add("type", "stream")
+      json.add("width", JSON(header.width))
+      json.add("height", JSON(header.height))
+      json.add("format", .string("\(header.format.name)"))
+      json.add("bytes", JSON(bytes.count))
+      json.add("frames", JSON(packets.frames))
+      json.add("frame_rate", rate > 0 ? .number(rate) : .null)
+      json.add("bpp", .number(bitsPerPixel))
+      json.add("colour", .array(header.colour.bytes.map { JSON(Int($0)) }))
       for (name, id) in ids {
-        add("\(name)_id", .string(hexadecimal(id)))
-        add(name, model(id).map { .string($0.name) } ?? .null)
+        json.add("\(name)_id", .string(hexadecimal(id)))
+        json.add(name, model(id).map { .string($0.name) } ?? .null)
       }
-      add("entropy", .string("\(header.entropy.name)"))
-      add("segment_rows", header.segmentRows > 0 ? JSON(header.segmentRows) : .null)
-      add(
+      json.add("entropy", .string("\(header.entropy.name)"))
+      json.add("segment_rows", header.segmentRows > 0 ? JSON(header.segmentRows) : .null)
+      json.add(
         "kinds",
         .array(
           packets.kinds.filter { $0.count > 0 }.map {
@@ -97,8 +89,8 @@ extension InfoCommand {
               JSON.Member(name: "bytes", value: JSON($0.bytes)),
             ])
           }))
-      add("index", .bool(packets.hasIndex))
-      add("fault", packets.fault.map { .string($0) } ?? .null)
+      json.add("index", .bool(packets.hasIndex))
+      json.add("fault", packets.fault.map { .string($0) } ?? .null)
       return try printOutput(JSON.object(json).text)
     }
     let seconds = rate > 0 ? Double(packets.frames) / rate : 0

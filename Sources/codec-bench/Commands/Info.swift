@@ -59,32 +59,31 @@ enum InfoCommand: Command {
     let layers = [("residual", layer(parts.residual)), ("transparency", layer(parts.alpha))]
     if arguments.has("json") {
       var json: [JSON.Member] = []
-      func add(_ name: String, _ value: JSON) { json.append(JSON.Member(name: name, value: value)) }
-      add("type", "bitstream")
-      add("width", JSON(header.width))
-      add("height", JSON(header.height))
-      add("format", .string("\(header.format.name)"))
-      add("bytes", JSON(bytes.count))
-      add("bpp", .number(bitsPerPixel))
-      add("model_id", .string(hexadecimal(header.modelID)))
-      add("rate_point", .number(Double(position.index) / Double(RatePosition.steps)))
-      add("entropy", .string("\(header.entropy.name)"))
-      add("segment_rows", header.segmentRows.map { JSON($0) } ?? .null)
-      add("segment_bytes", .array(segments.map { JSON($0) }))
+      json.add("type", "bitstream")
+      json.add("width", JSON(header.width))
+      json.add("height", JSON(header.height))
+      json.add("format", .string("\(header.format.name)"))
+      json.add("bytes", JSON(bytes.count))
+      json.add("bpp", .number(bitsPerPixel))
+      json.add("model_id", .string(hexadecimal(header.modelID)))
+      json.add("rate_point", .number(Double(position.index) / Double(RatePosition.steps)))
+      json.add("entropy", .string("\(header.entropy.name)"))
+      json.add("segment_rows", header.segmentRows.map { JSON($0) } ?? .null)
+      json.add("segment_bytes", .array(segments.map { JSON($0) }))
       for (name, layer) in layers {
         guard let layer else { continue }
-        add("\(name)_bytes", JSON(layer.bytes))
-        add("\(name)_maximum_error", layer.maximumError.map { JSON($0) } ?? .null)
+        json.add("\(name)_bytes", JSON(layer.bytes))
+        json.add("\(name)_maximum_error", layer.maximumError.map { JSON($0) } ?? .null)
       }
       let metadata = parts.metadata.map { JSON.Member(name: $0.kind.tag.description, value: JSON($0.range.count)) }
-      add("metadata", .object(metadata))
+      json.add("metadata", .object(metadata))
       if let model {
-        add("model", .string(model.name))
-        add("quality", .number(model.quality(of: position)))
-        if model.domains.count > 1, let domain = model.domain(of: position) { add("domain", JSON(domain)) }
-        add("lambda", .number(lambda(model, position)))
-        add("decoder_mac_per_pixel", .number(model.decoderMACPerPixel(at: position)))
-        add("encoder_mac_per_pixel", .number(model.encoderMACPerPixel(at: position)))
+        json.add("model", .string(model.name))
+        json.add("quality", .number(model.quality(of: position)))
+        if model.domains.count > 1, let domain = model.domain(of: position) { json.add("domain", JSON(domain)) }
+        json.add("lambda", .number(lambda(model, position)))
+        json.add("decoder_mac_per_pixel", .number(model.decoderMACPerPixel(at: position)))
+        json.add("encoder_mac_per_pixel", .number(model.encoderMACPerPixel(at: position)))
       }
       return try printOutput(JSON.object(json).text)
     }

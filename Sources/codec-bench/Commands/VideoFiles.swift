@@ -104,7 +104,7 @@ enum VideoFiles {
     try arguments.atMostOne(of: ["effort", "rdoq"])
     let effort = try arguments.integer("effort", in: 0...9) ?? defaultEffort
     (settings.rdoq, settings.intraRDOQ, settings.motionEffort) = efforts[effort]
-    if isLayer, arguments.has("effort") { settings.residualEffort = effort < 3 ? 0 : effort < 7 ? 1 : 2 }
+    if isLayer, arguments.has("effort") { settings.residualEffort = CodecOptions.residualEffort(effort) }
     if let rdoq = try CodecOptions.rdoq("rdoq", arguments) { settings.rdoq = rdoq }
     if let motion = try arguments.integer("motion-effort", in: 0...2) { settings.motionEffort = motion }
     if let rdoq = try CodecOptions.rdoq("intra-rdoq", arguments) { settings.intraRDOQ = rdoq }

@@ -317,3 +317,7 @@ private struct JSONParser {
     return value
   }
 }
+
+extension [JSON.Member] {
+  mutating func add(_ name: String, _ value: JSON) { append(JSON.Member(name: name, value: value)) }
+}

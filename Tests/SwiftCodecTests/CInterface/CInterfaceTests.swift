@@ -332,34 +332,31 @@ import SwiftCodecDefaultModel
     #expect(sc_encoder_create(model, &settings, &encoder) == SC_OK)
     var bytes: UnsafeMutablePointer<UInt8>?
     var size = 0
-    for (target, value) in [(SC_TARGET_BYTES, 1300), (SC_TARGET_BITS_PER_PIXEL, 4.5), (SC_TARGET_PSNR, 5.9)] {
+    func encoded(_ target: sc_target, _ value: Double) -> [UInt8] {
       settings.target = target
       settings.target_value = value
       #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
       Self.withPicture(&samples, picture.width, picture.height, SC_PIXEL_RGB) {
         #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
       }
+      defer { sc_free(bytes) }
+      return Array(UnsafeBufferPointer(start: bytes, count: size))
+    }
+    for (target, value) in [(SC_TARGET_BYTES, 1300), (SC_TARGET_BITS_PER_PIXEL, 4.5), (SC_TARGET_PSNR, 5.9)] {
       let swift: EncoderTarget =
         target == SC_TARGET_BYTES ? .bytes(1300) : target == SC_TARGET_PSNR ? .psnr(5.9) : .bitsPerPixel(4.5)
-      let encoded = try encode(
+      let expected = try encode(
         picture, model: Fixtures.tiny, settings: EncoderSettings(ratePoint: 0), target: swift)
-      #expect(Array(UnsafeBufferPointer(start: bytes, count: size)) == encoded.bytes)
-      sc_free(bytes)
+      #expect(encoded(target, value) == expected.bytes)
     }
     for (target, value) in [(SC_TARGET_QUALITY, 90.0), (SC_TARGET_MAX_ERROR, 0), (SC_TARGET_MAX_ERROR, 3)] {
-      settings.target = target
-      settings.target_value = value
-      #expect(sc_encoder_configure(encoder, &settings) == SC_OK)
-      Self.withPicture(&samples, picture.width, picture.height, SC_PIXEL_RGB) {
-        #expect(sc_encode(encoder, &$0, &bytes, &size) == SC_OK)
-      }
-      var swift = EncoderSettings(position: Fixtures.tiny.position(quality: target == SC_TARGET_QUALITY ? value : 0))
-      swift.holdsQuality = target == SC_TARGET_QUALITY
-      swift.maximumError = target == SC_TARGET_MAX_ERROR ? Int(value) : nil
-      let encoded = try encode(picture, model: Fixtures.tiny, settings: swift)
-      #expect(Array(UnsafeBufferPointer(start: bytes, count: size)) == encoded.bytes)
-      if value == 0 { #expect(encoded.reconstruction == picture) }
-      sc_free(bytes)
+      let isQuality = target == SC_TARGET_QUALITY
+      var swift = EncoderSettings(position: Fixtures.tiny.position(quality: isQuality ? value : 0))
+      swift.holdsQuality = isQuality
+      swift.maximumError = isQuality ? nil : Int(value)
+      let expected = try encode(picture, model: Fixtures.tiny, settings: swift)
+      #expect(encoded(target, value) == expected.bytes)
+      if value == 0 { #expect(expected.reconstruction == picture) }
     }
     settings.target = SC_TARGET_BYTES
     settings.target_value = 20

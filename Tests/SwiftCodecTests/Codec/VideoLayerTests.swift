@@ -72,6 +72,27 @@ import Testing
     #expect(packets[2].bytes.count < 64 + 384, "a block of noise")
   }
 
+  /// A page, which patterns suit and which nothing but its mask makes cheap when it stands still.
+  @Test func stillPages() throws {
+    let (width, height) = (160, 128)
+    let luma = (0..<width * height).map { i in
+      let (x, y) = (i % width, i / width)
+      let letter = (x / 7 * 5 + y / 11 * 3) % 4
+      return letter > 0 && y % 11 < 8 && (x % 7 < 2 || (y % 11) / 2 == letter) ? UInt8(20) : 255
+    }
+    let page = Picture(
+      unchecked: width, height, .yuv420, luma + [UInt8](repeating: 128, count: width * height / 2))
+    let encoder = try VideoEncoder(
+      intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: width, height: height, Self.bounded(0))
+    let decoder = try VideoTests.decoder(encoder.header)
+    let sizes = try (0..<2).map { _ in
+      let packet = try encoder.encode(page)
+      #expect(try decoder.decode(packet.bytes)?.picture == page)
+      return packet.bytes.count
+    }
+    #expect(sizes[0] > 200 && 4 * sizes[1] < sizes[0], "\(sizes)")
+  }
+
   /// Models without motion, and none for inter frames: every frame is one that needs no other.
   @Test func withoutVectors() throws {
     let encoder = try VideoEncoder(
