@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Speed and memory of video beside x264, x265 and ffmpeg's decoders of them, all in one run.
 
-benchmark_video.py TOOL CLIP.y4m OUT.md [--loops 6] [--repeat 3] [--quality 50] [--qp 28] [--models FOLDER]
+benchmark_video.py TOOL CLIP.y4m OUT.md [--frames 144] [--repeat 3] [--quality 50] [--qp 28] [--models FOLDER]
 
-The clip, of 1280×720, is repeated to get enough frames; for memory it is scaled to 1920×1080. Whole processes are measured: models are loaded, headers
-parsed, frames of encoders read from a file; decoders write nowhere. The fastest of some runs counts, for elapsed and processor time each. On a machine that does
-other work processor time alone says something. Needs ffmpeg with libx264 and libx265.
+The clip, of 1280×720, is shown forwards and backwards in turn to get enough frames, so that no scene is new; the first frame is an intra frame, all others
+are inter frames. What the first takes, search included, is what a clip of it alone takes, and further frames take the rest. For memory the clip is scaled
+to 1920×1080. Whole processes are measured: models are loaded, headers parsed, frames of encoders read from a file; decoders write nowhere. The fastest of
+some runs counts, for elapsed and processor time each. On a machine that does other work processor time alone says something. Needs ffmpeg with libx264 and
+libx265.
 """
 import argparse
 import json
@@ -63,12 +65,14 @@ def codecs(tool, quality, qp):
     return [Codec('SwiftCodec', 'scv', ours, ours_back), Codec('x264 medium', 'mkv', x264, back), Codec('x265 medium', 'mkv', x265, back)]
 
 
-def frame_count(path):
-    data = path.read_bytes()
-    header = data.index(b'\n') + 1
-    fields = {w[:1]: int(w[1:]) for w in data[:header].split()[1:] if w[:1] in (b'W', b'H')}
+def layout(path):
+    """(bytes of the header, bytes of a frame, frames, width, height). Files are not kept in memory: a process begins with the memory of this one."""
+    with open(path, 'rb') as file:
+        header = file.readline()
+    fields = {w[:1]: int(w[1:]) for w in header.split()[1:] if w[:1] in (b'W', b'H')}
     width, height = fields[b'W'], fields[b'H']
-    return (len(data) - header) // (6 + width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)), width, height
+    size = len(b'FRAME\n') + width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+    return len(header), size, (os.path.getsize(path) - len(header)) // size, width, height
 
 
 def measure(codec, threads, clip, folder, repeat):
@@ -76,6 +80,27 @@ def measure(codec, threads, clip, folder, repeat):
     stream = folder / f'a.{codec.ending}'
     runs = [(Run(codec.encode(threads, clip, stream)), Run(codec.decode(threads, stream))) for _ in range(repeat)]
     return [r[0] for r in runs], [r[1] for r in runs], stream.stat().st_size
+
+
+def hardware_threads():
+    """What the processors that this process may use are."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    try:
+        cores = {Path(f'/sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list').read_text() for i in os.sched_getaffinity(0)}
+    except (AttributeError, OSError):
+        return f'{count} processors'
+    return f'{len(cores)} core{"s" * (len(cores) > 1)} with {count} hardware threads'
+
+
+def there_and_back(clip, frames, to):
+    """A clip of so many frames."""
+    start, size, count, _, _ = layout(clip)
+    turn = list(range(count)) + list(range(count - 2, 0, -1))
+    with open(clip, 'rb') as source, open(to, 'wb') as out:
+        out.write(source.read(start))
+        for i in range(frames):
+            source.seek(start + turn[i % len(turn)] * size)
+            out.write(source.read(size))
 
 
 def best(runs, field):
@@ -94,7 +119,7 @@ def main():
     parser.add_argument('tool')
     parser.add_argument('clip')
     parser.add_argument('out')
-    parser.add_argument('--loops', type=int, default=6)
+    parser.add_argument('--frames', type=int, default=144)
     parser.add_argument('--repeat', type=int, default=3)
     parser.add_argument('--quality', default='50')
     parser.add_argument('--qp', default='28')
@@ -103,25 +128,28 @@ def main():
     lines = ['# Speed of video', '', 'Written by `scripts/benchmark_video.py` (`make benchmark-video`); its head says what is measured.', '']
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        clip, large = folder / 'clip.y4m', folder / 'large.y4m'
-        subprocess.run([*FFMPEG, '-stream_loop', str(a.loops), '-i', a.clip, '-f', 'yuv4mpegpipe', clip], check=True)
-        frames, width, height = frame_count(clip)
+        clip, first, large = folder / 'clip.y4m', folder / 'first.y4m', folder / 'large.y4m'
+        there_and_back(a.clip, a.frames, clip)
+        there_and_back(a.clip, 1, first)
+        _, _, frames, width, height = layout(clip)
         load = os.getloadavg()[0]
         cpu = next((x.split(':')[1].strip() for x in open('/proc/cpuinfo') if x.startswith('model name')), platform.processor())
-        lines += [f'{frames} frames of {width}×{height} on {cpu}, {os.cpu_count()} processors, with a load of {load:.1f} by other work before the run.'
+        lines += [f'{frames} frames of {width}×{height} on {cpu}, {hardware_threads()}, with a load of {load:.1f} by other work before the run.'
                   + (' So frames a second are those of a machine that is shared; compare processor time.' if load > 0.5 else ''), '']
-        lines += ['| | threads | bit/pixel | encode, frames/s | processor ms/frame | decode, frames/s | processor ms/frame |', '|---|---|---|---|---|---|---|']
+        lines += ['| | threads | bit/pixel | encode: first frame, s | further frames/s | all frames/s | processor ms/frame | decode, frames/s | processor ms/frame |',
+                  '|---|---|---|---|---|---|---|---|---|']
         every = codecs(a.tool, a.quality, a.qp)
         for codec in every:
             for threads in THREADS:
+                alone = best(measure(codec, threads, first, folder, a.repeat)[0], 'elapsed')
                 encode, decode, size = measure(codec, threads, clip, folder, a.repeat)
-                cells = [f'{8 * size / (frames * width * height):.3f}']
+                cells = [f'{8 * size / (frames * width * height):.3f}', f'{alone:.2f}', f'{(frames - 1) / (best(encode, "elapsed") - alone):.1f}']
                 for runs in (encode, decode):
                     cells += [f'{frames / best(runs, "elapsed"):.1f}', f'{1000 * best(runs, "processor") / frames:.1f}']
                 lines.append(f'| {codec.name} | {threads} | ' + ' | '.join(cells) + ' |')
                 print(lines[-1], flush=True)
         subprocess.run([*FFMPEG, '-i', a.clip, '-vf', 'scale=1920:1080', '-f', 'yuv4mpegpipe', large], check=True)
-        lines += ['', f'Largest resident memory at 1920×1080, {frame_count(large)[0]} frames, MB:', '', '| | threads | encode | decode |', '|---|---|---|---|']
+        lines += ['', f'Largest resident memory at 1920×1080, {layout(large)[2]} frames, MB:', '', '| | threads | encode | decode |', '|---|---|---|---|']
         for codec in every:
             for threads in THREADS:
                 encode, decode, _ = measure(codec, threads, large, folder, 1)

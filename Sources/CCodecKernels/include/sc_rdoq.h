@@ -97,6 +97,7 @@ typedef struct sc_rate_sample {
 /// A segment and its entropy model. A place is row * width + column.
 typedef struct sc_rate {
   int32_t places, channel_count;
+  int32_t width; ///< places of a row
   int32_t magnitude_kind;
   const uint8_t *table;                    ///< [64]
   const int32_t *causal_start, *box_start; ///< [places + 1]

@@ -265,11 +265,26 @@ typedef struct choice {
   uint32_t cost;
 } choice;
 
+// What vectors differ by that have been tried: refinements come to many of them again.
+#define KNOWN 64
+typedef struct known {
+  sc_vector v;
+  uint32_t difference;
+} known;
+
 typedef struct target {
   const search_t *search;
   const sc_motion_context *context;
   int32_t x, y, size;
+  known *known; // [KNOWN], by the lowest bits of a vector's components
 } target;
+
+static known *known_place(const target *t, sc_vector v) { return t->known + ((v.x & 7) | (v.y & 7) << 3); }
+
+static void forget(known *k) {
+  for (int32_t i = 0; i < KNOWN; i++)
+    k[i].v = (sc_vector){INT16_MIN, INT16_MIN};
+}
 
 static uint32_t difference(const target *t, sc_vector v) {
   const search_t *s = t->search;
@@ -300,7 +315,10 @@ static int try_vector(const target *t, choice *best, int32_t x, int32_t y, uint3
   const uint32_t rate = times_lambda(t->search, vector_bits(t->search, t->context, v));
   if (rate >= best->cost)
     return 0;
-  const uint32_t cost = rate + (difference(t, v) << 8);
+  known *k = known_place(t, v);
+  if (!sc_vector_equal(k->v, v))
+    *k = (known){v, difference(t, v)};
+  const uint32_t cost = rate + (k->difference << 8);
   *cost_out = cost;
   if (cost >= best->cost)
     return 0;
@@ -357,7 +375,10 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
   uint8_t *mode = field->modes + (ptrdiff_t)by * field->blocks_x + bx;
   const sc_motion_context context = sc_motion_block_context(field, s->previous, bx, by);
   const uint16_t *costs = s->costs->cost[context.mode_table];
-  const target block = {.search = s, .context = &context, .x = 16 * bx, .y = 16 * by, .size = 16};
+  known tried[KNOWN];
+  forget(tried);
+  const target block = {
+      .search = s, .context = &context, .x = 16 * bx, .y = 16 * by, .size = 16, .known = tried};
   choice best = best_candidate(&block);
   // A new vector has at least the bits of its mode, and of a nearest difference about three more.
   const uint32_t least = times_lambda(s, costs[SC_MOTION_SYMBOL_NEW] + 3 * 256u);
@@ -387,8 +408,13 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
   uint32_t total = times_lambda(s, costs[SC_MOTION_SYMBOL_SPLIT]);
   for (int32_t i = 0; i < 4 && total < best.cost; i++) {
     const sc_motion_context c = sc_motion_cell_context(field, s->previous, bx, by, i);
-    const target cell = {
-        .search = s, .context = &c, .x = 16 * bx + 8 * (i & 1), .y = 16 * by + 8 * (i >> 1), .size = 8};
+    forget(tried);
+    const target cell = {.search = s,
+                         .context = &c,
+                         .x = 16 * bx + 8 * (i & 1),
+                         .y = 16 * by + 8 * (i >> 1),
+                         .size = 8,
+                         .known = tried};
     choice own = best_candidate(&cell);
     if (own.cost > times_lambda(s, s->costs->cost[c.mode_table][SC_MOTION_SYMBOL_NEW])) {
       uint32_t ignored;

@@ -153,15 +153,30 @@ static inline int is_plain(const sc_rate_channel *c) { return c->sums && !c->mea
 #define SUM(c, p) ((c)->sums ? (c)->sums[p] : 0)
 #define MEAN(c, p) ((c)->means ? (c)->means[p] : 0)
 
+// Adds to the sums or means of a channel what a change at a place adds to those that have it in their 3×3.
+static inline void add_around(const sc_rate *r, const int32_t *restrict weight, int32_t p, int32_t moved,
+                              int32_t *restrict sums) {
+  const int32_t first = r->box_start[p], end = r->box_start[p + 1], w = r->width;
+  if (r->box[first].place != p - w - 1 || r->box[end - 1].place != p + w + 1) { // at a border
+    for (int32_t j = first; j < end; j++)
+      sums[r->box[j].place] += weight[r->box[j].k] * moved;
+    return;
+  }
+  for (int32_t k = 0; k < 3; k++) {
+    int32_t *row = sums + p + (1 - k) * w;
+    row[1] += weight[3 * k] * moved;
+    row[0] += weight[3 * k + 1] * moved;
+    row[-1] += weight[3 * k + 2] * moved;
+  }
+}
+
 // Tells the means that see a value that it changed by `difference`.
 static void tell_means(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t difference) {
   if (c->means)
     for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
       c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * difference;
   for (int32_t l = 0; l < c->mean_link_count; l++)
-    for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
-      r->channels[c->mean_links[l].channel].means[r->box[j].place] +=
-          c->mean_links[l].weight[r->box[j].k] * difference;
+    add_around(r, c->mean_links[l].weight, p, difference, r->channels[c->mean_links[l].channel].means);
 }
 
 // Takes the magnitude of a sample's value and mean, and tells the levels that see it what it changed by.
@@ -175,8 +190,37 @@ static void see(const sc_rate *r, const sc_rate_channel *c, int32_t p) {
     for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
       c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
   for (int32_t l = 0; l < c->link_count; l++)
-    for (int32_t j = r->box_start[p]; j < r->box_start[p + 1]; j++)
-      r->channels[c->links[l].channel].sums[r->box[j].place] += c->links[l].weight[r->box[j].k] * moved;
+    add_around(r, c->links[l].weight, p, moved, r->channels[c->links[l].channel].sums);
+}
+
+// What `see` tells of all magnitudes of a channel to those that see it, row by row.
+static void see_all(const sc_rate *r, const sc_rate_channel *c) {
+  const int32_t w = r->width, inner = w - 2;
+  for (int32_t first = 0; first < r->places; first += w) {
+    const uint8_t *restrict m = c->magnitudes + first + 1;
+    int is_empty = 1;
+    for (int32_t x = -1; x <= inner; x++)
+      is_empty &= !m[x];
+    if (is_empty)
+      continue;
+    for (int32_t p = first; p < first + w && c->sums; p++)
+      for (int32_t j = r->causal_start[p]; c->magnitudes[p] && j < r->causal_start[p + 1]; j++)
+        c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * c->magnitudes[p];
+    const int is_border = first == 0 || first + w == r->places || inner < 1;
+    for (int32_t l = 0; l < c->link_count; l++) {
+      int32_t *restrict sums = r->channels[c->links[l].channel].sums;
+      const int32_t *weight = c->links[l].weight;
+      for (int32_t x = 0; x < w; x += is_border || x ? 1 : w - 1)
+        if (c->magnitudes[first + x])
+          add_around(r, weight, first + x, c->magnitudes[first + x], sums);
+      for (int32_t k = 0; !is_border && k < 9; k++) {
+        int32_t *restrict to = sums + first + 1 + (1 - k / 3) * w + 1 - k % 3;
+        const int32_t by = weight[k];
+        for (int32_t x = 0; x < inner; x++)
+          to[x] += by * m[x];
+      }
+    }
+  }
 }
 
 void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
@@ -194,11 +238,13 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
     for (int32_t p = 0; active[i] && p < n; p++)
       if (r->channels[i].values[p])
         tell_means(r, r->channels + i, p, r->channels[i].values[p]);
-  for (int32_t i = 0; i < r->channel_count; i++)
-    for (int32_t p = 0; active[i] && p < n; p++) {
-      r->channels[i].magnitudes[p] = 0;
-      see(r, r->channels + i, p);
-    }
+  for (int32_t i = 0; i < r->channel_count; i++) {
+    const sc_rate_channel *c = r->channels + i;
+    for (int32_t p = 0; active[i] && p < n; p++)
+      c->magnitudes[p] = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
+    if (active[i])
+      see_all(r, c);
+  }
 }
 
 static inline __attribute__((always_inline)) void place_bits(const sc_rate *r, const sc_rate_channel *c,

@@ -153,6 +153,7 @@ final class SegmentRate {
     active = [Bool](repeating: false, count: count)
     moved = [Int](repeating: 0, count: count)
     rate.places = Int32(places)
+    rate.width = Int32(width)
     rate.channel_count = Int32(count)
     rate.magnitude_kind = Int32(kind.rawValue)
     rate.table = UnsafePointer(tables.magnitudes.base)
