@@ -9,8 +9,8 @@ With --presets ffmpeg's x264 and x265 run on the same clips (without delay, one 
 with; ANCHORS is then read for other codecs alone, and may be "-". MS-SSIM of Y is 10 log10(1 / (1 − x)) in dB (Wang et al. 2003, five scales);
 VMAF is there where ffmpeg has libvmaf. Times are wall clock of ours and of theirs alike.
 
-A clip is encoded at each quality and decoded; PSNR of YUV is (6 Y + U + V) / 8 in dB, the mean over frames, bits are those of the file. Rates of inter
-frames alone leave out the first frame's packet. ANCHORS has rows of clip, codec, preset, qp, frames, bpp, psnr_y, psnr_yuv, inter_bpp, inter_psnr_y,
+A clip is encoded at each quality and decoded; PSNR of YUV is (6 Y + U + V) / 8 in dB, the mean over frames, bits are those of all packets of frames: the
+heads of files are left out of ours and of theirs. Rates of inter frames alone leave out the first packet. ANCHORS has rows of clip, codec, preset, qp, frames, bpp, psnr_y, psnr_yuv, inter_bpp, inter_psnr_y,
 inter_psnr_yuv. Needs NumPy and SciPy.
 """
 import argparse
@@ -104,24 +104,30 @@ def vmaf(reference, decoded, folder):
         return json.load(f)['pooled_metrics']['vmaf']['mean']
 
 
-def first_packet(stream):
-    """Bytes of a stream up to the end of its first frame."""
+def packets(stream):
+    """Bytes of each packet with a frame of one of our streams, and where the last of them ends (docs/format/bitstream.md §6)."""
     data = open(stream, 'rb').read()
-    at = data.index(b'INTR')
-    size, shift, p = 0, 0, at + 4
-    while True:
-        size |= (data[p] & 127) << shift
-        shift += 7
-        p += 1
-        if data[p - 1] < 128:
-            return p + size + 4
+    at, sizes = data.index(b'INTR'), []
+    while data[at] >= 128 or data[at:at + 4] == b'INTR':
+        size, shift, p = 0, 0, at + (1 if data[at] >= 128 else 4)
+        while True:
+            size |= (data[p] & 127) << shift
+            shift, p = shift + 7, p + 1
+            if data[p - 1] < 128:
+                break
+        end = p + size + (2 if data[at] >= 192 else 4)
+        sizes.append(end - at)
+        at = end
+        if at >= len(data):
+            break
+    return sizes, at
 
 
-def first_size(coded):
-    """Bytes of the first packet of a file that ffmpeg wrote."""
-    text = subprocess.run(['ffprobe', '-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=size', '-of', 'csv=p=0',
-                           '-read_intervals', '%+#1', coded], check=True, capture_output=True, text=True).stdout
-    return int(text.split()[0].strip(','))
+def ffmpeg_packets(coded):
+    """Bytes of each packet of a file that ffmpeg wrote, without the container and what stands in its head."""
+    text = subprocess.run(['ffprobe', '-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=size', '-of', 'csv=p=0', coded],
+                          check=True, capture_output=True, text=True).stdout
+    return [int(x) for x in text.replace(',', ' ').split()]
 
 
 def bd_rate(reference, curve):
@@ -153,7 +159,7 @@ def main():
     o = a.parse_args()
     rows, measures_vmaf = [], has_vmaf()
 
-    def measure(clip, name, preset, setting, encode, decode, first, stream, decoded, source):
+    def measure(clip, name, preset, setting, encode, decode, sizes, decoded, source):
         """One row: encodes, decodes, compares."""
         start = time.time()
         encode()
@@ -166,12 +172,13 @@ def main():
         assert len(found) == len(frames), 'frames are missing'
         d = np.array([psnrs(x, y) for x, y in zip(frames, found)])
         luma = [ms_ssim(x[0].reshape(height, width), y[0].reshape(height, width)) for x, y in zip(frames, found)]
-        pixels, size, first = width * height, os.path.getsize(stream), first()
+        pixels, sizes = width * height, sizes()
+        assert len(sizes) == len(frames), 'packets are missing'
         rows.append(dict(
             clip=os.path.splitext(os.path.basename(clip))[0], codec=name, preset=preset, qp=setting, frames=len(frames),
-            bpp=8 * size / pixels / len(frames), psnr_y=d[:, 0].mean(), psnr_yuv=d[:, 1].mean(),
+            bpp=8 * np.mean(sizes) / pixels, psnr_y=d[:, 0].mean(), psnr_yuv=d[:, 1].mean(),
             ms_ssim_y=-10 * np.log10(max(1e-9, 1 - np.mean(luma))), vmaf=vmaf(clip, decoded, folder) if measures_vmaf else '',
-            inter_bpp=8 * (size - first) / pixels / (len(frames) - 1), inter_psnr_y=d[1:, 0].mean(), inter_psnr_yuv=d[1:, 1].mean(),
+            inter_bpp=8 * np.mean(sizes[1:]) / pixels, inter_psnr_y=d[1:, 0].mean(), inter_psnr_yuv=d[1:, 1].mean(),
             inter_ms_ssim_y=-10 * np.log10(max(1e-9, 1 - np.mean(luma[1:]))), inter_vmaf='', encode_s=encoding, decode_s=decoding))
 
     def run(*command):
@@ -184,14 +191,14 @@ def main():
             for q in o.qualities.split(','):
                 measure(clip, 'SwiftCodec', o.options or 'default', q,
                         lambda: run(o.tool, 'encode', '--quiet', clip, stream, '-q', q, *shlex.split(o.options)),
-                        lambda: run(o.tool, 'decode', '--quiet', stream, decoded), lambda: first_packet(stream), stream, decoded, source)
+                        lambda: run(o.tool, 'decode', '--quiet', stream, decoded), lambda: packets(stream)[0], decoded, source)
             for name, preset in (p.split() for p in o.presets.split(',') if p):
                 coded = os.path.join(folder, 'a.mkv')
                 for qp in (20, 24, 28, 32, 36, 40):
                     measure(clip, name, preset, qp,
                             lambda: run(*quiet, '-i', clip, '-c:v', 'lib' + name, '-preset', preset, '-tune', 'zerolatency', f'-{name}-params',
                                         PARAMETERS[name] + f':qp={qp}', '-threads', '1', coded),
-                            lambda: run(*quiet, '-i', coded, '-pix_fmt', 'yuv420p', decoded), lambda: first_size(coded), coded, decoded, source)
+                            lambda: run(*quiet, '-i', coded, '-pix_fmt', 'yuv420p', decoded), lambda: ffmpeg_packets(coded), decoded, source)
             print(clip, *(f"{r['bpp']:.4f}/{r['psnr_yuv']:.2f}" for r in rows if r['clip'] in clip and r['codec'] == 'SwiftCodec'), flush=True)
     if o.csv:
         with open(o.csv, 'w', newline='') as f:

@@ -23,7 +23,7 @@ import tempfile
 
 import numpy as np
 
-from evaluate_video import PARAMETERS, bd_rate, first_packet, first_size, psnrs, read_y4m
+from evaluate_video import PARAMETERS, bd_rate, ffmpeg_packets, packets, psnrs, read_y4m
 
 REFERENCE = 'x264 medium'
 # Liu et al. 2022, Table 2: 10^9 operations for 1920×1080, of the five widths.
@@ -59,26 +59,17 @@ def usage(*command, fails=False):
 
 def cut_stream(path, out, frames):
     """The first frames of a stream."""
-    data = open(path, 'rb').read()
-    at = data.index(b'INTR')
-    for _ in range(frames):
-        size, shift, p = 0, 0, at + 4
-        while True:
-            size |= (data[p] & 127) << shift
-            shift, p = shift + 7, p + 1
-            if data[p - 1] < 128:
-                break
-        at = p + size + 4
-    open(out, 'wb').write(data[:at])
+    sizes, end = packets(path)
+    open(out, 'wb').write(open(path, 'rb').read()[:end - sum(sizes[frames:])])
 
 
-def row(clip, setting, source, decoded, size, first):
+def row(clip, setting, source, decoded, sizes):
     width, height, frames = source
     d = np.array([psnrs(x, y) for x, y in zip(frames, read_y4m(decoded)[2])])
     assert len(d) == len(frames), 'frames are missing'
     pixels = width * height
-    values = dict(bpp=8 * size / pixels / len(frames), psnr_y=d[:, 0].mean(), psnr_yuv=d[:, 1].mean(),
-                  inter_bpp=8 * (size - first) / pixels / (len(frames) - 1), inter_psnr_y=d[1:, 0].mean(), inter_psnr_yuv=d[1:, 1].mean())
+    values = dict(bpp=8 * np.mean(sizes) / pixels, psnr_y=d[:, 0].mean(), psnr_yuv=d[:, 1].mean(),
+                  inter_bpp=8 * np.mean(sizes[1:]) / pixels, inter_psnr_y=d[1:, 0].mean(), inter_psnr_yuv=d[1:, 1].mean())
     return dict(clip=clip, setting=setting, frames=len(frames), **{name: round(float(v), 6) for name, v in values.items()})
 
 
@@ -92,11 +83,11 @@ def measure(tool, system, path, count, folder):
         subprocess.run(['ffmpeg', '-v', 'error', '-y', '-threads', '1', '-i', clip, '-c:v', 'libx264', '-preset', 'medium', '-tune', 'zerolatency',
                         '-x264-params', PARAMETERS['x264'] + f':qp={qp}', '-threads', '1', coded], check=True)
         subprocess.run(['ffmpeg', '-v', 'error', '-y', '-i', coded, '-pix_fmt', 'yuv420p', decoded], check=True)
-        rows.append(row(name, qp, source, decoded, os.path.getsize(coded), first_size(coded)))
+        rows.append(row(name, qp, source, decoded, ffmpeg_packets(coded)))
     for q in system.qualities if system else ():
         usage(tool, 'encode', '--quiet', clip, stream, '-q', q, *system.options, *system.models)
         usage(tool, 'decode', '--quiet', stream, decoded, *system.models)
-        rows.append(row(name, float(q), source, decoded, os.path.getsize(stream), first_packet(stream)))
+        rows.append(row(name, float(q), source, decoded, packets(stream)[0]))
     print(name, system.name if system else REFERENCE, *(f"{r['bpp']:.4f}/{r['psnr_yuv']:.2f}" for r in rows), flush=True)
     return rows
 

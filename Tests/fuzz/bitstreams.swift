@@ -160,8 +160,7 @@ func fuzzVideo(_ input: [UInt8]) {
   var frames = 0
   while frames < 4, let prefix = try? VideoPacketPrefix(parsing: bytes, at: at), prefix.size <= bytes.count - at {
     var packet = Array(bytes[at..<(at + prefix.size)])
-    Mending.store(
-      crc32c(packet, in: 0..<(packet.count - 4), continuing: seed), &packet, at: packet.count - 4)
+    prefix.seal(&packet, seed: seed)
     if let frame = try? decoder.decode(packet) {
       precondition(frame.picture.width == header.width)
     }

@@ -114,15 +114,15 @@ static payload copy_payload(const uint8_t *bytes, size_t size) {
 }
 
 // −1 for a payload that is refused at its start, in its middle, or at its end.
-static int decode(const sc_kernels *k, sc_plane *plane, const payload *p) {
+static int decode(const sc_kernels *k, sc_plane *plane, const payload *p, int lanes) {
   sc_rans_decoder decoder;
-  if (sc_rans_decoder_init(&decoder, p->bytes, p->size) != 0)
+  if (sc_rans_decoder_init(&decoder, lanes, p->bytes, p->size) != 0)
     return -1;
   return k->decode_plane(&decoder, plane) != 0 || sc_rans_decoder_finish(&decoder) != 0 ? -1 : 0;
 }
 
 static int check_payload(const sc_kernels *k, const sc_kernels *ref, sc_plane *plane, const planes *original,
-                         const uint8_t *bytes, size_t size, int with_samples) {
+                         const uint8_t *bytes, size_t size, int lanes, int with_samples) {
   int good = 1;
   // Whole; cut off; too long; with some bits turned over.
   for (int damage = 0; good && damage < 6; damage++) {
@@ -139,9 +139,9 @@ static int check_payload(const sc_kernels *k, const sc_kernels *ref, sc_plane *p
       p.bytes[next() % size] ^= (uint8_t)(1 << next() % 8);
     planes want = make_planes(plane->width, plane->height), got = make_planes(plane->width, plane->height);
     use_planes(plane, &want, with_samples);
-    const int expected = decode(ref, plane, &p);
+    const int expected = decode(ref, plane, &p, lanes);
     use_planes(plane, &got, with_samples);
-    const int result = decode(k, plane, &p);
+    const int result = decode(k, plane, &p, lanes);
     good &= holds(result == expected, "one accepts the payload, the other does not");
     if (damage < 4)
       good &=
@@ -248,9 +248,14 @@ static int check_plane(const sc_kernels *k, const sc_kernels *ref) {
 
   const size_t bound = sc_rans_payload_bound(encoders[0].count);
   uint8_t *out = allocate(bound);
-  const size_t size = sc_rans_encoder_finish(&encoders[0], out, bound);
+  const size_t size = sc_rans_encoder_finish(&encoders[0], SC_RANS_LANES, out, bound);
   if (good)
-    good &= check_payload(k, ref, &plane, &want, out + bound - size, size, with_samples);
+    good &= check_payload(k, ref, &plane, &want, out + bound - size, size, SC_RANS_LANES, with_samples);
+  // A payload of one lane is for the specification alone.
+  const size_t short_size = sc_rans_encoder_finish(&encoders[0], 1, out, bound);
+  good &= holds(short_size < size, "one lane takes more");
+  if (good)
+    good &= check_payload(ref, ref, &plane, &want, out + bound - short_size, short_size, 1, with_samples);
 
   free(out), free(symbols[0]), free(symbols[1]), free_planes(&want), free_planes(&got);
   free(base), free(mean_base), free(scratch);

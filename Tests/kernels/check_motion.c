@@ -298,12 +298,13 @@ static int check_code(void) {
   sc_motion_encode(&encoder, lane, &tables, symbols, count);
   const size_t bound = sc_rans_payload_bound(count);
   uint8_t *out = allocate(bound), *payload = allocate(bound + SC_RANS_SLACK);
-  const size_t size = sc_rans_encoder_finish(&encoder, out, bound);
+  const int lanes = next() % 2 ? SC_RANS_LANES : 1;
+  const size_t size = sc_rans_encoder_finish(&encoder, lanes, out, bound);
   memset(payload, 0, bound + SC_RANS_SLACK);
   memcpy(payload, out + bound - size, size);
   sc_rans_decoder decoder;
   memset(vectors, 1, bytes);
-  if (sc_rans_decoder_init(&decoder, payload, size) ||
+  if (sc_rans_decoder_init(&decoder, lanes, payload, size) ||
       sc_motion_decode(&decoder, lane, &tables, &back, previous) || sc_rans_decoder_finish(&decoder) ||
       memcmp(vectors, f.vectors, bytes))
     good = fail("rANS there and back");
@@ -319,7 +320,7 @@ static int check_code(void) {
       payload[next() % size] ^= (uint8_t)(1 << next() % 8);
     else
       n = next() % (size + 1);
-    if (!sc_rans_decoder_init(&decoder, payload, n) &&
+    if (!sc_rans_decoder_init(&decoder, lanes, payload, n) &&
         !sc_motion_decode(&decoder, lane, &tables, &back, previous) && !within(&back))
       good = fail("a vector beyond the limit");
   }

@@ -111,7 +111,7 @@ static int code_plane(sc_rans_decoder *decoder, uint32_t **symbols, const sc_pla
       const size_t row = 8 * (step / (size_t)wavefront.period) + (size_t)line;
       if (x >= p->width || row >= (size_t)p->height)
         continue;
-      const int32_t y = (int32_t)row, lane = line % SC_RANS_LANES;
+      const int32_t y = (int32_t)row, lane = line & ((decoder ? decoder->lanes : SC_RANS_LANES) - 1);
       int32_t mean;
       const sc_cdf *cdf = cdf_of(p, &wavefront, y, x, &mean);
       int16_t *value = p->values + (ptrdiff_t)y * p->width + x;

@@ -137,10 +137,12 @@ typedef struct sc_rans_decoder {
   const uint8_t *words;
   size_t next, count; ///< words
   uint32_t state[SC_RANS_LANES];
+  int32_t lanes; ///< SC_RANS_LANES, or 1: all lanes are the first one
 } sc_rans_decoder;
 
-/// 0, or −1 for a payload that is too short or has an invalid state.
-int sc_rans_decoder_init(sc_rans_decoder *decoder, const uint8_t *payload, size_t size);
+/// 0, or −1 for a payload that is too short or has an invalid state. A payload of one lane saves the states of the others,
+/// and decodes more slowly: planes of it need sc_decode_plane_c.
+int sc_rans_decoder_init(sc_rans_decoder *decoder, int lanes, const uint8_t *payload, size_t size);
 /// One binary symbol with P(1) = one / 2^15.
 int sc_rans_decode_flag(sc_rans_decoder *decoder, int lane, uint32_t one);
 /// Decodes a plane; 0, or −1 if the payload ends too early or holds a value outside of int16. After −1 the plane and the
@@ -164,8 +166,8 @@ void sc_rans_encode_flag(sc_rans_encoder *encoder, int lane, uint32_t one, int f
 typedef void sc_encode_plane_fn(sc_rans_encoder *encoder, const sc_plane *plane);
 /// Bytes that sc_rans_encoder_finish can write at most.
 size_t sc_rans_payload_bound(size_t symbols);
-/// Writes the payload to the end of `out` (of `capacity` bytes) and returns its size.
-size_t sc_rans_encoder_finish(const sc_rans_encoder *encoder, uint8_t *out, size_t capacity);
+/// Writes the payload, of SC_RANS_LANES lanes or one, to the end of `out` (of `capacity` bytes) and returns its size.
+size_t sc_rans_encoder_finish(const sc_rans_encoder *encoder, int lanes, uint8_t *out, size_t capacity);
 
 #ifdef __cplusplus
 }

@@ -244,7 +244,7 @@ static int32_t rans_raw(void *context, int32_t bits) {
 
 int sc_motion_decode(sc_rans_decoder *decoder, int lane, const sc_motion_tables *tables,
                      const sc_motion_field *field, const sc_vector *previous) {
-  rans_source source = {.decoder = decoder, .tables = tables, .lane = lane};
+  rans_source source = {.decoder = decoder, .tables = tables, .lane = lane & (decoder->lanes - 1)};
   return rebuild(rans_symbol, rans_raw, &source, field, previous);
 }
 

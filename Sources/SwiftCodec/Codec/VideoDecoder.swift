@@ -14,8 +14,10 @@ public final class VideoDecoder {
   let state: VideoState
   private let seed: UInt32
   private let segmentCount: (intra: Int, inter: Int)
-  /// The number of the frame that an inter frame would follow on; nil if there is none.
-  private var last: Int?
+  /// The number of the next frame, if none is missing.
+  private var next = 0
+  /// Whether there is a frame that an inter frame would follow on.
+  private var hasReference = false
   /// Frames that were handed out, in turn: one that the caller has dropped is filled again.
   private var pictures: [Picture] = []
   private static let picturesKept = 3
@@ -78,19 +80,26 @@ public final class VideoDecoder {
         return nil
       }
       let frame = try VideoFrame(
-        parsing: packet, prefix, at: 0, segmentCount: isIntra ? segmentCount.intra : segmentCount.inter)
+        parsing: packet, prefix, at: 0, segmentCount: isIntra ? segmentCount.intra : segmentCount.inter, next: next)
+      let expected = next
+      next = frame.number + 1
       if !isIntra {
-        guard let last, state.interModel != nil else { throw .missingReference(frame: frame.number) }
-        guard frame.number == last + 1 else { throw .frameNumber(frame.number, expected: last + 1) }
+        guard hasReference, state.interModel != nil else { throw .missingReference(frame: frame.number) }
+        guard frame.number == expected else { throw .frameNumber(frame.number, expected: expected) }
       }
       switch frame.content {
-      case .networks(let position, let segments): try decode(packet, isIntra: isIntra, at: position, segments)
+      case .networks(let position, let segments):
+        if prefix.isSmall, header.width * header.height > VideoPacketPrefix.mostSmallPixels {
+          throw .tooLarge(width: header.width, height: header.height, limit: VideoPacketPrefix.mostSmallPixels)
+        }
+        let lanes = prefix.isSmall ? 1 : SC_RANS_LANES
+        try decode(packet, isIntra: isIntra, at: position, segments, lanes: lanes)
       case .layer(let layer, let vectors): try decode(packet, layer: layer, vectors: vectors)
       }
-      last = frame.number
+      hasReference = true
       return frame
     } catch {
-      last = nil
+      hasReference = false
       throw error
     }
   }
@@ -148,7 +157,7 @@ public final class VideoDecoder {
   }
 
   private func decode(
-    _ packet: [UInt8], isIntra: Bool, at position: RatePosition, _ segments: [Range<Int>]
+    _ packet: [UInt8], isIntra: Bool, at position: RatePosition, _ segments: [Range<Int>], lanes: Int32
   ) throws(DecodeError) {
     var execution = execution
     execution.pool = state.pool
@@ -163,7 +172,9 @@ public final class VideoDecoder {
     let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: position), state.pool)
 
     // The first segment's payload begins with the vectors.
-    guard var first = PayloadDecoder(packet, in: segments[0], state.pool) else { throw .payload(segment: 0) }
+    guard var first = PayloadDecoder(packet, in: segments[0], lanes: lanes, state.pool) else {
+      throw .payload(segment: 0)
+    }
     var inputs: ReferenceInputs?
     if !isIntra {
       if let tables = model.motion {
@@ -176,17 +187,19 @@ public final class VideoDecoder {
     let good = AlignedBuffer<UInt8>(count: count, zero: 0, state.pool)
     let begun = first
     let reference = inputs
-    forEachJob(count, execution) { i, inner in
-      if i == 0 {
-        var decoder = begun
+    var histories = isIntra ? [ActivityHistory?](repeating: nil, count: count) : state.activity
+    histories.withUnsafeMutableBufferPointer { histories in
+      // Each thread changes its own segments' histories.
+      nonisolated(unsafe) let histories = histories.baseAddress!
+      forEachJob(count, execution) { i, inner in
+        let own = i == 0 ? begun : PayloadDecoder(packet, in: segments[i], lanes: lanes, inner.pool)
+        guard var decoder = own else { return }
         let isGood =
-          codec.decode(&decoder, segment: 0, latent, reference: reference, inner) && decoder.isFinished
-        good.base[0] = isGood ? 1 : 0
-      } else {
-        let isGood = codec.decode(packet, in: segments[i], segment: i, latent, reference: reference, inner)
+          codec.decode(&decoder, segment: i, latent, reference: reference, &histories[i], inner) && decoder.isFinished
         good.base[i] = isGood ? 1 : 0
       }
     }
+    if !isIntra { state.activity = histories }
     for i in 0..<count where good.base[i] == 0 { throw .payload(segment: i) }
     state.finish(latent, inputs, isIntra: isIntra, at: position, execution)
   }

@@ -188,8 +188,8 @@ public final class VideoEncoder {
     }
     let position = state.model(isIntra: isIntra).position(quality: isIntra ? base + settings.intraOffset : quality)
     if isIntra { try check(isIntra: true, at: position) }
-    let segments = encode(frame, isIntra: isIntra, at: position)
-    let bytes = writer.frame(isIntra: isIntra, position, segments: segments)
+    let coded = encode(frame, isIntra: isIntra, at: position)
+    let bytes = writer.frame(isIntra: isIntra, position, coded)
     control.spent(8 * bytes.count, isIntra: isIntra)
     count(isIntra: isIntra)
     return Packet(bytes: bytes, isIntra: isIntra, position: position)
@@ -300,7 +300,7 @@ public final class VideoEncoder {
     return inter > 6 * samples && 10 * inter > 9 * intra
   }
 
-  private func encode(_ frame: PictureView, isIntra: Bool, at position: RatePosition) -> [[UInt8]] {
+  private func encode(_ frame: PictureView, isIntra: Bool, at position: RatePosition) -> CodedSegments {
     let model = state.model(isIntra: isIntra)
     let layout = state.layout(isIntra: isIntra)
     let inputs = isIntra ? nil : state.inputs(at: position, execution)
@@ -337,17 +337,26 @@ public final class VideoEncoder {
     }
     if hasMotion { state.skips.encode(fieldPayload) }
     self.segments = keepsSegments ? quantised : []
+    let encoders = (0..<count).map { $0 == 0 ? fieldPayload : PayloadEncoder(state.pool) }
     var coded = [[UInt8]](repeating: [], count: count)
+    var histories = isIntra ? [ActivityHistory?](repeating: nil, count: count) : state.activity
     coded.withUnsafeMutableBufferPointer { coded in
-      // Each thread writes its own segments' elements.
-      nonisolated(unsafe) let out = coded.baseAddress!
-      parallel(threads: execution.threads, count: count) { i in
-        let encoder = i == 0 ? fieldPayload : PayloadEncoder(state.pool)
-        codec.encode(encoder, quantised[i])
-        out[i] = encoder.finish()
+      histories.withUnsafeMutableBufferPointer { histories in
+        // Each thread writes its own segments' elements.
+        nonisolated(unsafe) let (out, histories) = (coded.baseAddress!, histories.baseAddress!)
+        parallel(threads: execution.threads, count: count) { i in
+          codec.encode(encoders[i], quantised[i], &histories[i])
+          out[i] = encoders[i].finish()
+        }
       }
     }
-    return coded
+    if isIntra { return CodedSegments(payloads: coded, isSmall: false) }
+    state.activity = histories
+    let size = coded.reduce(0) { $0 + $1.count }
+    guard size < VideoPacketPrefix.smallPayload, frame.width * frame.height <= VideoPacketPrefix.mostSmallPixels else {
+      return CodedSegments(payloads: coded, isSmall: false)
+    }
+    return CodedSegments(payloads: encoders.map { $0.finish(lanes: 1) }, isSmall: true)
   }
 
   /// The distortion (`DistortionMeter`) that two bits are worth.

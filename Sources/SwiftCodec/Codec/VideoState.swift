@@ -21,6 +21,8 @@ final class VideoState {
   private var latent: Latent?
   private var latentExponent = 0
   private var states: [TensorPlane] = []
+  /// Of the segments of inter frames.
+  var activity: [ActivityHistory?] = []
   private var contexts: [TensorPlane] = []
 
   var intraModel: Model { intra.model }
@@ -168,10 +170,15 @@ final class VideoState {
     return planes(of: wanted, layout)
   }
 
+  private func forgetActivity() {
+    activity = Array(repeating: ActivityHistory(), count: layout(isIntra: false).segmentCount)
+  }
+
   /// Makes a frame that a layer has the one that the next is predicted from. No network has left anything for that one.
   func finish(_ picture: Picture, isIntra: Bool) {
     reference.take(picture)
     (latent, states) = (nil, [])
+    forgetActivity()
     if isIntra { field.reset() } else { field.advance() }
   }
 
@@ -192,6 +199,7 @@ final class VideoState {
     states = next
     self.latent = latent
     latentExponent = model(isIntra: isIntra).latentExponent
+    if isIntra { forgetActivity() }
     if isIntra { field.reset() } else { field.advance() }
   }
 }

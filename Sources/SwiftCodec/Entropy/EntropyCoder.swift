@@ -6,6 +6,8 @@ final class EntropyCoder {
   let table: EntropyTable
   let magnitude: MagnitudeRule
   private let kernels: UnsafePointer<sc_kernels>
+  /// Those that decode payloads of one lane.
+  private let scalar = CPU.scalar.kernels
   /// All CDFs, one after the other; the last one is the certain one.
   private let cdfs: AlignedBuffer<UInt64>
   private let startShift: Int32
@@ -275,11 +277,22 @@ final class EntropyCoder {
 
   /// Decodes which channels are active and fills the others with their modes. nil for a damaged payload.
   func decodeActivity(_ decoder: inout PayloadDecoder, _ contexts: Contexts) -> [Bool]? {
+    var none: ActivityHistory?
+    return decodeActivity(&decoder, contexts, &none)
+  }
+
+  /// The same of a frame that follows others.
+  func decodeActivity(
+    _ decoder: inout PayloadDecoder, _ contexts: Contexts, _ history: inout ActivityHistory?
+  ) -> [Bool]? {
     var active = [Bool](repeating: false, count: table.channelCount)
     let size = contexts.width * contexts.height
+    var frame = ActivityHistory.Frame(&history, channels: table.channelCount)
     for (i, c) in table.order.enumerated() {
-      let flag = sc_rans_decode_flag(&decoder.state, Int32(i & 3), UInt32(table.active[c]))
+      let one = history.map { frame.probability($0, c, model: table.active[c]) } ?? Int32(table.active[c])
+      let flag = sc_rans_decode_flag(&decoder.state, Int32(i & 3), UInt32(one))
       guard flag >= 0 else { return nil }
+      if history != nil { frame.learn(&history!, c, flag == 1) }
       active[c] = flag == 1
       if flag == 0 { (contexts.values + c * size).update(repeating: Int16(table.mode[c]), count: size) }
     }
@@ -291,20 +304,32 @@ final class EntropyCoder {
     _ decoder: inout PayloadDecoder, _ positions: Range<Int>, _ contexts: Contexts, active: [Bool],
     scales: UnsafePointer<UInt8>? = nil
   ) -> Bool {
-    forEachPlane(positions, contexts, active: active, scales: scales) { plane in
+    let kernels = decoder.state.lanes == 1 ? scalar : kernels
+    return forEachPlane(positions, contexts, active: active, scales: scales) { plane in
       kernels.pointee.decode_plane(&decoder.state, &plane) == 0
     }
   }
 
   /// Codes which channels are active: those with a value that is not the mode.
   func encodeActivity(_ encoder: PayloadEncoder, _ contexts: Contexts) -> [Bool] {
+    var none: ActivityHistory?
+    return encodeActivity(encoder, contexts, &none)
+  }
+
+  /// The same of a frame that follows others.
+  func encodeActivity(
+    _ encoder: PayloadEncoder, _ contexts: Contexts, _ history: inout ActivityHistory?
+  ) -> [Bool] {
     var active = [Bool](repeating: false, count: table.channelCount)
     let size = contexts.width * contexts.height
     encoder.reserve(table.channelCount)
+    var frame = ActivityHistory.Frame(&history, channels: table.channelCount)
     for (i, c) in table.order.enumerated() {
       let mode = Int16(table.mode[c])
       active[c] = UnsafeBufferPointer(start: contexts.values + c * size, count: size).contains { $0 != mode }
-      sc_rans_encode_flag(&encoder.state, Int32(i & 3), UInt32(table.active[c]), active[c] ? 1 : 0)
+      let one = history.map { frame.probability($0, c, model: table.active[c]) } ?? Int32(table.active[c])
+      sc_rans_encode_flag(&encoder.state, Int32(i & 3), UInt32(one), active[c] ? 1 : 0)
+      if history != nil { frame.learn(&history!, c, active[c]) }
     }
     return active
   }
@@ -334,8 +359,17 @@ final class EntropyCoder {
     _ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
     _ pool: MemoryPool? = nil
   ) -> Bool {
+    var none: ActivityHistory?
+    return decode(&decoder, width: width, height: height, values: values, &none, pool)
+  }
+
+  /// The same of a frame that follows others.
+  func decode(
+    _ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
+    _ history: inout ActivityHistory?, _ pool: MemoryPool?
+  ) -> Bool {
     let contexts = self.contexts(width: width, height: height, values: values, pool)
-    guard let active = decodeActivity(&decoder, contexts) else { return false }
+    guard let active = decodeActivity(&decoder, contexts, &history) else { return false }
     return decode(&decoder, 0..<table.channelCount, contexts, active: active)
   }
 
@@ -348,8 +382,17 @@ final class EntropyCoder {
 
   /// Appends a segment without a hyperprior.
   func encode(_ encoder: PayloadEncoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
+    var none: ActivityHistory?
+    encode(encoder, width: width, height: height, values: values, &none)
+  }
+
+  /// The same of a frame that follows others.
+  func encode(
+    _ encoder: PayloadEncoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
+    _ history: inout ActivityHistory?
+  ) {
     let contexts = self.contexts(width: width, height: height, values: values, encoder.pool)
-    let active = encodeActivity(encoder, contexts)
+    let active = encodeActivity(encoder, contexts, &history)
     encode(encoder, 0..<table.channelCount, contexts, active: active)
   }
 }
@@ -360,12 +403,12 @@ struct PayloadDecoder {
   /// The coder reads a little past the end.
   private let bytes: AlignedBuffer<UInt8>
 
-  /// nil for a payload that is too short.
-  init?(_ payload: [UInt8], in range: Range<Int>, _ pool: MemoryPool? = nil) {
+  /// nil for a payload that is too short. Of four lanes or one.
+  init?(_ payload: [UInt8], in range: Range<Int>, lanes: Int32 = SC_RANS_LANES, _ pool: MemoryPool? = nil) {
     bytes = AlignedBuffer(count: range.count + Int(SC_RANS_SLACK), zero: 0, pool)
     let to = bytes.base
     payload.withUnsafeBufferPointer { to.update(from: $0.baseAddress! + range.lowerBound, count: range.count) }
-    guard sc_rans_decoder_init(&state, bytes.base, range.count) == 0 else { return nil }
+    guard sc_rans_decoder_init(&state, lanes, bytes.base, range.count) == 0 else { return nil }
   }
 
   /// Whether everything was used and the final states are right.
@@ -396,10 +439,11 @@ final class PayloadEncoder {
     state.capacity = larger.count
   }
 
-  func finish() -> [UInt8] {
+  /// The payload, of four lanes or one.
+  func finish(lanes: Int32 = SC_RANS_LANES) -> [UInt8] {
     let capacity = sc_rans_payload_bound(state.count)
     let out = AlignedBuffer<UInt8>(uninitialised: capacity, pool)
-    let written = sc_rans_encoder_finish(&state, out.base, capacity)
+    let written = sc_rans_encoder_finish(&state, lanes, out.base, capacity)
     return Array(UnsafeBufferPointer(start: out.base + (capacity - written), count: written))
   }
 

@@ -321,6 +321,51 @@ import Testing
     }
   }
 
+  /// More frames than the heads of packets count, in small packets and others; one that is lost is named.
+  @Test func headsOfPredictedFrames() throws {
+    let stream = try Self.encode(
+      frames: 72, width: 40, height: 32,
+      Self.settings {
+        $0.rate = .quality(60)
+        $0.pattern = [40, -60, 40, -60]
+      })
+    let sizes = try stream.packets.map { try VideoPacketPrefix(parsing: $0) }
+    #expect(sizes.dropFirst().allSatisfy { $0.headSize <= 3 && $0.isIntra == false })
+    #expect(sizes.contains { $0.isSmall && $0.checksumSize == 2 } && sizes.dropFirst().contains { !$0.isSmall })
+    #expect(zip(sizes, stream.packets).allSatisfy { $0.size == $1.count })
+    for lost in [nil, 3, 65] {
+      let decoder = try Self.decoder(stream.header)
+      for (t, packet) in stream.packets.enumerated() where t != lost {
+        if t == (lost ?? -2) + 1 {
+          #expect(throws: DecodeError.frameNumber(t, expected: t - 1)) { try decoder.decode(packet) }
+          break
+        }
+        let frame = try #require(try decoder.decode(packet))
+        #expect(frame.number == t && frame.picture == stream.frames[t])
+      }
+    }
+    // Written out, their tag is unknown.
+    #expect(throws: DecodeError.unknownBox(.interFrame)) {
+      try VideoPacketPrefix(parsing: Array("PRED".utf8) + [1, 0, 0, 0, 0, 0])
+    }
+  }
+
+  /// One lane is slow: frames of many pixels must not ask for it.
+  @Test func smallPacketsOfLargeFrames() throws {
+    let (width, height) = (1040, 1024)
+    let stream = try Self.encode(frames: 2, width: width, height: height, Self.settings { $0.segmentRows = 0 })
+    #expect(try !VideoPacketPrefix(parsing: stream.packets[1]).isSmall)
+    var packet = stream.packets[1]
+    packet[0] |= VideoPacketPrefix.smallFlag
+    packet.removeLast(2)
+    try VideoPacketPrefix(parsing: packet).seal(&packet, seed: VideoPacketWriter.seed(stream.header))
+    let decoder = try Self.decoder(stream.header)
+    _ = try decoder.decode(stream.packets[0])
+    #expect(throws: DecodeError.tooLarge(width: width, height: height, limit: VideoPacketPrefix.mostSmallPixels)) {
+      try decoder.decode(packet)
+    }
+  }
+
   /// A frame that is lost: the next ones are refused up to the next intra frame. A frame twice as well.
   @Test func lostAndRepeatedFrames() throws {
     let stream = try Self.encode(frames: 8, width: 20, height: 20, Self.settings { $0.intraPeriod = 4 })
@@ -392,11 +437,10 @@ import Testing
     var tried = 0
     for (t, packet) in stream.packets.enumerated().prefix(3) {
       let prefix = try VideoPacketPrefix(parsing: packet)
-      for bit in (8 * prefix.headSize)..<(8 * (packet.count - 4)) {
+      for bit in (8 * prefix.headSize)..<(8 * (packet.count - prefix.checksumSize)) {
         var damaged = packet
         damaged[bit / 8] ^= 1 << UInt8(bit % 8)
-        let crc = crc32c(damaged, in: 0..<(packet.count - 4), continuing: seed)
-        for i in 0..<4 { damaged[packet.count - 4 + i] = UInt8(truncatingIfNeeded: crc >> UInt32(8 * i)) }
+        prefix.seal(&damaged, seed: seed)
         let decoder = try Self.decoder(stream.header)
         for before in stream.packets[..<t] { _ = try decoder.decode(before) }
         tried += 1
@@ -420,16 +464,20 @@ import Testing
     for round in cases(1000, long: 40000) {
       _ = try decoder.decode(stream.packets[0])
       var writer = ByteWriter()
-      writer.append(Array(random.pick(["INTR", "PRED", "PRED", "indx", "END ", "zzzz", "ZZZZ"]).utf8))
+      let heads = ["INTR", "PRED", "INTL", "PREL", "indx", "END ", "zzzz", "ZZZZ"].map { Array($0.utf8) }
+      let isShort = random.below(2) == 0
+      writer.append(isShort ? [UInt8(128 + random.pick([1, 65, random.below(128)]))] : random.pick(heads))
       let payload = (0..<random.below(60)).map { _ in UInt8(random.below(256)) }
-      writer.varint(payload.count + (random.below(8) == 0 ? random.below(1 << 31) : 0))
-      // Half of them with the number and a position that are due.
-      writer.append(
-        random.below(2) == 0 && payload.count > 2 ? [1, UInt8(random.below(64))] + payload.dropFirst(2) : payload)
-      var bytes = writer.bytes
-      var end = ByteWriter()
-      end.u32(crc32c(bytes, in: 0..<bytes.count, continuing: seed))
-      bytes += end.bytes
+      let excess = random.below(8) == 0 ? random.below(1 << 31) : 0
+      writer.varint(payload.count + excess)
+      // Half of them with the number, where it stands there, and a position that are due.
+      let start = (isShort ? [] : [1]) + [UInt8(random.below(64))]
+      writer.append(random.below(2) == 0 && payload.count > 2 ? start + payload.dropFirst(start.count) : payload)
+      var bytes = writer.bytes + [0, 0, 0, 0]
+      if excess == 0, let prefix = try? VideoPacketPrefix(parsing: bytes) {
+        bytes.removeLast(4 - prefix.checksumSize)
+        prefix.seal(&bytes, seed: seed)
+      }
       do throws(DecodeError) { _ = try decoder.decode(bytes) } catch {
         #expect(!error.description.isEmpty, "round \(round)")
       }
