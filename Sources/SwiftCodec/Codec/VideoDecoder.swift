@@ -187,19 +187,15 @@ public final class VideoDecoder {
     let good = AlignedBuffer<UInt8>(count: count, zero: 0, state.pool)
     let begun = first
     let reference = inputs
-    var histories = isIntra ? [ActivityHistory?](repeating: nil, count: count) : state.activity
-    histories.withUnsafeMutableBufferPointer { histories in
-      // Each thread changes its own segments' histories.
-      nonisolated(unsafe) let histories = histories.baseAddress!
-      forEachJob(count, execution) { i, inner in
-        let own = i == 0 ? begun : PayloadDecoder(packet, in: segments[i], lanes: lanes, inner.pool)
-        guard var decoder = own else { return }
-        let isGood =
-          codec.decode(&decoder, segment: i, latent, reference: reference, &histories[i], inner) && decoder.isFinished
-        good.base[i] = isGood ? 1 : 0
-      }
+    let histories = isIntra ? nil : state.activity
+    forEachJob(count, execution) { i, inner in
+      let own = i == 0 ? begun : PayloadDecoder(packet, in: segments[i], lanes: lanes, inner.pool)
+      guard var decoder = own else { return }
+      let isGood =
+        codec.decode(&decoder, segment: i, latent, reference: reference, history: histories?[i], inner)
+        && decoder.isFinished
+      good.base[i] = isGood ? 1 : 0
     }
-    if !isIntra { state.activity = histories }
     for i in 0..<count where good.base[i] == 0 { throw .payload(segment: i) }
     state.finish(latent, inputs, isIntra: isIntra, at: position, execution)
   }

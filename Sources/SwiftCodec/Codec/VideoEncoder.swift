@@ -339,24 +339,19 @@ public final class VideoEncoder {
     self.segments = keepsSegments ? quantised : []
     let encoders = (0..<count).map { $0 == 0 ? fieldPayload : PayloadEncoder(state.pool) }
     var coded = [[UInt8]](repeating: [], count: count)
-    var histories = isIntra ? [ActivityHistory?](repeating: nil, count: count) : state.activity
+    let histories = isIntra ? nil : state.activity
     coded.withUnsafeMutableBufferPointer { coded in
-      histories.withUnsafeMutableBufferPointer { histories in
-        // Each thread writes its own segments' elements.
-        nonisolated(unsafe) let (out, histories) = (coded.baseAddress!, histories.baseAddress!)
-        parallel(threads: execution.threads, count: count) { i in
-          codec.encode(encoders[i], quantised[i], &histories[i])
-          out[i] = encoders[i].finish()
-        }
+      // Each thread writes its own segments' elements.
+      nonisolated(unsafe) let out = coded.baseAddress!
+      parallel(threads: execution.threads, count: count) { i in
+        codec.encode(encoders[i], quantised[i], history: histories?[i])
+        out[i] = encoders[i].finish()
       }
     }
-    if isIntra { return CodedSegments(payloads: coded, isSmall: false) }
-    state.activity = histories
-    let size = coded.reduce(0) { $0 + $1.count }
-    guard size < VideoPacketPrefix.smallPayload, frame.width * frame.height <= VideoPacketPrefix.mostSmallPixels else {
-      return CodedSegments(payloads: coded, isSmall: false)
-    }
-    return CodedSegments(payloads: encoders.map { $0.finish(lanes: 1) }, isSmall: true)
+    let isSmall =
+      !isIntra && coded.reduce(0, { $0 + $1.count }) < VideoPacketPrefix.smallPayload
+      && frame.width * frame.height <= VideoPacketPrefix.mostSmallPixels
+    return CodedSegments(payloads: isSmall ? encoders.map { $0.finish(lanes: 1) } : coded, isSmall: isSmall)
   }
 
   /// The distortion (`DistortionMeter`) that two bits are worth.

@@ -22,7 +22,7 @@ final class VideoState {
   private var latentExponent = 0
   private var states: [TensorPlane] = []
   /// Of the segments of inter frames.
-  var activity: [ActivityHistory?] = []
+  private(set) var activity: [ActivityHistory] = []
   private var contexts: [TensorPlane] = []
 
   var intraModel: Model { intra.model }
@@ -171,7 +171,7 @@ final class VideoState {
   }
 
   private func forgetActivity() {
-    activity = Array(repeating: ActivityHistory(), count: layout(isIntra: false).segmentCount)
+    activity = (0..<layout(isIntra: false).segmentCount).map { _ in ActivityHistory() }
   }
 
   /// Makes a frame that a layer has the one that the next is predicted from. No network has left anything for that one.

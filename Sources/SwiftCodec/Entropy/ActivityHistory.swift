@@ -2,8 +2,8 @@
 
 /// What the frames since the last intra frame tell about which channels of a segment are active (docs/format/bitstream.md
 /// §6.6): how much likelier each is than the entropy model says, in logarithms of odds, 1/256. A frame in which nothing moves
-/// would otherwise spend most of its bits on saying so.
-struct ActivityHistory {
+/// would otherwise spend most of its bits on saying so. One thread at a time may use it.
+final class ActivityHistory {
   /// By channel, moved by every flag.
   private var drift: [Int32] = []
 
@@ -32,30 +32,35 @@ struct ActivityHistory {
     return low
   }
 
-  /// One frame's flags, one after the other.
+  /// The flags of a frame, one after the other. Without a history they are as likely as the entropy model says.
   struct Frame {
-    /// Of so many channels.
-    init(_ history: inout ActivityHistory?, channels: Int) {
-      guard let known = history?.drift.count, known < channels else { return }
-      history?.drift += [Int32](repeating: 0, count: channels - known)
-    }
-
+    private let history: ActivityHistory?
     /// What the flags so far say of all channels.
     private var common: Int32 = 0
+    /// Of the last flag that was asked for.
     private var logarithm: Int32 = 0
 
-    /// P(active) / 2^15 of a channel whose entropy model says `model` / 2^15.
-    mutating func probability(_ history: ActivityHistory, _ channel: Int, model: Int) -> Int32 {
-      logarithm = ActivityHistory.logarithm(Int32(model)) + history.drift[channel] + common
-      return ActivityHistory.probability(logarithm)
+    init(_ history: ActivityHistory?, channels: Int) {
+      self.history = history
+      guard let history, history.drift.count < channels else { return }
+      history.drift += [Int32](repeating: 0, count: channels - history.drift.count)
     }
 
-    /// Learns what the flag was.
-    mutating func learn(_ history: inout ActivityHistory, _ channel: Int, _ isActive: Bool) {
-      let error = (isActive ? 32768 : 0) - ActivityHistory.probability(logarithm)
-      let drift = history.drift[channel] + (error + 128) >> 8
-      history.drift[channel] = min(2 * limit, max(-2 * limit, drift))
-      common = min(2 * limit, max(-2 * limit, common + (error + 256) >> 9))
+    /// P(active) / 2^15 of a channel whose entropy model says `model` / 2^15.
+    mutating func probability(_ channel: Int, model: Int) -> UInt32 {
+      guard let history else { return UInt32(model) }
+      logarithm = ActivityHistory.logarithm(Int32(model)) + history.drift[channel] + common
+      return UInt32(ActivityHistory.probability(logarithm))
     }
+
+    /// Learns what that channel's flag was.
+    mutating func learn(_ channel: Int, _ isActive: Bool) {
+      guard let history else { return }
+      let error = (isActive ? 32768 : 0) - ActivityHistory.probability(logarithm)
+      history.drift[channel] = Self.within(history.drift[channel] + (error + 128) >> 8)
+      common = Self.within(common + (error + 256) >> 9)
+    }
+
+    private static func within(_ value: Int32) -> Int32 { min(2 * limit, max(-2 * limit, value)) }
   }
 }

@@ -275,24 +275,18 @@ final class EntropyCoder {
     return true
   }
 
-  /// Decodes which channels are active and fills the others with their modes. nil for a damaged payload.
-  func decodeActivity(_ decoder: inout PayloadDecoder, _ contexts: Contexts) -> [Bool]? {
-    var none: ActivityHistory?
-    return decodeActivity(&decoder, contexts, &none)
-  }
-
-  /// The same of a frame that follows others.
+  /// Decodes which channels are active and fills the others with their modes. nil for a damaged payload. `history` is that
+  /// of a frame that follows others.
   func decodeActivity(
-    _ decoder: inout PayloadDecoder, _ contexts: Contexts, _ history: inout ActivityHistory?
+    _ decoder: inout PayloadDecoder, _ contexts: Contexts, _ history: ActivityHistory? = nil
   ) -> [Bool]? {
     var active = [Bool](repeating: false, count: table.channelCount)
     let size = contexts.width * contexts.height
-    var frame = ActivityHistory.Frame(&history, channels: table.channelCount)
+    var frame = ActivityHistory.Frame(history, channels: table.channelCount)
     for (i, c) in table.order.enumerated() {
-      let one = history.map { frame.probability($0, c, model: table.active[c]) } ?? Int32(table.active[c])
-      let flag = sc_rans_decode_flag(&decoder.state, Int32(i & 3), UInt32(one))
+      let flag = sc_rans_decode_flag(&decoder.state, Int32(i & 3), frame.probability(c, model: table.active[c]))
       guard flag >= 0 else { return nil }
-      if history != nil { frame.learn(&history!, c, flag == 1) }
+      frame.learn(c, flag == 1)
       active[c] = flag == 1
       if flag == 0 { (contexts.values + c * size).update(repeating: Int16(table.mode[c]), count: size) }
     }
@@ -311,25 +305,19 @@ final class EntropyCoder {
   }
 
   /// Codes which channels are active: those with a value that is not the mode.
-  func encodeActivity(_ encoder: PayloadEncoder, _ contexts: Contexts) -> [Bool] {
-    var none: ActivityHistory?
-    return encodeActivity(encoder, contexts, &none)
-  }
-
-  /// The same of a frame that follows others.
   func encodeActivity(
-    _ encoder: PayloadEncoder, _ contexts: Contexts, _ history: inout ActivityHistory?
+    _ encoder: PayloadEncoder, _ contexts: Contexts, _ history: ActivityHistory? = nil
   ) -> [Bool] {
     var active = [Bool](repeating: false, count: table.channelCount)
     let size = contexts.width * contexts.height
     encoder.reserve(table.channelCount)
-    var frame = ActivityHistory.Frame(&history, channels: table.channelCount)
+    var frame = ActivityHistory.Frame(history, channels: table.channelCount)
     for (i, c) in table.order.enumerated() {
       let mode = Int16(table.mode[c])
       active[c] = UnsafeBufferPointer(start: contexts.values + c * size, count: size).contains { $0 != mode }
-      let one = history.map { frame.probability($0, c, model: table.active[c]) } ?? Int32(table.active[c])
-      sc_rans_encode_flag(&encoder.state, Int32(i & 3), UInt32(one), active[c] ? 1 : 0)
-      if history != nil { frame.learn(&history!, c, active[c]) }
+      let one = frame.probability(c, model: table.active[c])
+      sc_rans_encode_flag(&encoder.state, Int32(i & 3), one, active[c] ? 1 : 0)
+      frame.learn(c, active[c])
     }
     return active
   }
@@ -357,19 +345,10 @@ final class EntropyCoder {
   /// The same from a payload that has been begun.
   func decode(
     _ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
-    _ pool: MemoryPool? = nil
-  ) -> Bool {
-    var none: ActivityHistory?
-    return decode(&decoder, width: width, height: height, values: values, &none, pool)
-  }
-
-  /// The same of a frame that follows others.
-  func decode(
-    _ decoder: inout PayloadDecoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
-    _ history: inout ActivityHistory?, _ pool: MemoryPool?
+    history: ActivityHistory? = nil, _ pool: MemoryPool? = nil
   ) -> Bool {
     let contexts = self.contexts(width: width, height: height, values: values, pool)
-    guard let active = decodeActivity(&decoder, contexts, &history) else { return false }
+    guard let active = decodeActivity(&decoder, contexts, history) else { return false }
     return decode(&decoder, 0..<table.channelCount, contexts, active: active)
   }
 
@@ -381,18 +360,12 @@ final class EntropyCoder {
   }
 
   /// Appends a segment without a hyperprior.
-  func encode(_ encoder: PayloadEncoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>) {
-    var none: ActivityHistory?
-    encode(encoder, width: width, height: height, values: values, &none)
-  }
-
-  /// The same of a frame that follows others.
   func encode(
     _ encoder: PayloadEncoder, width: Int, height: Int, values: UnsafeMutablePointer<Int16>,
-    _ history: inout ActivityHistory?
+    history: ActivityHistory? = nil
   ) {
     let contexts = self.contexts(width: width, height: height, values: values, encoder.pool)
-    let active = encodeActivity(encoder, contexts, &history)
+    let active = encodeActivity(encoder, contexts, history)
     encode(encoder, 0..<table.channelCount, contexts, active: active)
   }
 }

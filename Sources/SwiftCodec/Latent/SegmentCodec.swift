@@ -38,27 +38,26 @@ package final class SegmentCodec {
     _ execution: Execution
   ) -> Bool {
     guard var decoder = PayloadDecoder(bytes, in: payload, execution.pool) else { return false }
-    var none: ActivityHistory?
-    return decode(&decoder, segment: segment, latent, reference: reference, &none, execution) && decoder.isFinished
+    return decode(&decoder, segment: segment, latent, reference: reference, execution) && decoder.isFinished
   }
 
   /// The same from a payload that has been begun, and without a look at its end; `history` is that of a frame that follows
   /// others.
   func decode(
     _ decoder: inout PayloadDecoder, segment: Int, _ latent: Latent, reference: ReferenceInputs?,
-    _ history: inout ActivityHistory?, _ execution: Execution
+    history: ActivityHistory? = nil, _ execution: Execution
   ) -> Bool {
     let width = latent.layout.width
     let height = latent.layout.rows(segment: segment).count
     let values = latent.segments[segment].base
     guard let hyper else {
-      return coder.decode(&decoder, width: width, height: height, values: values, &history, execution.pool)
+      return coder.decode(&decoder, width: width, height: height, values: values, history: history, execution.pool)
     }
     let prior = SegmentPrior(hyper, latent.layout, segment: segment, reference, execution.pool)
     guard prior.decodeHyperLatent(&decoder) else { return false }
     let symbols = AlignedBuffer<Int16>(uninitialised: latent.channels * width * height, execution.pool)
     let contexts = coder.contexts(width: width, height: height, values: symbols.base, execution.pool)
-    guard let active = coder.decodeActivity(&decoder, contexts, &history) else { return false }
+    guard let active = coder.decodeActivity(&decoder, contexts, history) else { return false }
     prior.synthesiseFeatures(execution)
     for (slice, channels) in prior.sliceRanges.enumerated() {
       prior.predict(slice, from: values, execution)
@@ -97,21 +96,15 @@ package final class SegmentCodec {
   }
 
   /// Appends a segment to a payload.
-  func encode(_ encoder: PayloadEncoder, _ segment: QuantisedSegment) {
-    var none: ActivityHistory?
-    encode(encoder, segment, &none)
-  }
-
-  /// The same of a frame that follows others.
-  func encode(_ encoder: PayloadEncoder, _ segment: QuantisedSegment, _ history: inout ActivityHistory?) {
+  func encode(_ encoder: PayloadEncoder, _ segment: QuantisedSegment, history: ActivityHistory? = nil) {
     let (width, height) = (segment.width, segment.height)
     guard let prior = segment.prior else {
-      coder.encode(encoder, width: width, height: height, values: segment.symbols.base, &history)
+      coder.encode(encoder, width: width, height: height, values: segment.symbols.base, history: history)
       return
     }
     prior.encodeHyperLatent(encoder)
     let contexts = coder.contexts(width: width, height: height, values: segment.symbols.base, encoder.pool)
-    let active = coder.encodeActivity(encoder, contexts, &history)
+    let active = coder.encodeActivity(encoder, contexts, history)
     coder.encode(
       encoder, 0..<coder.table.channelCount, contexts, active: active, scales: UnsafePointer(prior.scales.base))
   }

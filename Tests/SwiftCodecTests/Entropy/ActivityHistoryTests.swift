@@ -30,21 +30,21 @@ import Testing
   @Test func learns() throws {
     var random = SplitMix.test(71)
     let channels = 64
-    var (still, noisy) = (ActivityHistory?.some(ActivityHistory()), ActivityHistory?.some(ActivityHistory()))
-    func bits(_ history: inout ActivityHistory?, _ flags: [Bool]) -> Double {
-      var frame = ActivityHistory.Frame(&history, channels: channels)
+    let (still, noisy) = (ActivityHistory(), ActivityHistory())
+    func bits(_ history: ActivityHistory, _ flags: [Bool]) -> Double {
+      var frame = ActivityHistory.Frame(history, channels: channels)
       var bits = 0.0
       for (c, flag) in flags.enumerated() {
-        let one = Double(frame.probability(history!, c, model: 16384)) / 32768
+        let one = Double(frame.probability(c, model: 16384)) / 32768
         bits -= log2(flag ? one : 1 - one)
-        frame.learn(&history!, c, flag)
+        frame.learn(c, flag)
       }
       return bits
     }
     let flags = (0..<channels).map { _ in random.below(2) == 1 }
-    let costs = (0..<40).map { _ in bits(&still, flags) }
+    let costs = (0..<40).map { _ in bits(still, flags) }
     #expect(costs[0] < 80 && costs[10] < 30 && costs[39] < 8, "\(costs)")
-    let coins = (0..<100).map { _ in bits(&noisy, (0..<channels).map { _ in random.below(2) == 1 }) }
+    let coins = (0..<100).map { _ in bits(noisy, (0..<channels).map { _ in random.below(2) == 1 }) }
     #expect(coins.reduce(0, +) / 100 < 75, "\(coins)")
   }
 }
