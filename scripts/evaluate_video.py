@@ -3,7 +3,10 @@
 """BD-rate of whole clips: real files, decoded again by a second process.
 
 evaluate_video.py TOOL ANCHORS.csv CLIP.y4m… [--qualities 0,14.3,…] [--options "--rdoq quick"] [--csv OUT] [--reference "x264 medium"]
-                  [--presets "x264 medium,x265 veryfast"] [--metric psnr_yuv|psnr_y|ms_ssim_y|vmaf]
+                  [--history MINUTES:COMMIT,…] [--presets "x264 medium,x265 veryfast"] [--metric psnr_yuv|psnr_y|ms_ssim_y|vmaf]
+
+--history is a curve over training: how long the inter networks had been trained in the commits whose inter model is measured beside the present one, with
+today's encoder and decoder.
 
 With --presets ffmpeg's x264 and x265 run on the same clips (without delay, one intra frame, tuned for PSNR, one thread) and are compared
 with; ANCHORS is then read for other codecs alone, and may be "-". MS-SSIM of Y is 10 log10(1 / (1 − x)) in dB (Wang et al. 2003, five scales);
@@ -15,6 +18,7 @@ inter_psnr_yuv. Needs NumPy and SciPy.
 """
 import argparse
 import csv
+import itertools
 import json
 import os
 import shlex
@@ -152,6 +156,7 @@ def main():
     a.add_argument('--qualities', default='0,14.286,28.571,42.857,57.143,71.429')
     a.add_argument('--options', default='')
     a.add_argument('--csv')
+    a.add_argument('--history', default='', help='such as 55:86745f2,161:e356ccf: minutes of training, and the commit of the inter model')
     a.add_argument('--presets', default='', help='such as "x264 medium,x265 veryfast": run on the same clips')
     a.add_argument('--metric', default='psnr_yuv', choices=['psnr_yuv', 'psnr_y', 'ms_ssim_y', 'vmaf'])
     a.add_argument('--reference', default='x264 medium')
@@ -186,12 +191,19 @@ def main():
     quiet = ['ffmpeg', '-v', 'error', '-y', '-threads', '1']
     with tempfile.TemporaryDirectory() as folder:
         stream, decoded = os.path.join(folder, 'a.scv'), os.path.join(folder, 'a.y4m')
+        models = [('SwiftCodec', [])]
+        for item in filter(None, o.history.split(',')):
+            minutes, commit = item.split(':')
+            file = os.path.join(folder, commit + '.scm')
+            with open(file, 'wb') as f:
+                subprocess.run(['git', 'show', f'{commit}:Sources/CDefaultModel/models/inter.scm'], check=True, stdout=f)
+            models.append((f'SwiftCodec after {minutes} minutes of training', ['--inter-model', file]))
         for clip in o.clips:
             source = read_y4m(clip)
-            for q in o.qualities.split(','):
-                measure(clip, 'SwiftCodec', o.options or 'default', q,
-                        lambda: run(o.tool, 'encode', '--quiet', clip, stream, '-q', q, *shlex.split(o.options)),
-                        lambda: run(o.tool, 'decode', '--quiet', stream, decoded), lambda: packets(stream)[0], decoded, source)
+            for (name, model), q in itertools.product(models, o.qualities.split(',')):
+                measure(clip, name, o.options or 'default', q,
+                        lambda: run(o.tool, 'encode', '--quiet', clip, stream, '-q', q, *model, *shlex.split(o.options)),
+                        lambda: run(o.tool, 'decode', '--quiet', stream, decoded, *model), lambda: packets(stream)[0], decoded, source)
             for name, preset in (p.split() for p in o.presets.split(',') if p):
                 coded = os.path.join(folder, 'a.mkv')
                 for qp in (20, 24, 28, 32, 36, 40):
@@ -212,10 +224,11 @@ def main():
         if name not in ran:
             anchors.setdefault((name, r['clip']), []).append(r)
     for r in rows:
-        if r['codec'] != 'SwiftCodec':
+        if not r['codec'].startswith('SwiftCodec'):
             anchors.setdefault((f"{r['codec']} {r['preset']}", r['clip']), []).append(r)
     clips = list(dict.fromkeys(r['clip'] for r in rows))
-    names = ['SwiftCodec'] + [n for n in dict.fromkeys(k[0] for k in anchors) if n != o.reference]
+    ours = [name for name, _ in models]
+    names = ours + [n for n in dict.fromkeys(k[0] for k in anchors) if n != o.reference]
     lines = [f'BD-rate of {METRICS[o.metric]} against {o.reference}, per cent, whole clips with one intra frame.', '',
              '| | mean | ' + ' | '.join(clips) + ' |', '|' + '---|' * (len(clips) + 2)]
     for part, label in (('', 'all frames'), ('inter_', 'inter frames')):
@@ -224,7 +237,7 @@ def main():
         for name in names:
             values = []
             for c in clips:
-                mine = [r for r in rows if r['clip'] == c] if name == 'SwiftCodec' else anchors.get((name, c), [])
+                mine = [r for r in rows if (r['clip'], r['codec']) == (c, name)] if name in ours else anchors.get((name, c), [])
                 values.append(bd_rate(curve(anchors[o.reference, c]), curve(mine)) if curve(mine) and curve(anchors.get((o.reference, c), []))
                               else float('nan'))
             lines.append(f'| {name}, {label} | {np.nanmean(values):+.1f} | ' + ' | '.join(f'{v:+.1f}' for v in values) + ' |')
