@@ -3,7 +3,7 @@
 """BD-rate of whole clips: real files, decoded again by a second process.
 
 evaluate_video.py TOOL ANCHORS.csv CLIP.y4m… [--qualities 0,14.3,…] [--options "--rdoq quick"] [--csv OUT] [--reference "x264 medium"]
-                  [--history MINUTES:COMMIT,…] [--presets "x264 medium,x265 veryfast"] [--metric psnr_yuv|psnr_y|ms_ssim_y|vmaf]
+                  [--history MINUTES:COMMIT_OR_FILE,…] [--presets "x264 medium,x265 veryfast"] [--metric psnr_yuv|psnr_y|ms_ssim_y|vmaf]
 
 --history is a curve over training: how long the inter networks had been trained in the commits whose inter model is measured beside the present one, with
 today's encoder and decoder.
@@ -194,9 +194,11 @@ def main():
         models = [('SwiftCodec', [])]
         for item in filter(None, o.history.split(',')):
             minutes, commit = item.split(':')
-            file = os.path.join(folder, commit + '.scm')
-            with open(file, 'wb') as f:
-                subprocess.run(['git', 'show', f'{commit}:Sources/CDefaultModel/models/inter.scm'], check=True, stdout=f)
+            file = commit
+            if not os.path.exists(commit):
+                file = os.path.join(folder, commit + '.scm')
+                with open(file, 'wb') as f:
+                    subprocess.run(['git', 'show', f'{commit}:Sources/CDefaultModel/models/inter.scm'], check=True, stdout=f)
             models.append((f'SwiftCodec after {minutes} minutes of training', ['--inter-model', file]))
         for clip in o.clips:
             source = read_y4m(clip)
