@@ -13,8 +13,8 @@ with; ANCHORS is then read for other codecs alone, and may be "-". MS-SSIM of Y 
 VMAF is there where ffmpeg has libvmaf. Times are wall clock of ours and of theirs alike.
 
 A clip is encoded at each quality and decoded; PSNR of YUV is (6 Y + U + V) / 8 in dB, the mean over frames, bits are those of all packets of frames: the
-heads of files are left out of ours and of theirs. Rates of inter frames alone leave out the first packet. ANCHORS has rows of clip, codec, preset, qp, frames, bpp, psnr_y, psnr_yuv, inter_bpp, inter_psnr_y,
-inter_psnr_yuv. Needs NumPy and SciPy.
+heads of files are left out of ours and of theirs. Rates of inter frames alone leave out the first packet. ANCHORS has rows of clip, codec, preset, qp, frames,
+bpp, psnr_y, psnr_yuv, inter_bpp, inter_psnr_y, inter_psnr_yuv. Needs NumPy and SciPy.
 """
 import argparse
 import csv
@@ -112,7 +112,7 @@ def packets(stream):
     """Bytes of each packet with a frame of one of our streams, and where the last of them ends (docs/format/bitstream.md §6)."""
     data = open(stream, 'rb').read()
     at, sizes = data.index(b'INTR'), []
-    while data[at] >= 128 or data[at:at + 4] == b'INTR':
+    while at < len(data) and (data[at] >= 128 or data[at:at + 4] == b'INTR'):
         size, shift, p = 0, 0, at + (1 if data[at] >= 128 else 4)
         while True:
             size |= (data[p] & 127) << shift
@@ -122,8 +122,6 @@ def packets(stream):
         end = p + size + (2 if data[at] >= 192 else 4)
         sizes.append(end - at)
         at = end
-        if at >= len(data):
-            break
     return sizes, at
 
 

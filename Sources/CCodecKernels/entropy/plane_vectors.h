@@ -5,7 +5,8 @@
 //
 //   NAME(x), TARGET   x with the variant's suffix; the function attribute that switches the instructions on
 //
-// Decoding and encoding are one function, specialised by constant arguments: only the middle of a step differs.
+// Decoding and encoding, of four lanes and of one, are one function, specialised by constant arguments: only the middle of a
+// step differs.
 #include "rans_encoder.h"
 #include "wavefront.h"
 
@@ -44,8 +45,8 @@ static SC_INLINE void prefetch_tables(const sc_plane *p, int contexts) {
     prefetch(p->level_of, SC_LEVEL_SUMS * sizeof *p->level_of);
 }
 
-static SC_INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int32_t kind, int contexts,
-                                int mean) {
+static SC_INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int lanes, int32_t kind,
+                                int contexts, int mean) {
   const sc_plane p = *plane;
   prefetch_tables(&p, contexts);
   const sc_wavefront wavefront = sc_wavefront_of(p.width, p.height);
@@ -131,8 +132,8 @@ static SC_INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int
 #define CDF(l) (contexts ? p.cdfs[p.level_of[step[l]] + (mean ? phase[l] : 0)] : cdf[l])
       u16x8 residual = value_of[i] - offset; // modulo 2^16, as the decoder adds it
 #define SYMBOL(l)                                                                                            \
-  (encode ? sc_rans_encode_symbol(&c->symbols, p.table, CDF(l), l % SC_RANS_LANES, (int16_t)residual[l])     \
-          : sc_rans_decode_symbol(&c->decoder, p.table, p.start_shift, CDF(l), l % SC_RANS_LANES))
+  (encode ? sc_rans_encode_symbol(&c->symbols, p.table, CDF(l), l % lanes, (int16_t)residual[l])             \
+          : sc_rans_decode_symbol(&c->decoder, p.table, p.start_shift, CDF(l), l % lanes))
       u32x4 lo = {0}, hi = {0};
 #define INSERT(vector, l)                                                                                    \
   (vector)[(l) % 4] = SYMBOL(l);                                                                             \
@@ -200,25 +201,26 @@ static SC_INLINE int code_plane(coder *c, const sc_plane *plane, int encode, int
 // A word is read before it is known whether it is needed, and an invalid escape moves one word past the end.
 _Static_assert(2 * (LINES * SC_RANS_SYMBOLS_PER_VALUE + 2) <= SC_RANS_SLACK, "reads between two checks");
 
-static SC_INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode) {
+static SC_INLINE int code_plane_of_kind(coder *c, const sc_plane *p, int encode, int lanes) {
   if (!p->level_of)
-    return code_plane(c, p, encode, SC_MAGNITUDE_NONE, 0, 0);
+    return code_plane(c, p, encode, lanes, SC_MAGNITUDE_NONE, 0, 0);
   if (p->magnitude_kind == SC_MAGNITUDE_THRESHOLD)
-    return code_plane(c, p, encode, SC_MAGNITUDE_THRESHOLD, 1, 0);
+    return code_plane(c, p, encode, lanes, SC_MAGNITUDE_THRESHOLD, 1, 0);
   if (!p->mean_shift)
-    return code_plane(c, p, encode, SC_MAGNITUDE_TABLE, 1, 0);
-  return code_plane(c, p, encode, SC_MAGNITUDE_TABLE, 1, 1);
+    return code_plane(c, p, encode, lanes, SC_MAGNITUDE_TABLE, 1, 0);
+  return code_plane(c, p, encode, lanes, SC_MAGNITUDE_TABLE, 1, 1);
 }
 
 TARGET int NAME(sc_decode_plane)(sc_rans_decoder *decoder, const sc_plane *plane) {
   coder c = {.decoder = *decoder};
-  const int result = code_plane_of_kind(&c, plane, 0);
+  const int result = decoder->lanes == 1 ? code_plane_of_kind(&c, plane, 0, 1)
+                                         : code_plane_of_kind(&c, plane, 0, SC_RANS_LANES);
   *decoder = c.decoder;
   return result;
 }
 
 TARGET void NAME(sc_encode_plane)(sc_rans_encoder *encoder, const sc_plane *plane) {
   coder c = {.symbols = encoder->symbols + encoder->count};
-  code_plane_of_kind(&c, plane, 1);
+  code_plane_of_kind(&c, plane, 1, SC_RANS_LANES);
   encoder->count = (size_t)(c.symbols - encoder->symbols);
 }

@@ -141,7 +141,7 @@ typedef struct sc_rans_decoder {
 } sc_rans_decoder;
 
 /// 0, or −1 for a payload that is too short or has an invalid state. A payload of one lane saves the states of the others,
-/// and decodes more slowly: planes of it need sc_decode_plane_c.
+/// and decodes more slowly.
 int sc_rans_decoder_init(sc_rans_decoder *decoder, int lanes, const uint8_t *payload, size_t size);
 /// One binary symbol with P(1) = one / 2^15.
 int sc_rans_decode_flag(sc_rans_decoder *decoder, int lane, uint32_t one);

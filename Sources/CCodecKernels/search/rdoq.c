@@ -206,11 +206,13 @@ static void see_all(const sc_rate *r, const sc_rate_channel *c) {
     for (int32_t p = first; p < first + w && c->sums; p++)
       for (int32_t j = r->causal_start[p]; c->magnitudes[p] && j < r->causal_start[p + 1]; j++)
         c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * c->magnitudes[p];
+    // Columns at the borders one by one; in the first and last rows all of them.
     const int is_border = first == 0 || first + w == r->places || inner < 1;
+    const int32_t step = is_border ? 1 : w - 1;
     for (int32_t l = 0; l < c->link_count; l++) {
       int32_t *restrict sums = r->channels[c->links[l].channel].sums;
       const int32_t *weight = c->links[l].weight;
-      for (int32_t x = 0; x < w; x += is_border || x ? 1 : w - 1)
+      for (int32_t x = 0; x < w; x += step)
         if (c->magnitudes[first + x])
           add_around(r, weight, first + x, c->magnitudes[first + x], sums);
       for (int32_t k = 0; !is_border && k < 9; k++) {

@@ -23,8 +23,8 @@ public struct VideoPacketPrefix: Sendable, Equatable {
   /// So that sizes and offsets within a packet are integers of 32 bits. No frame comes near it.
   static let maximumPayload = 1 << 30
 
-  /// A predicted frame of fewer bytes is a small packet, unless it has more pixels than `mostSmallPixels`: they are decoded on
-  /// one lane of the entropy coder, which is slower.
+  /// A predicted frame whose segments have fewer bytes goes into a small packet, unless it has more pixels than
+  /// `mostSmallPixels`: segments of small packets are decoded on one lane of the entropy coder, which is slower.
   static let smallPayload = 512
   static let mostSmallPixels = 1 << 20
   /// Of the first byte of a predicted frame's packet: that it is one, that it is small, and the rest.
@@ -145,9 +145,10 @@ struct VideoFrame {
     }
     isIntra = prefix.isIntra == true
     if tag == .interFrame {
-      // The nearest one.
+      // The nearest one that there is.
       let mask = Int(VideoPacketPrefix.numberMask)
-      number = max(0, next + ((Int(bytes[offset]) - next + mask / 2) & mask) - mask / 2)
+      let nearest = next + ((Int(bytes[offset]) - next + mask / 2) & mask) - mask / 2
+      number = nearest < 0 ? nearest + mask + 1 : nearest
     } else {
       number = try count()
     }

@@ -111,7 +111,9 @@ public final class VideoDecoder {
     }
   }
 
-  private func checkLimits(_ model: Model, _ position: RatePosition, size: Int) throws(DecodeError) {
+  private func checkLimits(
+    _ model: Model, _ position: RatePosition, lanes: Int32, size: Int
+  ) throws(DecodeError) {
     guard let cost = state.cost(isIntra: !model.isInter, at: position) else {
       throw .entropyModel(header.entropy)
     }
@@ -119,7 +121,7 @@ public final class VideoDecoder {
     let (most, mostWork) = (limits.memory(size: size), limits.work(size: size))
     do throws(BrokenLimit) { try limits.check(cost, memory: most, work: mostWork) } catch { throw DecodeError(error) }
     let layout = state.layout(isIntra: !model.isInter)
-    let work = cost.preparation + cost.work(model, width: layout.paddedWidth, height: layout.paddedHeight)
+    let work = cost.preparation + cost.work(model, width: layout.paddedWidth, height: layout.paddedHeight, lanes: lanes)
     guard work <= mostWork else { throw .work(needed: work, limit: mostWork) }
     // Tensors that stay whole from frame to frame, and those that later networks read.
     let kept = model.keptElements(header.format, width: layout.paddedWidth, height: layout.paddedHeight)
@@ -166,7 +168,7 @@ public final class VideoDecoder {
     guard model.decodes(model: id, at: position) else {
       throw .position(position, count: model.ratePoints(ofModel: id) ?? 0)
     }
-    try checkLimits(model, position, size: packet.count)
+    try checkLimits(model, position, lanes: lanes, size: packet.count)
     let codec = state.codec(isIntra: isIntra, at: position, cpu: execution.cpu)
     let layout = state.layout(isIntra: isIntra)
     let latent = Latent(uninitialised: layout, channels: model.latentChannels(at: position), state.pool)

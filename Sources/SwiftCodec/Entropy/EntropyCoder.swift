@@ -6,8 +6,6 @@ final class EntropyCoder {
   let table: EntropyTable
   let magnitude: MagnitudeRule
   private let kernels: UnsafePointer<sc_kernels>
-  /// Those that decode payloads of one lane.
-  private let scalar = CPU.scalar.kernels
   /// All CDFs, one after the other; the last one is the certain one.
   private let cdfs: AlignedBuffer<UInt64>
   private let startShift: Int32
@@ -298,8 +296,7 @@ final class EntropyCoder {
     _ decoder: inout PayloadDecoder, _ positions: Range<Int>, _ contexts: Contexts, active: [Bool],
     scales: UnsafePointer<UInt8>? = nil
   ) -> Bool {
-    let kernels = decoder.state.lanes == 1 ? scalar : kernels
-    return forEachPlane(positions, contexts, active: active, scales: scales) { plane in
+    forEachPlane(positions, contexts, active: active, scales: scales) { plane in
       kernels.pointee.decode_plane(&decoder.state, &plane) == 0
     }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+internal import CCodecKernels
 
 /// What the networks and an entropy model cost at a rate position, from their description alone: see `GraphCost`.
 struct ModelCost {
@@ -53,12 +54,14 @@ struct ModelCost {
     graphs.reduce(0) { $0 + $1.elements(width: width, height: height) }
   }
 
-  /// Of networks and entropy coder over a padded picture or some of its rows.
-  func work(_ model: Model, width: Int, height: Int) -> Double {
+  /// Of networks and entropy coder over a padded picture or some of its rows. On one lane each symbol waits for the one before:
+  /// that takes up to three times as long.
+  func work(_ model: Model, width: Int, height: Int, lanes: Int32 = SC_RANS_LANES) -> Double {
+    let symbolWork = lanes == 1 ? 3.0 : 1
     var sum = graphs.reduce(0) { $0 + $1.work(width: width, height: height) }
     func places(_ divisor: Int) -> Double { Double(width / divisor + 16) * Double(height / divisor + 8) }
-    sum += latentWork * places(model.latentDivisor)
-    if model.hyperprior != nil { sum += hyperLatentWork * places(model.hyperDivisor) }
+    sum += symbolWork * latentWork * places(model.latentDivisor)
+    if model.hyperprior != nil { sum += symbolWork * hyperLatentWork * places(model.hyperDivisor) }
     return sum
   }
 }

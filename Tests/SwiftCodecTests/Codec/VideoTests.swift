@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import CCodecKernels
 import Foundation
 import Testing
 
@@ -306,6 +307,17 @@ import Testing
     #expect(!still.isIntra && !moved.isIntra && still.bytes != moved.bytes)
   }
 
+  /// Numbers of frames that have only the lowest bits of theirs: the nearest to the expected one, and none below 0.
+  @Test func numbersOfPredictedFrames() throws {
+    for (low, next, number) in [
+      (0, 0, 0), (40, 0, 40), (63, 0, 63), (2, 63, 66), (63, 64, 63), (40, 100, 104), (1, 95, 65),
+    ] {
+      let packet = [128 + UInt8(low), 5, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+      let prefix = try VideoPacketPrefix(parsing: packet)
+      #expect(try VideoFrame(parsing: packet, prefix, at: 0, segmentCount: 1, next: next).number == number)
+    }
+  }
+
   /// A decoder that begins in the middle refuses frames until one that needs no other.
   @Test func joinsAtAnIntraFrame() throws {
     let stream = try Self.encode(frames: 9, width: 33, height: 17, Self.settings { $0.intraPeriod = 4 })
@@ -348,6 +360,27 @@ import Testing
     #expect(throws: DecodeError.unknownBox(.interFrame)) {
       try VideoPacketPrefix(parsing: Array("PRED".utf8) + [1, 0, 0, 0, 0, 0])
     }
+  }
+
+  /// One lane takes longer, and its work is counted so.
+  @Test func workOfSmallPackets() throws {
+    let stream = try Self.encode(frames: 2, width: 40, height: 32, Self.settings { $0.rate = .quality(0) })
+    #expect(try VideoPacketPrefix(parsing: stream.packets[1]).isSmall)
+    let decoder = try Self.decoder(stream.header)
+    _ = try decoder.decode(stream.packets[0])
+    let position = Fixtures.tinyInter.position(quality: 8)
+    let cost = try #require(decoder.state.cost(isIntra: false, at: position))
+    let layout = decoder.state.layout(isIntra: false)
+    let (four, one) = (SC_RANS_LANES, Int32(1))
+    func work(_ lanes: Int32) -> Double {
+      cost.preparation
+        + cost.work(Fixtures.tinyInter, width: layout.paddedWidth, height: layout.paddedHeight, lanes: lanes)
+    }
+    decoder.limits.work = work(four)
+    #expect(throws: DecodeError.work(needed: work(one), limit: work(four))) { try decoder.decode(stream.packets[1]) }
+    decoder.limits.work = work(one)
+    _ = try decoder.decode(stream.packets[0])
+    #expect(try decoder.decode(stream.packets[1])?.picture == stream.frames[1])
   }
 
   /// One lane is slow: frames of many pixels must not ask for it.
