@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from optim import SOAP
-from video import IMAGE, WEIGHTS, Motion, load_clips, load_inter, load_intra, pack, plane_errors, unpack
+from video import IMAGE, INTRA_OFFSET, WEIGHTS, Motion, load_clips, load_inter, load_intra, pack, plane_errors, unpack
 
 
 class Chain:
@@ -235,7 +235,8 @@ class Trainer(ChainTrainer):
         return [(y[0], uv) for y, uv in zip(luma, chroma)]
 
     def begin(self, planes, points):
-        return self.references(self.intra(planes, points)[0])
+        raised = [min(len(self.net.lambdas) - 1, k + int(INTRA_OFFSET + self.rng.random())) for k in points]
+        return self.references(self.intra(planes, raised)[0])
 
     def code_next(self):
         frames = self.next_frames()

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGE = Path(__file__).resolve().parent / 'checkpoints/flagship.pt'
 MIDDLE = packing(YUV420)[2].float()[None, :, None, None]
 MULTIPLE = 64
-WEIGHTS = (6 / 8, 1 / 8, 1 / 8)         # of Y, U, V in distortion and PSNR
+WEIGHTS = (6 / 8, 5 / 8, 5 / 8)         # of Y, U, V in distortion: as the image network weighs them, and as PSNR in dB does where chroma's errors are smaller
 
 
 def pack(luma, chroma):
@@ -144,7 +144,10 @@ def load_inter(path=None, image=IMAGE):
 # ---- motion ---------------------------------------------------------------------------------------------------------
 
 LIBRARY = ROOT / '.build/make/libscmotion.so'       # make motion-library
-SEARCH = (32, 24, 17, 12, 8, 6, 4, 3)               # sums of absolute differences that a bit is worth, by rate point
+# As the encoder does by default (VideoEncoder.swift): squared differences that a bit of vectors is worth, by rate point, and by how many rate points intra
+# frames are better.
+SEARCH = tuple(1.1 * 8 / (6 * x) for x in Flagship.lambdas)
+INTRA_OFFSET = 24 * 7 / 100
 
 
 class Motion:
@@ -178,7 +181,7 @@ class Motion:
         planes = lambda y, uv: (ctypes.c_void_p * 3)(y.ctypes.data, uv[0].ctypes.data, uv[1].ctypes.data)
         bits = self.library.sc_motion_predict_frame(
             ctypes.c_void_p(-(-memory.ctypes.data // 64) * 64), ctypes.c_int32(self.width), ctypes.c_int32(self.height), address(current),
-            planes(luma, chroma), self.tables, ctypes.c_size_t(len(self.tables or b'')), ctypes.c_int32(-1), ctypes.c_uint32(256 * SEARCH[k]),
+            planes(luma, chroma), self.tables, ctypes.c_size_t(len(self.tables or b'')), ctypes.c_int32(-1), ctypes.c_uint32(round(16 * SEARCH[k])),
             ctypes.c_int32(self.effort), ctypes.c_int32(-1), address(previous), address(vectors), planes(*out))
         self.memory.append(memory)
         if bits < 0:

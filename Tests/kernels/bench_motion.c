@@ -6,7 +6,7 @@
 //   bench_motion --fit FILE [--sets N] [--rounds N] …
 //
 // Each frame is predicted from the frame before as it is in the clip. CLIP is 4:2:0 with 8 bits; - is the standard
-// input, which may hold several clips one after another. λ is in sums of absolute differences a bit. A fit searches with
+// input, which may hold several clips one after another. λ is in squared differences a bit. A fit searches with
 // the tables of the round before, then forms sets of frames that share tables, by the lengths of their vectors.
 #include <math.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static int32_t best_set(const sc_motion_symbol *symbols, size_t count) {
 }
 
 typedef struct result {
-  double psnr, bits, sad, search_ms, compensation_ms; // means over frames
+  double psnr, bits, error, search_ms, compensation_ms; // means over frames
 } result;
 
 typedef void visit(const sc_motion_symbol *symbols, size_t count);
@@ -142,14 +142,13 @@ static result run(const clip *c, const sc_motion_kernels *kernels, uint32_t lamb
     set = best_set(symbols, count);
     if (each)
       each(symbols, count);
-    double error = 0, sad = 0;
+    double error = 0;
     for (size_t k = 0; k < luma; k++) {
       const int32_t d = now[k] - prediction[k];
       error += d * d;
-      sad += abs(d);
     }
     r.psnr += 10 * log10(255.0 * 255.0 * (double)luma / (error > 0 ? error : 1));
-    r.sad += sad;
+    r.error += error;
     r.bits += (double)sc_motion_bits(symbols, count, &costs[set]) / 256;
     r.search_ms += (double)(t1 - t0) / 1e6;
     r.compensation_ms += (double)(t2 - t1) / 1e6;
@@ -160,7 +159,7 @@ static result run(const clip *c, const sc_motion_kernels *kernels, uint32_t lamb
   const double n = c->frames - 1;
   free(frame_memory), free(memory), free(previous), free(vectors), free(symbols), free(modes),
       free(prediction);
-  return (result){r.psnr / n, r.bits / n, r.sad / n, r.search_ms / n, r.compensation_ms / n};
+  return (result){r.psnr / n, r.bits / n, r.error / n, r.search_ms / n, r.compensation_ms / n};
 }
 
 // ---- Fit -----------------------------------------------------------------------------------------------------------
@@ -247,8 +246,8 @@ static double cluster(int32_t wanted) {
 
 int main(int argc, char **argv) {
   const char *fit = NULL, *section = NULL;
-  int32_t lambdas[16] = {32, 24, 17, 12, 8, 6, 4, 3}, lambda_count = 0, effort = SC_MOTION_MEDIUM, wanted = 4,
-          rounds = 3;
+  int32_t lambdas[16] = {800, 400, 220, 110, 60, 30, 16, 8}, lambda_count = 0, effort = SC_MOTION_MEDIUM,
+          wanted = 4, rounds = 3;
   const sc_kernels *variant = sc_kernels_best();
   for (int i = 1; i < argc; i++) {
     const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -308,7 +307,7 @@ int main(int argc, char **argv) {
       // Each clip at half of the λ, in turns.
       for (size_t i = 0; i < clip_count; i++)
         for (int32_t l = (int32_t)(i % 2); l<lambda_count; l += lambda_count> 1 ? 2 : 1)
-          run(&clips[i], kernels, (uint32_t)lambdas[l] << 8, effort, collect);
+          run(&clips[i], kernels, (uint32_t)lambdas[l] << 4, effort, collect);
       const double one = cluster(1), more = cluster(wanted);
       printf("round %d: %zu frames, %zu symbols, %.0f bits with one set, %.0f with %d\n", round, seen.frames,
              seen.count, one, more, wanted);
@@ -328,10 +327,10 @@ int main(int argc, char **argv) {
          "PSNR Y", "bit/pixel", "cost", "search", "compens.");
   for (size_t i = 0; i < clip_count; i++) {
     for (int32_t l = 0; l < lambda_count && clips[i].frames > 1; l++) {
-      const result r = run(&clips[i], kernels, (uint32_t)lambdas[l] << 8, effort, NULL);
+      const result r = run(&clips[i], kernels, (uint32_t)lambdas[l] << 4, effort, NULL);
       const double pixels = (double)clips[i].width * clips[i].height;
       printf("%-24s %3d %8.2f %10.5f %8.4f %6.1f ms %6.2f ms\n", clips[i].name, lambdas[l], r.psnr,
-             r.bits / pixels, (r.sad + lambdas[l] * r.bits) / pixels, r.search_ms, r.compensation_ms);
+             r.bits / pixels, (r.error + lambdas[l] * r.bits) / pixels, r.search_ms, r.compensation_ms);
     }
   }
   return 0;

@@ -80,6 +80,9 @@ static int check_kernels(const sc_motion_kernels *ref, const sc_motion_kernels *
                     f / (last + 1));
     }
   }
+  for (int32_t size = 8; size <= 16; size += 8)
+    if (ref->squares(a, SIDE, b, SIDE, size) != k->squares(a, SIDE, b, SIDE, size))
+      return fail("%s sum of squares, size %d", k->name, size);
   uint32_t sums[2][4];
   ref->sad16(a, SIDE, b, SIDE, sums[0]);
   k->sad16(a, SIDE, b, SIDE, sums[1]);
@@ -89,6 +92,13 @@ static int check_kernels(const sc_motion_kernels *ref, const sc_motion_kernels *
   if (memcmp(sums[0], sums[1], sizeof sums[0]) || memcmp(rows[0], rows[1], sizeof rows[0]) ||
       ref->sad8(a, SIDE, b, SIDE) != k->sad8(a, SIDE, b, SIDE))
     return fail("%s sums of absolute differences", k->name);
+  memset(in, 0, sizeof in);
+  memset(other, 255, sizeof other);
+  for (int32_t size = 8; size <= 16; size += 8) {
+    const uint32_t most = 255u * 255u * (uint32_t)(size * size);
+    if (ref->squares(a, SIDE, b, SIDE, size) != most || k->squares(a, SIDE, b, SIDE, size) != most)
+      return fail("%s sum of the largest squares", k->name);
+  }
   return 1;
 }
 
@@ -372,7 +382,7 @@ static int check_search(const sc_motion_kernels *const *kernels, int32_t count) 
   search.costs = &costs;
   search.reference = &s.padded.plane[0];
   search.previous = next() % 2 ? s.previous : NULL;
-  search.lambda = next() % 2 ? next() % 65537 : next() % 2000;
+  search.lambda = next() % 2 ? next() % (SC_MOTION_LAMBDA_LIMIT + 1) : next() % 2000;
   search.effort = between(0, 2);
   int good = 1;
   for (int32_t i = 0; i < count && good; i++) {
@@ -444,7 +454,7 @@ static int check_choices(void) {
         for (int32_t x = 0; x < f->width; x++) {
           const int32_t v = f->samples[y * f->stride + x], a = v - p->samples[y * p->stride + x],
                         b = v - d->samples[y * d->stride + x];
-          want[x / size] += (c ? 2 : 3) * (b * b - a * a);
+          want[x / size] += (c ? 8 : 3) * (b * b - a * a);
         }
       }
     }

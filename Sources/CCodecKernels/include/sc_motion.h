@@ -116,6 +116,9 @@ typedef void sc_motion_sad16_fn(const uint8_t *a, ptrdiff_t a_stride, const uint
 /// Sum of absolute differences of a block of 8×8.
 typedef uint32_t sc_motion_sad8_fn(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b,
                                    ptrdiff_t b_stride);
+/// Sum of squared differences of a block of size × size (8 or 16).
+typedef uint32_t sc_motion_squares_fn(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b,
+                                      ptrdiff_t b_stride, int32_t size);
 /// Sums of absolute differences of a block of 8×8 of `a` against those at b, b + 1 … b + 7.
 typedef void sc_motion_sad8_row_fn(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b, ptrdiff_t b_stride,
                                    uint16_t sums[8]);
@@ -127,6 +130,7 @@ struct sc_motion_kernels {
   sc_motion_sad16_fn *sad16;
   sc_motion_sad8_fn *sad8;
   sc_motion_sad8_row_fn *sad8_row;
+  sc_motion_squares_fn *squares;
 };
 
 /// The table of a variant, that of the next weaker one where it has no own functions; NULL where this processor lacks it.
@@ -235,16 +239,19 @@ int sc_motion_rebuild(const sc_motion_source *source, const sc_motion_field *fie
 
 // ---- Search --------------------------------------------------------------------------------------------------------
 //
-// Minimises the sum of absolute luma differences + λ · bits, with the lengths of the real tables. In three stages:
+// Minimises the sum of squared luma differences + λ · bits, with the lengths of the real tables. In three stages:
 //   coarse    at a quarter of the resolution, everything within 48 samples; rows are independent
 //   whole     whole-sample vectors of blocks and their cells; rows are independent, but see neighbours' coarse vectors
 //   decide    candidates, fractions and splitting, in the order of the code: a block needs left, top and top right
+// The first two compare absolute differences, and guess bits.
 
 typedef enum sc_motion_effort {
   SC_MOTION_FAST = 0, ///< no cells
   SC_MOTION_MEDIUM = 1,
   SC_MOTION_SLOW = 2 ///< all eight neighbours in every step, from several starts
 } sc_motion_effort;
+
+#define SC_MOTION_LAMBDA_LIMIT (1u << 20)
 
 /// What the second stage leaves to the third.
 typedef struct sc_motion_start {
@@ -257,7 +264,7 @@ typedef struct sc_motion_search {
   const sc_motion_costs *costs;
   const sc_motion_plane *reference; ///< padded luma
   const sc_vector *previous;        ///< vectors of the field before, or NULL
-  uint32_t lambda;                  ///< sums of absolute differences a bit, in 1/256; at most 2^16
+  uint32_t lambda;                  ///< squared differences a bit, in 1/16; at most SC_MOTION_LAMBDA_LIMIT
   int32_t effort;
   // Set by sc_motion_search_make:
   int32_t blocks_x, blocks_y;
@@ -294,7 +301,7 @@ void sc_motion_search_all(sc_motion_search *search, const uint8_t *luma, ptrdiff
 void sc_motion_scene(const sc_component *luma, const sc_motion_plane *predicted, int32_t first, int32_t end,
                      uint64_t sums[2]);
 /// For each block of a row of blocks, by how much the squared error of `decoded` is larger than that of `predicted`: three
-/// times that of luma and twice that of chroma. Y, U and V of a frame of their size.
+/// times that of luma and eight times that of chroma. Y, U and V of a frame of their size.
 void sc_motion_skip_gain(const sc_component frame[3], const sc_motion_frame *predicted,
                          const sc_motion_frame *decoded, int32_t row, int64_t *gains);
 

@@ -115,4 +115,23 @@ TARGET void sc_motion_sad16_avx2(const uint8_t *a, ptrdiff_t a_stride, const uin
   const __m256i packed = _mm256_permutevar8x32_epi32(sum, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
   _mm_storeu_si128((__m128i *)sums, _mm256_castsi256_si128(packed));
 }
+
+TARGET uint32_t sc_motion_squares_avx2(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b,
+                                       ptrdiff_t b_stride, int32_t size) {
+  __m256i sum = _mm256_setzero_si256();
+  const int32_t step = 16 / size;
+#define ROW(p, stride)                                                                                       \
+  (size == 16 ? load128((p) + j * (stride))                                                                  \
+              : _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)((p) + j * (stride))),                   \
+                                   _mm_loadl_epi64((const __m128i *)((p) + (j + 1) * (stride)))))
+  for (int32_t j = 0; j < size; j += step) {
+    const __m256i d =
+        _mm256_sub_epi16(_mm256_cvtepu8_epi16(ROW(a, a_stride)), _mm256_cvtepu8_epi16(ROW(b, b_stride)));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(d, d));
+  }
+#undef ROW
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+  half = _mm_add_epi32(half, _mm_unpackhi_epi64(half, half));
+  return (uint32_t)(_mm_cvtsi128_si32(half) + _mm_extract_epi32(half, 1));
+}
 #endif

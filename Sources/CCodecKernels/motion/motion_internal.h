@@ -16,6 +16,8 @@ sc_motion_chroma_fn sc_motion_chroma_c, sc_motion_chroma_sse41, sc_motion_chroma
 sc_motion_sad16_fn sc_motion_sad16_c, sc_motion_sad16_sse41, sc_motion_sad16_avx2, sc_motion_sad16_neon;
 sc_motion_sad8_fn sc_motion_sad8_c, sc_motion_sad8_sse41, sc_motion_sad8_neon;
 sc_motion_sad8_row_fn sc_motion_sad8_row_c, sc_motion_sad8_row_sse41, sc_motion_sad8_row_neon;
+sc_motion_squares_fn sc_motion_squares_c, sc_motion_squares_sse41, sc_motion_squares_avx2,
+    sc_motion_squares_neon;
 
 SC_MOTION_INLINE int32_t sc_motion_clamp(int32_t v, int32_t lo, int32_t hi) {
   return v < lo ? lo : v > hi ? hi : v;

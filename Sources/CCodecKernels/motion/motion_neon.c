@@ -135,4 +135,17 @@ void sc_motion_sad8_row_neon(const uint8_t *a, ptrdiff_t a_stride, const uint8_t
   }
   vst1q_u16(sums, sum);
 }
+
+uint32_t sc_motion_squares_neon(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b, ptrdiff_t b_stride,
+                                int32_t size) {
+  uint32x4_t sum = vdupq_n_u32(0);
+  for (int32_t j = 0; j < size; j++) {
+    for (int32_t i = 0; i < size; i += 8) {
+      const uint8x8_t d = vabd_u8(vld1_u8(a + j * a_stride + i), vld1_u8(b + j * b_stride + i));
+      sum = vpadalq_u16(sum, vmull_u8(d, d));
+    }
+  }
+  const uint64x2_t all = vpaddlq_u32(sum);
+  return (uint32_t)(vgetq_lane_u64(all, 0) + vgetq_lane_u64(all, 1));
+}
 #endif

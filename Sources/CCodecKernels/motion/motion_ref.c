@@ -106,3 +106,15 @@ void sc_motion_sad8_row_c(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b
   for (int32_t i = 0; i < 8; i++)
     sums[i] = (uint16_t)sc_motion_sad8_c(a, a_stride, b + i, b_stride);
 }
+
+uint32_t sc_motion_squares_c(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b, ptrdiff_t b_stride,
+                             int32_t size) {
+  uint32_t sum = 0;
+  for (int32_t j = 0; j < size; j++) {
+    for (int32_t i = 0; i < size; i++) {
+      const int32_t d = a[j * a_stride + i] - b[j * b_stride + i];
+      sum += (uint32_t)(d * d);
+    }
+  }
+  return sum;
+}

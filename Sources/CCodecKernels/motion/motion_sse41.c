@@ -138,4 +138,18 @@ TARGET void sc_motion_sad8_row_sse41(const uint8_t *a, ptrdiff_t a_stride, const
   }
   _mm_storeu_si128((__m128i *)sums, sum);
 }
+
+TARGET uint32_t sc_motion_squares_sse41(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b,
+                                        ptrdiff_t b_stride, int32_t size) {
+  __m128i sum = _mm_setzero_si128();
+  for (int32_t j = 0; j < size; j++) {
+    for (int32_t i = 0; i < size; i += 8) {
+      const __m128i d = _mm_sub_epi16(_mm_cvtepu8_epi16(load64(a + j * a_stride + i)),
+                                      _mm_cvtepu8_epi16(load64(b + j * b_stride + i)));
+      sum = _mm_add_epi32(sum, _mm_madd_epi16(d, d));
+    }
+  }
+  sum = _mm_add_epi32(sum, _mm_unpackhi_epi64(sum, sum));
+  return (uint32_t)(_mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 1));
+}
 #endif

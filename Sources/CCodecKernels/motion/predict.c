@@ -30,7 +30,7 @@ int64_t sc_motion_predict_frame(void *memory, int32_t width, int32_t height, con
                                 int32_t cpu, const sc_vector *previous, sc_vector *vectors,
                                 uint8_t *const prediction[3]) {
   if (width < 1 || height < 1 || width > SC_MOTION_SIZE_LIMIT || height > SC_MOTION_SIZE_LIMIT ||
-      lambda > 1u << 16)
+      lambda > SC_MOTION_LAMBDA_LIMIT)
     return -1;
   const sc_kernels *variant = cpu < 0 ? sc_kernels_best() : sc_kernels_get((sc_cpu)cpu);
   if (!variant)

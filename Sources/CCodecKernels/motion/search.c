@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Search of vectors by rate and distortion. Costs are sums of absolute differences plus λ · bits, in 1/256.
+// Search of vectors by rate and distortion.
 #include <string.h>
 
 #include "motion_internal.h"
@@ -131,6 +131,18 @@ void sc_motion_search_coarse(const search_t *s, int32_t first, int32_t end) {
 }
 
 // ---- Whole samples -------------------------------------------------------------------------------------------------
+//
+// Costs are sums of absolute differences plus λ · bits, in 1/256.
+
+// Absolute differences that a bit is worth: 0.7 of the root of its squared ones.
+static uint32_t absolute_lambda(const search_t *s) {
+  const uint32_t square = s->lambda << 11;
+  uint32_t root = 0;
+  for (uint32_t bit = 1u << 15; bit; bit >>= 1)
+    if ((root | bit) * (root | bit) <= square)
+      root |= bit;
+  return root;
+}
 
 typedef struct whole_state {
   const search_t *search;
@@ -178,7 +190,7 @@ static void try_coarse(whole_state *w, sc_vector v) {
     try_whole(w, x, y);
 }
 
-static void whole(const search_t *s, int32_t bx, int32_t by) {
+static void whole(const search_t *s, uint32_t lambda, int32_t bx, int32_t by) {
   static const int8_t around[8][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, 1}, {1, -1}, {-1, -1}};
   const ptrdiff_t at = (ptrdiff_t)by * s->blocks_x + bx;
   whole_state w = {.search = s,
@@ -190,7 +202,7 @@ static void whole(const search_t *s, int32_t bx, int32_t by) {
                    .lambda = 0};
   try_whole(&w, 0, 0);
   // So similar that no vector can be worth its bits.
-  if (w.start->block_sad <= 64 || w.cost <= s->lambda * 4)
+  if (w.start->block_sad <= 64 || w.cost <= lambda * 4)
     return;
   // Starts: own and neighbours' coarse vectors, and the field before.
   if (s->effort > SC_MOTION_FAST) {
@@ -212,7 +224,7 @@ static void whole(const search_t *s, int32_t bx, int32_t by) {
   // From here on, distance costs: half of what it costs in the end, since neighbours often share it.
   w.px = w.start->block.x >> 2;
   w.py = w.start->block.y >> 2;
-  w.lambda = s->lambda / 2;
+  w.lambda = lambda / 2;
   for (int32_t i = 0; i < 4; i++)
     w.cell_cost[i] = (w.start->cell_sad[i] << 8) + w.lambda * (golomb((w.start->cell[i].x >> 2) - w.px) +
                                                                golomb((w.start->cell[i].y >> 2) - w.py));
@@ -231,12 +243,15 @@ static void whole(const search_t *s, int32_t bx, int32_t by) {
 }
 
 void sc_motion_search_whole(const search_t *s, int32_t first, int32_t end) {
+  const uint32_t lambda = absolute_lambda(s);
   for (int32_t by = first; by < end; by++)
     for (int32_t bx = 0; bx < s->blocks_x; bx++)
-      whole(s, bx, by);
+      whole(s, lambda, bx, by);
 }
 
 // ---- Decision ------------------------------------------------------------------------------------------------------
+//
+// Costs are sums of squared differences plus λ · bits, in 1/16.
 
 static uint32_t times_lambda(const search_t *s, uint32_t bits) {
   return (uint32_t)((uint64_t)s->lambda * bits >> 8);
@@ -265,7 +280,7 @@ typedef struct choice {
   uint32_t cost;
 } choice;
 
-// What vectors differ by that have been tried: refinements come to many of them again.
+// The costs of what vectors leave that have been tried: refinements come to many of them again.
 #define KNOWN 64
 typedef struct known {
   sc_vector v;
@@ -299,11 +314,7 @@ static uint32_t difference(const target *t, sc_vector v) {
     b = block;
     b_stride = t->size;
   }
-  if (t->size == 8)
-    return s->kernels->sad8(a, s->current.stride, b, b_stride);
-  uint32_t sums[4];
-  s->kernels->sad16(a, s->current.stride, b, b_stride, sums);
-  return sums[0] + sums[1] + sums[2] + sums[3];
+  return s->kernels->squares(a, s->current.stride, b, b_stride, t->size) << 4;
 }
 
 // Tries a vector; whether it is the best so far. Ties go to the earlier one.
@@ -318,7 +329,7 @@ static int try_vector(const target *t, choice *best, int32_t x, int32_t y, uint3
   known *k = known_place(t, v);
   if (!sc_vector_equal(k->v, v))
     *k = (known){v, difference(t, v)};
-  const uint32_t cost = rate + (k->difference << 8);
+  const uint32_t cost = rate + k->difference;
   *cost_out = cost;
   if (cost >= best->cost)
     return 0;
@@ -399,11 +410,9 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
   // Cells: if their whole-sample vectors promise more than the bits of splitting cost.
   if (s->effort == SC_MOTION_FAST || best.cost <= rest)
     return;
-  const uint32_t cells = (start->cell_sad[0] + start->cell_sad[1] + start->cell_sad[2] + start->cell_sad[3])
-                         << 8;
+  const uint32_t cells = start->cell_sad[0] + start->cell_sad[1] + start->cell_sad[2] + start->cell_sad[3];
   // Fractions gain for cells what they gained for the block, and often more.
-  const uint32_t promised = (uint32_t)((uint64_t)cells * ((best.cost >> 8) + 1) / (start->block_sad + 1));
-  if ((uint64_t)(promised < cells ? promised : cells) * 7 / 8 + rest >= best.cost)
+  if ((uint64_t)best.cost * cells / (start->block_sad + 1) * 3 / 4 + rest >= best.cost)
     return;
   uint32_t total = times_lambda(s, costs[SC_MOTION_SYMBOL_SPLIT]);
   for (int32_t i = 0; i < 4 && total < best.cost; i++) {

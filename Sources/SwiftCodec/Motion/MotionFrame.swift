@@ -76,6 +76,8 @@ final class MotionField {
     count: Int(SC_MOTION_SYMBOLS_PER_BLOCK) * blocksX * blocksY, zero: sc_motion_symbol())
   /// Whether the frame before had vectors.
   private(set) var hasPrevious = false
+  /// The set of tables that the encoder chose last: the next frame's is likely the same.
+  private(set) var set = 0
 
   init(width: Int, height: Int) {
     blocksX = Int(sc_motion_blocks(Int32(width)))
@@ -130,7 +132,6 @@ final class MotionField {
     var field = field
     let symbols = symbols
     let count = sc_motion_symbols(&field, previous, symbols.base)
-    var set = 0
     var least = UInt64.max
     for candidate in 0..<tables.sets {
       let bits = sc_motion_bits(symbols.base, count, tables.costs(candidate))
@@ -157,17 +158,17 @@ final class MotionSearch {
     decided = AlignedBuffer(count: Int(search.blocks_y), zero: 0)
   }
 
-  /// Finds the vectors of a frame. `lambda` is the sum of absolute differences that a bit is worth; `effort` is 0…2.
+  /// Finds the vectors of a frame. `lambda` is the sum of squared differences that a bit is worth; `effort` is 0…2.
   func run(
-    _ frame: PictureView, _ reference: MotionFrame, _ field: MotionField, _ tables: MotionTables, set: Int,
-    lambda: Double, effort: Int, _ execution: Execution
+    _ frame: PictureView, _ reference: MotionFrame, _ field: MotionField, _ tables: MotionTables, lambda: Double,
+    effort: Int, _ execution: Execution
   ) {
     withUnsafePointer(to: reference.frame.plane.0) { luma in
       search.kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
-      search.costs = tables.costs(set)
+      search.costs = tables.costs(field.set)
       search.reference = luma
       search.previous = field.previous
-      search.lambda = UInt32(min(65536, max(1, (256 * lambda).rounded())))
+      search.lambda = UInt32(min(Double(SC_MOTION_LAMBDA_LIMIT), max(1, (16 * lambda).rounded())))
       search.effort = Int32(effort)
       let source = frame.components[0]
       let rows = field.blocksY

@@ -4,7 +4,8 @@ internal import CCodecKernels
 /// Measures the distortion of a latent with the integer network, and its gradient with the adjoint one.
 ///
 /// The distortion of a picture is Σ weight · squared error over its samples: 1 for RGB and grey; of 4:2:0 pictures 3 for
-/// luma and 2 for chroma, so that mean squared errors of Y, U and V count as 6 : 1 : 1.
+/// luma and 8 for chroma, so that mean squared errors of Y, U and V count as 6 : 4 : 4. As squared errors of RGB they count
+/// about equally, and in PSNR weighted 6 : 1 : 1 as 6 to those by which chroma's are smaller.
 ///
 /// Works in bands of rows of the latent, so that memory grows with the picture's width but not with its height. The
 /// bands do not depend on the number of threads, nor does any result.
@@ -48,7 +49,8 @@ final class DistortionMeter {
     gradient = AlignedBuffer(count: layout.width * layout.height * channels, zero: 0)
   }
 
-  /// What λ · squared error of a picture's pixel is to be divided by, so that its components count once together.
+  /// What λ · squared error of a picture's pixel is to be divided by, so that its components count once together: of 4:2:0
+  /// luma is 3 of 4 parts, and chroma counts beyond the fourth.
   static func unit(_ format: PixelFormat) -> Double {
     switch format {
     case .rgb: 3
@@ -172,7 +174,7 @@ final class DistortionMeter {
         return ErrorPlane(
           components: Array(picture.components[group.components]), channels: tensor.channels, q: tensor.q,
           width: group.width, height: group.height, divisor: tensor.divisor, latentDivisor: program.tensors[0].divisor,
-          weight: picture.format != .yuv420 ? 1 : i == 0 ? 3 : 2)
+          weight: picture.format != .yuv420 ? 1 : i == 0 ? 3 : 8)
       }
     }
 
@@ -187,7 +189,7 @@ final class DistortionMeter {
           c: sc_plane_error(
             components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
             divisor: divisor, cell: latentDivisor, weight: Int32(weight),
-            probe: weight == 1 ? 256 : weight == 2 ? 362 : 443), q: q)
+            probe: weight == 1 ? 256 : weight == 3 ? 443 : 724), q: q)
         body(&plane)
       }
     }
