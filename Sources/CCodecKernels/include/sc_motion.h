@@ -86,8 +86,7 @@ static inline int32_t sc_motion_blocks(int32_t size) { return (size + 15) / 16; 
 // Luma: two passes of 8 taps (those of HEVC) with 6 fractional bits, one rounding at the end:
 //   t[j][i] = sum over k of tap[x & 3][k] * r[j][i + k - 3]
 //   p[j][i] = clamp((sum over k of tap[y & 3][k] * t[j + k - 3][i] + 2048) >> 12, 0, 255)
-// |t| < 2^15, and the sum of the second pass is within 24 bits. Chroma: bilinear,
-//   p = ((8 - fy) * ((8 - fx) a + fx b) + fy * ((8 - fx) c + fx d) + 32) >> 6,   fx = x & 7, fy = y & 7.
+// |t| < 2^15, and the sum of the second pass is within 24 bits. Chroma: the same with 4 taps, x & 7 and y & 7, k - 1.
 
 typedef struct sc_motion_kernels sc_motion_kernels;
 

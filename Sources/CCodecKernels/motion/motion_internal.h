@@ -10,6 +10,8 @@
 
 /// Luma taps of each quarter, 6 fractional bits.
 extern const int8_t sc_motion_taps[4][8];
+/// Chroma taps of each eighth, 6 fractional bits.
+extern const int8_t sc_motion_chroma_taps[8][4];
 
 sc_motion_luma_fn sc_motion_luma_c, sc_motion_luma_sse41, sc_motion_luma_avx2, sc_motion_luma_neon;
 sc_motion_chroma_fn sc_motion_chroma_c, sc_motion_chroma_sse41, sc_motion_chroma_neon;

@@ -64,18 +64,34 @@ void sc_motion_luma_neon(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, 
   }
 }
 
-SC_MOTION_INLINE uint16x8_t blend8(const uint8_t *p, int32_t fx) {
-  return vmlal_u8(vmull_u8(vld1_u8(p), vdup_n_u8((uint8_t)(8 - fx))), vld1_u8(p + 1), vdup_n_u8((uint8_t)fx));
+// Sums of a row of chroma for eight samples.
+SC_MOTION_INLINE int16x8_t chroma8(const uint8_t *in, const int8_t *taps) {
+  const uint8x16_t v = vld1q_u8(in);
+  const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v)));
+  const int16x8_t high = vreinterpretq_s16_u16(vmovl_u8(vget_high_u8(v)));
+  int16x8_t sum = vmulq_n_s16(low, taps[0]);
+  sum = vmlaq_n_s16(sum, vextq_s16(low, high, 1), taps[1]);
+  sum = vmlaq_n_s16(sum, vextq_s16(low, high, 2), taps[2]);
+  return vmlaq_n_s16(sum, vextq_s16(low, high, 3), taps[3]);
 }
 
 void sc_motion_chroma_neon(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                            int32_t size, int32_t fx, int32_t fy) {
-  uint16x8_t upper = blend8(in, fx);
+  const int8_t *horizontal = sc_motion_chroma_taps[fx], *vertical = sc_motion_chroma_taps[fy];
+  in -= in_stride + 1;
+  int16x8_t a = chroma8(in, horizontal), b = chroma8(in + in_stride, horizontal),
+            c = chroma8(in + 2 * in_stride, horizontal);
+  in += 3 * in_stride;
   for (int32_t j = 0; j < size; j++) {
+    const int16x8_t d = chroma8(in, horizontal);
     in += in_stride;
-    const uint16x8_t lower = blend8(in, fx);
-    const uint16x8_t sum = vmlaq_n_u16(vmulq_n_u16(upper, (uint16_t)(8 - fy)), lower, (uint16_t)fy);
-    const uint8x8_t v = vrshrn_n_u16(sum, 6);
+#define SUM(half)                                                                                            \
+  vmlal_n_s16(vmlal_n_s16(vmlal_n_s16(vmull_n_s16(vget_##half##_s16(a), vertical[0]), vget_##half##_s16(b),  \
+                                      vertical[1]),                                                          \
+                          vget_##half##_s16(c), vertical[2]),                                                \
+              vget_##half##_s16(d), vertical[3])
+    const uint8x8_t v = vqmovun_s16(vcombine_s16(vrshrn_n_s32(SUM(low), 12), vrshrn_n_s32(SUM(high), 12)));
+#undef SUM
     if (size == 8) {
       vst1_u8(out, v);
     } else {
@@ -84,7 +100,7 @@ void sc_motion_chroma_neon(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in
       memcpy(out, part, 4);
     }
     out += out_stride;
-    upper = lower;
+    a = b, b = c, c = d;
   }
 }
 

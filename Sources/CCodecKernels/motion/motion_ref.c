@@ -9,6 +9,10 @@ const int8_t sc_motion_taps[4][8] = {
     {-1, 4, -11, 40, 40, -11, 4, -1},
     {0, 1, -5, 17, 58, -10, 4, -1},
 };
+const int8_t sc_motion_chroma_taps[8][4] = {
+    {0, 64, 0, 0},    {-2, 58, 10, -2}, {-4, 54, 16, -2}, {-6, 46, 28, -4},
+    {-4, 36, 36, -4}, {-4, 28, 46, -6}, {-2, 16, 54, -4}, {-2, 10, 58, -2},
+};
 
 // ---- Compensation --------------------------------------------------------------------------------------------------
 
@@ -29,12 +33,15 @@ static uint8_t luma(const sc_motion_plane *p, int32_t x, int32_t y, sc_vector v)
 }
 
 static uint8_t chroma(const sc_motion_plane *p, int32_t x, int32_t y, sc_vector v) {
-  const int32_t fx = v.x & 7, fy = v.y & 7;
-  x += v.x >> 3;
-  y += v.y >> 3;
-  const int32_t upper = (8 - fx) * sample(p, x, y) + fx * sample(p, x + 1, y);
-  const int32_t lower = (8 - fx) * sample(p, x, y + 1) + fx * sample(p, x + 1, y + 1);
-  return (uint8_t)(((8 - fy) * upper + fy * lower + 32) >> 6);
+  const int8_t *horizontal = sc_motion_chroma_taps[v.x & 7], *vertical = sc_motion_chroma_taps[v.y & 7];
+  int32_t sum = 0;
+  for (int32_t j = 0; j < 4; j++) {
+    int32_t row = 0;
+    for (int32_t i = 0; i < 4; i++)
+      row += horizontal[i] * sample(p, x + (v.x >> 3) + i - 1, y + (v.y >> 3) + j - 1);
+    sum += vertical[j] * row;
+  }
+  return (uint8_t)sc_motion_clamp((sum + 2048) >> 12, 0, 255);
 }
 
 void sc_motion_compensate_c(const sc_motion_frame *reference, const sc_motion_field *field,
@@ -77,11 +84,22 @@ void sc_motion_luma_c(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptr
 
 void sc_motion_chroma_c(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                         int32_t size, int32_t fx, int32_t fy) {
-  for (int32_t j = 0; j < size; j++) {
-    const uint8_t *upper = in + j * in_stride, *lower = upper + in_stride;
+  const int8_t *horizontal = sc_motion_chroma_taps[fx], *vertical = sc_motion_chroma_taps[fy];
+  int16_t rows[11][8];
+  for (int32_t j = 0; j < size + 3; j++) {
     for (int32_t i = 0; i < size; i++) {
-      const int32_t a = (8 - fx) * upper[i] + fx * upper[i + 1], b = (8 - fx) * lower[i] + fx * lower[i + 1];
-      out[j * out_stride + i] = (uint8_t)(((8 - fy) * a + fy * b + 32) >> 6);
+      int32_t sum = 0;
+      for (int32_t k = 0; k < 4; k++)
+        sum += horizontal[k] * in[(j - 1) * in_stride + i + k - 1];
+      rows[j][i] = (int16_t)sum;
+    }
+  }
+  for (int32_t j = 0; j < size; j++) {
+    for (int32_t i = 0; i < size; i++) {
+      int32_t sum = 0;
+      for (int32_t k = 0; k < 4; k++)
+        sum += vertical[k] * rows[j + k][i];
+      out[j * out_stride + i] = (uint8_t)sc_motion_clamp((sum + 2048) >> 12, 0, 255);
     }
   }
 }

@@ -80,26 +80,40 @@ TARGET void sc_motion_luma_sse41(uint8_t *out, ptrdiff_t out_stride, const uint8
   }
 }
 
+// Sums of a row of chroma for eight samples: they fit 16 bits, without saturation.
+INLINE __m128i chroma_row(const uint8_t *in, __m128i first, __m128i second, __m128i h0, __m128i h1) {
+  const __m128i v = load128(in);
+  return _mm_add_epi16(_mm_maddubs_epi16(_mm_shuffle_epi8(v, first), h0),
+                       _mm_maddubs_epi16(_mm_shuffle_epi8(v, second), h1));
+}
+
 TARGET void sc_motion_chroma_sse41(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                                    int32_t size, int32_t fx, int32_t fy) {
-  const __m128i horizontal = _mm_set1_epi16((short)((8 - fx) | fx << 8));
-  const __m128i first = _mm_set1_epi16((short)(8 - fy)), second = _mm_set1_epi16((short)fy);
-#define ROW(p) _mm_maddubs_epi16(_mm_unpacklo_epi8(load64(p), load64((p) + 1)), horizontal)
-  __m128i upper = ROW(in);
+  const __m128i first = _mm_setr_epi8(0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8),
+                second = _mm_add_epi8(first, _mm_set1_epi8(2));
+  const int8_t *taps = sc_motion_chroma_taps[fx];
+  const __m128i h0 = pair8(taps, 0), h1 = pair8(taps, 2);
+  taps = sc_motion_chroma_taps[fy];
+  const __m128i v0 = pair16(taps, 0), v1 = pair16(taps, 2), half = _mm_set1_epi32(2048);
+#define ROW(j) chroma_row(in + (j)*in_stride - 1, first, second, h0, h1)
+  __m128i a = ROW(-1), b = ROW(0), c = ROW(1);
   for (int32_t j = 0; j < size; j++) {
-    in += in_stride;
-    const __m128i lower = ROW(in);
-    __m128i v = _mm_add_epi16(_mm_mullo_epi16(upper, first), _mm_mullo_epi16(lower, second));
-    v = _mm_srli_epi16(_mm_add_epi16(v, _mm_set1_epi16(32)), 6);
-    v = _mm_packus_epi16(v, v);
+    const __m128i d = ROW(j + 2);
+    const __m128i low = _mm_add_epi32(_mm_madd_epi16(_mm_unpacklo_epi16(a, b), v0),
+                                      _mm_madd_epi16(_mm_unpacklo_epi16(c, d), v1));
+    const __m128i high = _mm_add_epi32(_mm_madd_epi16(_mm_unpackhi_epi16(a, b), v0),
+                                       _mm_madd_epi16(_mm_unpackhi_epi16(c, d), v1));
+    const __m128i v = _mm_packs_epi32(_mm_srai_epi32(_mm_add_epi32(low, half), 12),
+                                      _mm_srai_epi32(_mm_add_epi32(high, half), 12));
+    const __m128i bytes = _mm_packus_epi16(v, v);
     if (size == 8) {
-      _mm_storel_epi64((__m128i *)out, v);
+      _mm_storel_epi64((__m128i *)out, bytes);
     } else {
-      const int32_t four = _mm_cvtsi128_si32(v);
+      const int32_t four = _mm_cvtsi128_si32(bytes);
       memcpy(out, &four, 4);
     }
     out += out_stride;
-    upper = lower;
+    a = b, b = c, c = d;
   }
 #undef ROW
 }
