@@ -433,12 +433,22 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual((again.step, again.chains[0].clip is clip), (3, True))
         self.assertTrue(all(torch.equal(a, b) for a, b in zip(again.parameters, trainer.parameters)))
         again.train_step()
-        net, intra, path, k = video.load_inter(out), video.load_intra(), self.path('inter.scm'), 3
+        net, intra, path = video.load_inter(out), video.load_intra(), self.path('inter.scm')
         export_video.export(net, intra, [clip], path, 1.5, 2)
         model = integer.read_model(path)
-        of_float, of_integers = (video.code_clip(intra, coder, clip, k)[1:].mean(0) for coder in (video.float_coder(net), export_video.integer_coder(model)))
-        self.assertAlmostEqual((of_integers[0] - of_integers[1]) / (of_float[0] - of_float[1]), 1, delta=0.02)
-        self.assertAlmostEqual(of_integers[3], of_float[3], delta=0.05)
+        coders, bits = (video.float_coder(net), export_video.integer_coder(model)), []
+
+        def both(planes, prediction, k):
+            results = [coder(planes, prediction, k) for coder in coders]
+            bits.append([b for _, b in results])
+            return results[0]
+
+        # Bits from the same predictions: on chains of their own a small difference may find other vectors.
+        for k in (3, 5, 7):
+            of_float = video.code_clip(intra, both, clip, k)[1:].mean(0)
+            of_integers = video.code_clip(intra, coders[1], clip, k)[1:].mean(0)
+            self.assertAlmostEqual(of_integers[3], of_float[3], delta=0.05)
+        self.assertAlmostEqual(np.divide(*np.sum(bits, 0)), 1, delta=0.02)
 
     def test_systems_of_papers(self):
         """Each trains two steps, goes on, exports; float and integers are about equally good."""
