@@ -161,13 +161,13 @@ class ChainTrainer:
         return values.detach().reshape(len(self.lambdas), -1).mean(1)
 
     def write_log(self, rate, norm):
-        """One line of JSON: means since the last line, by rate point; PSNR is that of the weighted error."""
+        """One line of JSON: means since the last line, by rate point; PSNR is that of the errors' weighted mean."""
         bpp, y, u, v, moved = self.totals / self.options.log
         self.totals.zero_()
         mse = sum(w * e for w, e in zip(WEIGHTS, (y, u, v)))
         loss = (self.lambdas.cpu() * 255 ** 2 * mse + bpp).log().mean().item()
         line = dict(step=self.step, minutes=round(self.spent / 60, 3), rate=rate, gradient=norm, loss=loss, bpp=bpp.tolist(), motion=moved.tolist(),
-                    psnr=(-10 * mse.log10()).tolist())
+                    psnr=(-10 * (mse / sum(WEIGHTS)).log10()).tolist())
         with open(self.options.out + '.jsonl', 'a') as file:
             file.write(json.dumps(line) + '\n')
         print(f'{self.step} {self.spent / 60:.1f} min loss {loss:.4f} ' +

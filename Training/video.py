@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGE = Path(__file__).resolve().parent / 'checkpoints/flagship.pt'
 MIDDLE = packing(YUV420)[2].float()[None, :, None, None]
 MULTIPLE = 64
-WEIGHTS = (6 / 8, 5 / 8, 5 / 8)         # of Y, U, V in distortion: as the image network weighs them, and as PSNR in dB does where chroma's errors are smaller
+WEIGHTS = (6 / 8, 5 / 8, 5 / 8)         # of Y, U, V in distortion: about as the image network weighs them, and as PSNR in dB does where chroma's errors are smaller
 
 
 def pack(luma, chroma):

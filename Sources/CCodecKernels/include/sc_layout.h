@@ -32,6 +32,10 @@ typedef struct sc_component {
   ptrdiff_t step, row_stride;
 } sc_component;
 
+/// What a sample's squared error counts in the distortion of a 4:2:0 picture.
+#define SC_LUMA_WEIGHT 3
+#define SC_CHROMA_WEIGHT 8
+
 /// Row y of some components of the same size as a network's input: out[x][c] = 2 sample − 255; the last position is
 /// repeated up to padded_width.
 void sc_load_row(const sc_component *components, int32_t count, ptrdiff_t y, size_t width, int16_t *out,

@@ -250,6 +250,7 @@ typedef enum sc_motion_effort {
   SC_MOTION_SLOW = 2 ///< all eight neighbours in every step, from several starts
 } sc_motion_effort;
 
+/// So that costs of a block fit 32 bits.
 #define SC_MOTION_LAMBDA_LIMIT (1u << 20)
 
 /// What the second stage leaves to the third.
@@ -299,8 +300,8 @@ void sc_motion_search_all(sc_motion_search *search, const uint8_t *luma, ptrdiff
 /// sample two rows above, which row 0 does not have and is left out for.
 void sc_motion_scene(const sc_component *luma, const sc_motion_plane *predicted, int32_t first, int32_t end,
                      uint64_t sums[2]);
-/// For each block of a row of blocks, by how much the squared error of `decoded` is larger than that of `predicted`: three
-/// times that of luma and eight times that of chroma. Y, U and V of a frame of their size.
+/// For each block of a row of blocks, by how much the squared error of `decoded` is larger than that of `predicted`, luma
+/// times SC_LUMA_WEIGHT and chroma times SC_CHROMA_WEIGHT. Y, U and V of a frame of their size.
 void sc_motion_skip_gain(const sc_component frame[3], const sc_motion_frame *predicted,
                          const sc_motion_frame *decoded, int32_t row, int64_t *gains);
 

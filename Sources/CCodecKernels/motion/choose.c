@@ -51,7 +51,7 @@ void sc_motion_skip_gain(const sc_component frame[3], const sc_motion_frame *pre
     gains[i] = 0;
   for (int32_t c = 0; c < 3; c++) {
     const sc_motion_plane *p = &predicted->plane[c], *d = &decoded->plane[c];
-    const int32_t size = c == 0 ? 16 : 8, weight = c == 0 ? 3 : 8;
+    const int32_t size = c == 0 ? 16 : 8, weight = c == 0 ? SC_LUMA_WEIGHT : SC_CHROMA_WEIGHT;
     if (frame[c].step == 1)
       add_gain(&frame[c], 1, p, d, size, row, weight, gains);
     else

@@ -3,7 +3,6 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
 #define TARGET __attribute__((target("avx2")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
@@ -91,8 +90,7 @@ INLINE void luma(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_
 TARGET void sc_motion_luma_avx2(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                                 int32_t size, int32_t fx, int32_t fy) {
   if (!fx && !fy) {
-    for (int32_t j = 0; j < size; j++)
-      memcpy(out + j * out_stride, in + j * in_stride, (size_t)size);
+    sc_motion_copy(out, out_stride, in, in_stride, size);
   } else if (size == 16) {
     luma(out, out_stride, in, in_stride, 16, fx, fy);
   } else {

@@ -4,6 +4,8 @@
 #ifndef SC_MOTION_INTERNAL_H
 #define SC_MOTION_INTERNAL_H
 
+#include <string.h>
+
 #include "sc_motion.h"
 
 #define SC_MOTION_INLINE static inline __attribute__((always_inline))
@@ -29,6 +31,13 @@ SC_MOTION_INLINE int32_t sc_motion_clamp(int32_t v, int32_t lo, int32_t hi) {
 /// all that it sees lies in the continuation of the border. Filters see 3 samples before and 4 behind.
 SC_MOTION_INLINE int32_t sc_motion_place(int32_t at, int32_t size, int32_t length) {
   return sc_motion_clamp(at, -(size + 8), length + 8);
+}
+
+/// What a block at a whole place is predicted by.
+SC_MOTION_INLINE void sc_motion_copy(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in,
+                                     ptrdiff_t in_stride, int32_t size) {
+  for (int32_t j = 0; j < size; j++)
+    memcpy(out + j * out_stride, in + j * in_stride, (size_t)size);
 }
 
 SC_MOTION_INLINE int sc_vector_equal(sc_vector a, sc_vector b) { return a.x == b.x && a.y == b.y; }

@@ -26,8 +26,7 @@ SC_MOTION_INLINE int16x8_t filter8(const uint8_t *in, const int8_t *taps) {
 void sc_motion_luma_neon(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                          int32_t size, int32_t fx, int32_t fy) {
   if (!fx && !fy) {
-    for (int32_t j = 0; j < size; j++)
-      memcpy(out + j * out_stride, in + j * in_stride, (size_t)size);
+    sc_motion_copy(out, out_stride, in, in_stride, size);
     return;
   }
   int16_t rows[23 * 16];
@@ -77,6 +76,10 @@ SC_MOTION_INLINE int16x8_t chroma8(const uint8_t *in, const int8_t *taps) {
 
 void sc_motion_chroma_neon(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                            int32_t size, int32_t fx, int32_t fy) {
+  if (!fx && !fy) {
+    sc_motion_copy(out, out_stride, in, in_stride, size);
+    return;
+  }
   const int8_t *horizontal = sc_motion_chroma_taps[fx], *vertical = sc_motion_chroma_taps[fy];
   in -= in_stride + 1;
   int16x8_t a = chroma8(in, horizontal), b = chroma8(in + in_stride, horizontal),

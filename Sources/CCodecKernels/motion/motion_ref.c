@@ -20,28 +20,27 @@ static int32_t sample(const sc_motion_plane *p, int32_t x, int32_t y) {
   return p->samples[sc_motion_clamp(y, 0, p->height - 1) * p->stride + sc_motion_clamp(x, 0, p->width - 1)];
 }
 
-static uint8_t luma(const sc_motion_plane *p, int32_t x, int32_t y, sc_vector v) {
-  const int8_t *horizontal = sc_motion_taps[v.x & 3], *vertical = sc_motion_taps[v.y & 3];
+// At a whole place, with as many taps each way.
+static uint8_t filtered(const sc_motion_plane *p, int32_t x, int32_t y, const int8_t *horizontal,
+                        const int8_t *vertical, int32_t taps) {
+  const int32_t before = taps / 2 - 1;
   int32_t sum = 0;
-  for (int32_t j = 0; j < 8; j++) {
+  for (int32_t j = 0; j < taps; j++) {
     int32_t row = 0;
-    for (int32_t i = 0; i < 8; i++)
-      row += horizontal[i] * sample(p, x + (v.x >> 2) + i - 3, y + (v.y >> 2) + j - 3);
+    for (int32_t i = 0; i < taps; i++)
+      row += horizontal[i] * sample(p, x + i - before, y + j - before);
     sum += vertical[j] * row;
   }
   return (uint8_t)sc_motion_clamp((sum + 2048) >> 12, 0, 255);
 }
 
+static uint8_t luma(const sc_motion_plane *p, int32_t x, int32_t y, sc_vector v) {
+  return filtered(p, x + (v.x >> 2), y + (v.y >> 2), sc_motion_taps[v.x & 3], sc_motion_taps[v.y & 3], 8);
+}
+
 static uint8_t chroma(const sc_motion_plane *p, int32_t x, int32_t y, sc_vector v) {
-  const int8_t *horizontal = sc_motion_chroma_taps[v.x & 7], *vertical = sc_motion_chroma_taps[v.y & 7];
-  int32_t sum = 0;
-  for (int32_t j = 0; j < 4; j++) {
-    int32_t row = 0;
-    for (int32_t i = 0; i < 4; i++)
-      row += horizontal[i] * sample(p, x + (v.x >> 3) + i - 1, y + (v.y >> 3) + j - 1);
-    sum += vertical[j] * row;
-  }
-  return (uint8_t)sc_motion_clamp((sum + 2048) >> 12, 0, 255);
+  return filtered(p, x + (v.x >> 3), y + (v.y >> 3), sc_motion_chroma_taps[v.x & 7],
+                  sc_motion_chroma_taps[v.y & 7], 4);
 }
 
 void sc_motion_compensate_c(const sc_motion_frame *reference, const sc_motion_field *field,
@@ -60,48 +59,36 @@ void sc_motion_compensate_c(const sc_motion_frame *reference, const sc_motion_fi
 
 // ---- Kernels -------------------------------------------------------------------------------------------------------
 
-void sc_motion_luma_c(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
-                      int32_t size, int32_t fx, int32_t fy) {
-  const int8_t *horizontal = sc_motion_taps[fx], *vertical = sc_motion_taps[fy];
+static void filter_block(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
+                         int32_t size, const int8_t *horizontal, const int8_t *vertical, int32_t taps) {
+  const int32_t before = taps / 2 - 1;
   int16_t rows[23][16];
-  for (int32_t j = 0; j < size + 7; j++) {
+  for (int32_t j = 0; j < size + taps - 1; j++) {
     for (int32_t i = 0; i < size; i++) {
       int32_t sum = 0;
-      for (int32_t k = 0; k < 8; k++)
-        sum += horizontal[k] * in[(j - 3) * in_stride + i + k - 3];
+      for (int32_t k = 0; k < taps; k++)
+        sum += horizontal[k] * in[(j - before) * in_stride + i + k - before];
       rows[j][i] = (int16_t)sum;
     }
   }
   for (int32_t j = 0; j < size; j++) {
     for (int32_t i = 0; i < size; i++) {
       int32_t sum = 0;
-      for (int32_t k = 0; k < 8; k++)
+      for (int32_t k = 0; k < taps; k++)
         sum += vertical[k] * rows[j + k][i];
       out[j * out_stride + i] = (uint8_t)sc_motion_clamp((sum + 2048) >> 12, 0, 255);
     }
   }
 }
 
+void sc_motion_luma_c(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
+                      int32_t size, int32_t fx, int32_t fy) {
+  filter_block(out, out_stride, in, in_stride, size, sc_motion_taps[fx], sc_motion_taps[fy], 8);
+}
+
 void sc_motion_chroma_c(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                         int32_t size, int32_t fx, int32_t fy) {
-  const int8_t *horizontal = sc_motion_chroma_taps[fx], *vertical = sc_motion_chroma_taps[fy];
-  int16_t rows[11][8];
-  for (int32_t j = 0; j < size + 3; j++) {
-    for (int32_t i = 0; i < size; i++) {
-      int32_t sum = 0;
-      for (int32_t k = 0; k < 4; k++)
-        sum += horizontal[k] * in[(j - 1) * in_stride + i + k - 1];
-      rows[j][i] = (int16_t)sum;
-    }
-  }
-  for (int32_t j = 0; j < size; j++) {
-    for (int32_t i = 0; i < size; i++) {
-      int32_t sum = 0;
-      for (int32_t k = 0; k < 4; k++)
-        sum += vertical[k] * rows[j + k][i];
-      out[j * out_stride + i] = (uint8_t)sc_motion_clamp((sum + 2048) >> 12, 0, 255);
-    }
-  }
+  filter_block(out, out_stride, in, in_stride, size, sc_motion_chroma_taps[fx], sc_motion_chroma_taps[fy], 4);
 }
 
 uint32_t sc_motion_sad8_c(const uint8_t *a, ptrdiff_t a_stride, const uint8_t *b, ptrdiff_t b_stride) {

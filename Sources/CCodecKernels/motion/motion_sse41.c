@@ -41,8 +41,7 @@ INLINE void luma_rows(int16_t *rows, const uint8_t *in, ptrdiff_t stride, int32_
 TARGET void sc_motion_luma_sse41(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                                  int32_t size, int32_t fx, int32_t fy) {
   if (!fx && !fy) {
-    for (int32_t j = 0; j < size; j++)
-      memcpy(out + j * out_stride, in + j * in_stride, (size_t)size);
+    sc_motion_copy(out, out_stride, in, in_stride, size);
     return;
   }
   int16_t rows[23 * 16];
@@ -89,6 +88,10 @@ INLINE __m128i chroma_row(const uint8_t *in, __m128i first, __m128i second, __m1
 
 TARGET void sc_motion_chroma_sse41(uint8_t *out, ptrdiff_t out_stride, const uint8_t *in, ptrdiff_t in_stride,
                                    int32_t size, int32_t fx, int32_t fy) {
+  if (!fx && !fy) {
+    sc_motion_copy(out, out_stride, in, in_stride, size);
+    return;
+  }
   const __m128i first = _mm_setr_epi8(0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8),
                 second = _mm_add_epi8(first, _mm_set1_epi8(2));
   const int8_t *taps = sc_motion_chroma_taps[fx];

@@ -280,7 +280,7 @@ typedef struct choice {
   uint32_t cost;
 } choice;
 
-// The costs of what vectors leave that have been tried: refinements come to many of them again.
+// Costs of the differences that vectors leave, of those that have been tried: refinements come to many of them again.
 #define KNOWN 64
 typedef struct known {
   sc_vector v;

@@ -221,7 +221,7 @@ public final class VideoEncoder {
     residual.effort = min(max(0, settings.residualEffort), 2)
     var (vectors, base): ([UInt8]?, Picture?)
     let layer: [UInt8]
-    // What was best of 8, 16 and 24 with errors of 0 and of 2.
+    // Errors within the bound cost next to nothing (docs/experiments/trials.csv has what was tried).
     if !beginsAnew, let tables = state.interModel?.motion,
       predict(frame, tables, lambda: 24 * Double((1 + maximumError) * (1 + maximumError)))
     {

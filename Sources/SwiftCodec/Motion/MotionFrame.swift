@@ -77,7 +77,7 @@ final class MotionField {
   /// Whether the frame before had vectors.
   private(set) var hasPrevious = false
   /// The set of tables that the encoder chose last: the next frame's is likely the same.
-  private(set) var set = 0
+  private(set) var chosenSet = 0
 
   init(width: Int, height: Int) {
     blocksX = Int(sc_motion_blocks(Int32(width)))
@@ -135,13 +135,13 @@ final class MotionField {
     var least = UInt64.max
     for candidate in 0..<tables.sets {
       let bits = sc_motion_bits(symbols.base, count, tables.costs(candidate))
-      if bits < least { (least, set) = (bits, candidate) }
+      if bits < least { (least, chosenSet) = (bits, candidate) }
     }
     encoder.reserve(count + tables.sets)
-    for i in 0..<min(set + 1, tables.sets - 1) {
-      sc_rans_encode_flag(&encoder.state, 0, 1 << 14, i < set ? 1 : 0)
+    for i in 0..<min(chosenSet + 1, tables.sets - 1) {
+      sc_rans_encode_flag(&encoder.state, 0, 1 << 14, i < chosenSet ? 1 : 0)
     }
-    sc_motion_encode(&encoder.state, 0, tables.table(set), symbols.base, count)
+    sc_motion_encode(&encoder.state, 0, tables.table(chosenSet), symbols.base, count)
   }
 }
 
@@ -165,7 +165,7 @@ final class MotionSearch {
   ) {
     withUnsafePointer(to: reference.frame.plane.0) { luma in
       search.kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
-      search.costs = tables.costs(field.set)
+      search.costs = tables.costs(field.chosenSet)
       search.reference = luma
       search.previous = field.previous
       search.lambda = UInt32(min(Double(SC_MOTION_LAMBDA_LIMIT), max(1, (16 * lambda).rounded())))

@@ -174,7 +174,7 @@ final class DistortionMeter {
         return ErrorPlane(
           components: Array(picture.components[group.components]), channels: tensor.channels, q: tensor.q,
           width: group.width, height: group.height, divisor: tensor.divisor, latentDivisor: program.tensors[0].divisor,
-          weight: picture.format != .yuv420 ? 1 : i == 0 ? 3 : 8)
+          weight: picture.format != .yuv420 ? 1 : i == 0 ? Int(SC_LUMA_WEIGHT) : Int(SC_CHROMA_WEIGHT))
       }
     }
 
@@ -189,7 +189,7 @@ final class DistortionMeter {
           c: sc_plane_error(
             components: components.baseAddress, count: Int32(components.count), channels: Int32(channels), width: width,
             divisor: divisor, cell: latentDivisor, weight: Int32(weight),
-            probe: weight == 1 ? 256 : weight == 3 ? 443 : 724), q: q)
+            probe: Int32((256 * Double(weight).squareRoot()).rounded())), q: q)
         body(&plane)
       }
     }
