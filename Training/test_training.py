@@ -2,6 +2,7 @@
 """python test_training.py: trains, resumes and exports on synthetic pictures; about two minutes on one core."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -78,9 +79,9 @@ class TrainingTest(unittest.TestCase):
 
     def test_loss_improves_and_resume_is_exact(self):
         # Both start from a PCA that the usual step sizes first make worse: smaller ones show progress in few steps.
-        for network, optimiser, rate, ratio in (('base', 'adam', '3e-5', '60'), ('flagship', 'adam', '1e-4', '3'), ('flagship', 'soap', '1e-4', '3')):
+        for network, optimiser, rate, ratio in (('base', 'adam', '3e-5', '60'), ('flagship', 'adam', '1e-4', '3'), ('flagship', 'soap --yuv420 0.5', '1e-4', '3')):
             with self.subTest(network=network, optimiser=optimiser):
-                options = ['--optimiser', optimiser, '--lr', rate, '--ratio', ratio]
+                options = ['--optimiser', *optimiser.split(), '--lr', rate, '--ratio', ratio]
                 whole = self.trainer(network, 'whole.pt', *options)
                 start = self.cost(whole)
                 losses = [whole.train_step()[0] for _ in range(48)]
@@ -256,6 +257,20 @@ class TrainingTest(unittest.TestCase):
         packed = torch.cat([F.pixel_unshuffle(p, f) for p, f in zip(formats.rgb_to_yuv420(x), (8, 4))])
         by_matrix = torch.einsum('ij,jyx->iyx', back, F.pixel_unshuffle(x, 8) - 0.5) + middle[:, None, None]
         self.assertTrue(torch.allclose(by_matrix, packed))
+
+    def test_halved_chroma_is_what_folding_does(self):
+        to, back, _ = formats.packing(integer.YUV420)
+        x = torch.rand(2, 3, 16, 24)
+        by_matrix = F.pixel_shuffle(torch.einsum('ij,bjyx->biyx', (to @ back).float(), F.pixel_unshuffle(x, 8) - 0.5) + 0.5, 8)
+        self.assertTrue(torch.allclose(train.with_halved_chroma(x), by_matrix, atol=1e-5))
+
+    def test_motion_is_searched_as_by_the_encoder(self):
+        text = (video.ROOT / 'Sources/SwiftCodec/Codec/VideoEncoder.swift').read_text(encoding='utf-8')
+        default = lambda name: float(re.search(rf'public var {name} = ([0-9.]+)\n', text)[1])
+        self.assertIn('func motionLambda(_ lambda: Double) -> Double { 8 / (6 * lambda) }', text)
+        for k, points in enumerate(video.Flagship.lambdas):
+            self.assertAlmostEqual(video.SEARCH[k], default('motionWeight') * 8 / (6 * points))
+        self.assertAlmostEqual(video.INTRA_OFFSET, default('intraOffset') * (len(video.SEARCH) - 1) / 100)
 
     def test_float_and_integer_graphs_agree(self):
         """Every operation of the tiny network, float against integer."""

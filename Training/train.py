@@ -23,8 +23,15 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from data import Crops, list_training_pictures, read_picture
+from formats import KB, KG, KR
 from networks import NETWORKS, load
 from optim import SOAP
+
+
+def with_halved_chroma(x):
+    """RGB [B, 3, H, W] with the chroma of each 2×2 pixels averaged, as the codec sees YUV 4:2:0 and makes it."""
+    luma = (x * x.new_tensor([KR, KG, KB])[:, None, None]).sum(1, keepdim=True)
+    return luma + F.interpolate(F.avg_pool2d(x - luma, 2), scale_factor=2)
 
 
 def weighted(latents, rate, distortion, usual):
@@ -105,10 +112,15 @@ class Trainer:
         o, start, rate = self.options, time.monotonic(), self.step_size()
         for group, ratio in zip(self.optimiser.param_groups, (1, self.ratio)):
             group['lr'] = rate * ratio
-        x = self.crops.batch(len(self.points) * o.workers, slice(self.worker, None, o.workers))
+        count, share = len(self.points) * o.workers, slice(self.worker, None, o.workers)
+        x = self.crops.batch(count, share)
+        if o.yuv420:
+            halved = (torch.rand(count, generator=self.crops.generator)[share] < o.yuv420)[:, None, None, None].to(self.device)
+            x = torch.where(halved, with_halved_chroma(x), x)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             latents, bits = self.code(x, self.points)
             out = self.decode(latents, self.points)
+        out = torch.where(halved, with_halved_chroma(out), out) if o.yuv420 else out
         mse, bpp = F.mse_loss(out, x, reduction='none').mean((1, 2, 3)), bits / o.crop ** 2
         cost = self.lambdas * 255 ** 2 * mse + bpp
         usual = self.usual if self.step else self.by_point(cost.detach())
@@ -220,6 +232,7 @@ def arguments(line=None):
     a.add_argument('--ema', type=float, default=0.999)
     a.add_argument('--per', type=int, default=1, help='crops of each rate point in a batch')
     a.add_argument('--crop', type=int, default=192)
+    a.add_argument('--yuv420', type=float, default=0.0, help='part of the crops that are coded as YUV 4:2:0: chroma is averaged, of the result, too')
     a.add_argument('--start-crops', type=int, default=112, help='crops that a fresh start is fitted to')
     a.add_argument('--threads', type=int, default=0, help='of each worker')
     a.add_argument('--workers', type=int, default=1, help='processes that share a batch; --per must be a multiple')

@@ -33,10 +33,9 @@ public struct VideoSettings: Sendable {
   package var hasDeadZone = true
   /// Of residual layers, as `EncoderSettings.residualEffort`.
   public var residualEffort = 1
-  /// What errors of inter frames count in that search, over what the models' λ says: what a frame loses is missing in those
-  /// that follow.
-  public var searchWeight = 1.25
-  /// The same of intra frames.
+  /// What errors of inter frames count in that search, over what the models' λ says.
+  public var searchWeight = 0.8
+  /// The same of intra frames: what they lose is missing in all that follow.
   public var intraSearchWeight = 2.0
   /// Of the search for vectors: 0…2.
   public var motionEffort = 2

@@ -16,7 +16,7 @@ enum VideoFiles {
     OptionSpec("pattern", value: "LIST", "video: added to the quality of inter frames in turn; 8,-4,0,-4 by default"),
     OptionSpec("motion-weight", value: "W", "video: how much bits of vectors count; 1.1 by default"),
     OptionSpec("intra-rdoq", value: "KIND", "video: --rdoq of intra frames; fast by default"),
-    OptionSpec("search-weight", value: "W", "video: what errors of inter frames count in the search; 1.25 by default"),
+    OptionSpec("search-weight", value: "W", "video: what errors of inter frames count in the search; 0.8 by default"),
     OptionSpec("intra-search-weight", value: "W", "video: what errors of intra frames count in it; 2 by default"),
     OptionSpec("motion-effort", value: "N", "video: 0 to 2, 2 by default"),
   ]
