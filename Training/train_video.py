@@ -47,7 +47,7 @@ class Chain:
         self.flip = self.rng.random() < 0.5
         self.t, self.step = int(self.rng.integers(len(self.clip))), 1 if self.rng.random() < 0.5 else -1
         self.left = int(self.rng.integers(self.options.shortest, self.options.longest + 1))
-        self.reference = self.vectors = None
+        self.older = self.reference = self.vectors = None
 
     def planes(self):
         """uint8 luma [size, size] and chroma [2, size/2, size/2] of the present frame."""
@@ -124,7 +124,7 @@ class ChainTrainer:
     @staticmethod
     def keep(chains, left):
         for chain, reference in zip(chains, left):
-            chain.reference = reference
+            chain.older, chain.reference = chain.reference, reference
 
     def train_step(self):
         """Returns the loss."""
@@ -213,7 +213,7 @@ class ChainTrainer:
 
 
 class Trainer(ChainTrainer):
-    """Of the inter network: the reference of a chain is the decoded frame before."""
+    """Of the inter network: the reference of a chain is the decoded frame before, the older one that before it."""
 
     def __init__(self, options, clips):
         o = options
@@ -242,7 +242,7 @@ class Trainer(ChainTrainer):
         frames = self.next_frames()
 
         def predict(chain, planes):
-            prediction, bits, chain.vectors = self.motion.predict(planes[0], chain.reference, chain.k, chain.vectors)
+            prediction, bits, chain.vectors = self.motion.predict(planes[0], chain.reference, chain.k, chain.vectors, chain.older)
             return prediction, bits
 
         predictions, moved = zip(*self.pool.map(predict, self.chains, frames))

@@ -164,16 +164,18 @@ class Motion:
         self.bytes = self.library.sc_motion_predict_size(ctypes.c_int32(width), ctypes.c_int32(height))
         self.memory = []
 
-    def predict(self, current, reference, k, previous=None):
+    def predict(self, current, reference, k, previous=None, second=None):
         """(prediction, bits, vectors) from uint8 luma [H, W] of a frame and planes (luma [H, W], chroma [2, ⌈H/2⌉, ⌈W/2⌉]) of its reference.
 
-        `previous` are the vectors of the frame before, [2 ⌈H/16⌉, 2 ⌈W/16⌉, 2] int16 in quarter samples, None after an intra frame.
+        `previous` are the vectors of the frame before, [2 ⌈H/16⌉, 2 ⌈W/16⌉, 2] int16 in quarter samples, None after an intra frame; `second` planes of the
+        frame before the reference, for blocks with two predictions.
         """
         try:
             memory = self.memory.pop()
         except IndexError:
             memory = np.empty(self.bytes + 64, np.uint8)
         luma, chroma = (np.ascontiguousarray(p) for p in reference)
+        second = tuple(np.ascontiguousarray(p) for p in second) if second and previous is not None else None
         current, out = np.ascontiguousarray(current), (np.empty_like(luma), np.empty_like(chroma))
         assert current.shape == luma.shape == (self.height, self.width) and chroma.shape == (2, (self.height + 1) // 2, (self.width + 1) // 2)
         vectors = np.zeros((2 * ((self.height + 15) // 16), 2 * ((self.width + 15) // 16), 2), np.int16)
@@ -181,7 +183,7 @@ class Motion:
         planes = lambda y, uv: (ctypes.c_void_p * 3)(y.ctypes.data, uv[0].ctypes.data, uv[1].ctypes.data)
         bits = self.library.sc_motion_predict_frame(
             ctypes.c_void_p(-(-memory.ctypes.data // 64) * 64), ctypes.c_int32(self.width), ctypes.c_int32(self.height), address(current),
-            planes(luma, chroma), self.tables, ctypes.c_size_t(len(self.tables or b'')), ctypes.c_int32(-1), ctypes.c_uint32(round(16 * SEARCH[k])),
+            planes(luma, chroma), planes(*second) if second else None, self.tables, ctypes.c_size_t(len(self.tables or b'')), ctypes.c_int32(-1), ctypes.c_uint32(round(16 * SEARCH[k])),
             ctypes.c_int32(self.effort), ctypes.c_int32(-1), address(previous), address(vectors), planes(*out))
         self.memory.append(memory)
         if bits < 0:
@@ -301,18 +303,19 @@ def float_coder(inter):
 
 @torch.no_grad()
 def code_clip(intra, code, clip, k, tables=None, frames=None):
-    """Rows (bits, bits of motion, Y, YUV in dB) of each frame: the first one intra, each other one predicted from the one before as decoded.
+    """Rows (bits, bits of motion, Y, YUV in dB) of each frame: the first one intra, each other one predicted from the two before as decoded.
 
     code(planes, prediction, k) gives decoded planes and bits of a frame.
     """
-    motion, vectors, rows = Motion(clip.width, clip.height, tables), None, []
+    motion, reference, vectors, rows = Motion(clip.width, clip.height, tables), None, None, []
     for t in range(min(len(clip), frames or len(clip))):
         planes, moved = clip.frame(t), 0.0
         if t:
-            prediction, moved, vectors = motion.predict(planes[0], reference, k, vectors)
-            reference, bits = code(planes, prediction, k)
+            prediction, moved, vectors = motion.predict(planes[0], reference, k, vectors, older)
+            decoded, bits = code(planes, prediction, k)
         else:
             out, bits = intra(extended(planes), [k])
-            reference, bits = cut(out, clip.height, clip.width), bits.item()
+            decoded, bits = cut(out, clip.height, clip.width), bits.item()
+        older, reference = reference, decoded
         rows.append((bits + moved, moved, *psnrs(reference, planes)))
     return np.array(rows)

@@ -107,6 +107,7 @@ static int check_kernels(const sc_motion_kernels *ref, const sc_motion_kernels *
 typedef struct scene {
   int32_t width, height;
   void *memory, *vectors, *previous, *modes;
+  uint8_t *coded;    // blocks of second vectors, for fields that take it
   uint8_t *tight[2]; // planes of the reference without padding; of the current frame
   sc_motion_frame plain, padded;
   sc_motion_field field;
@@ -157,11 +158,16 @@ static scene make_scene(void) {
   s.vectors = s.field.vectors = allocate(blocks * 4 * sizeof(sc_vector));
   s.previous = allocate(blocks * 4 * sizeof(sc_vector));
   s.modes = s.field.modes = allocate(blocks);
+  s.coded = allocate(blocks);
+  const uint32_t share = next() % 4;
+  for (size_t i = 0; i < blocks; i++)
+    s.coded[i] = next() % 4 <= share;
   return s;
 }
 
 static void free_scene(scene *s) {
-  free(s->memory), free(s->vectors), free(s->previous), free(s->modes), free(s->tight[0]), free(s->tight[1]);
+  free(s->memory), free(s->vectors), free(s->previous), free(s->modes), free(s->coded), free(s->tight[0]),
+      free(s->tight[1]);
 }
 
 static sc_vector random_vector(void) {
@@ -211,10 +217,32 @@ static int check_compensation(const sc_motion_kernels *k) {
   sc_motion_compensate(k, &s.padded, &s.field, middle, s.field.blocks_y, &b);
   sc_motion_compensate(k, &s.padded, &s.field, 0, middle, &b);
   ran++;
-  const int good = !memcmp(want, got, bytes);
+  int good = !memcmp(want, got, bytes);
   if (!good)
     fail("%s compensation %d × %d", k->name, s.width, s.height);
-  free(want), free(got);
+  // A second prediction of some blocks.
+  uint8_t *other = allocate(bytes);
+  const sc_motion_frame c = frame_of(other, s.width, s.height);
+  random_field(&s.field, s.field.vectors);
+  sc_motion_compensate_c(&s.plain, &s.field, &c);
+  for (int i = 0; i < 3; i++) {
+    const sc_motion_plane *p = &a.plane[i];
+    for (int32_t y = 0; y < p->height; y++) {
+      for (int32_t x = 0; x < p->width; x++) {
+        const int32_t size = i ? 8 : 16;
+        uint8_t *v = p->samples + y * p->stride + x;
+        if (s.coded[y / size * s.field.blocks_x + x / size])
+          *v = (uint8_t)((*v + c.plane[i].samples[y * p->stride + x] + 1) / 2);
+      }
+    }
+  }
+  s.field.coded = s.coded;
+  sc_motion_compensate_second(k, &s.padded, &s.field, middle, s.field.blocks_y, &b);
+  sc_motion_compensate_second(k, &s.padded, &s.field, 0, middle, &b);
+  ran++;
+  if (memcmp(want, got, bytes))
+    good = fail("%s second prediction %d × %d", k->name, s.width, s.height);
+  free(want), free(got), free(other);
   free_scene(&s);
   return good;
 }
@@ -259,6 +287,15 @@ static int32_t random_raw(void *context, int32_t bits) {
   return (int32_t)(next() & ((1u << bits) - 1));
 }
 
+// What is known of a field before its symbols: vectors of blocks that are not coded.
+static void begin(const sc_motion_field *f, const sc_vector *known) {
+  const ptrdiff_t stride = 2 * f->blocks_x;
+  for (ptrdiff_t i = 0; i < 4 * (ptrdiff_t)f->blocks_x * f->blocks_y; i++) {
+    const ptrdiff_t block = i / stride / 2 * f->blocks_x + i % stride / 2;
+    f->vectors[i] = f->coded && !f->coded[block] ? known[i] : (sc_vector){257, 257};
+  }
+}
+
 static int within(const sc_motion_field *f) {
   for (ptrdiff_t i = 0; i < 4 * (ptrdiff_t)f->blocks_x * f->blocks_y; i++)
     if (abs(f->vectors[i].x) > SC_VECTOR_LIMIT || abs(f->vectors[i].y) > SC_VECTOR_LIMIT)
@@ -273,6 +310,7 @@ static int check_code(void) {
   random_field(&f, f.vectors);
   random_field(&f, s.previous);
   const sc_vector *previous = next() % 3 ? s.previous : NULL;
+  f.coded = next() % 2 ? s.coded : NULL;
   static sc_motion_tables tables, all[SC_MOTION_SETS];
   random_tables(&tables);
   // A section there and back.
@@ -294,8 +332,9 @@ static int check_code(void) {
   sc_vector *vectors = allocate(bytes);
   uint8_t *modes = allocate(blocks);
   const sc_motion_field back = {
-      .blocks_x = f.blocks_x, .blocks_y = f.blocks_y, .vectors = vectors, .modes = modes};
+      .blocks_x = f.blocks_x, .blocks_y = f.blocks_y, .vectors = vectors, .modes = modes, .coded = f.coded};
   list l = {symbols, count, 0};
+  begin(&back, f.vectors);
   const sc_motion_source from_list = {list_symbol, list_raw, &l};
   ran++;
   if (sc_motion_rebuild(&from_list, &back, previous) || l.at != count || memcmp(vectors, f.vectors, bytes) ||
@@ -313,7 +352,7 @@ static int check_code(void) {
   memset(payload, 0, bound + SC_RANS_SLACK);
   memcpy(payload, out + bound - size, size);
   sc_rans_decoder decoder;
-  memset(vectors, 1, bytes);
+  begin(&back, f.vectors);
   if (sc_rans_decoder_init(&decoder, lanes, payload, size) ||
       sc_motion_decode(&decoder, lane, &tables, &back, previous) || sc_rans_decoder_finish(&decoder) ||
       memcmp(vectors, f.vectors, bytes))
@@ -384,6 +423,23 @@ static int check_search(const sc_motion_kernels *const *kernels, int32_t count) 
   search.previous = next() % 2 ? s.previous : NULL;
   search.lambda = next() % 2 ? next() % (SC_MOTION_LAMBDA_LIMIT + 1) : next() % 2000;
   search.effort = between(0, 2);
+  // Second vectors, beside a prediction that resembles the frame more or less.
+  void *single_memory = allocate(sc_motion_plane_size(s.width, s.height));
+  sc_motion_plane single = sc_motion_plane_make(single_memory, s.width, s.height);
+  if (next() % 2) {
+    search.single = &single;
+    search.previous = s.previous;
+    s.field.coded = s.coded;
+    const int32_t noise = between(0, 60);
+    for (int32_t y = 0; y < s.height; y++) {
+      for (int32_t x = 0; x < s.width; x++) {
+        const int32_t v = s.tight[1][y * s.width + x] + between(-noise, noise);
+        single.samples[y * single.stride + x] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+      }
+    }
+    for (int i = 0; i < 3; i++)
+      search.flag_cost[i][0] = (uint16_t)(next() % 2000), search.flag_cost[i][1] = (uint16_t)(next() % 2000);
+  }
   int good = 1;
   for (int32_t i = 0; i < count && good; i++) {
     search.kernels = kernels[i];
@@ -420,7 +476,15 @@ static int check_search(const sc_motion_kernels *const *kernels, int32_t count) 
   sc_motion_symbols(&s.field, search.previous, symbols);
   if (memcmp(modes, s.field.modes, blocks))
     good = fail("modes of the search, %d × %d", s.width, s.height);
-  free(memory), free(first), free(modes), free(symbols);
+  if (search.single)
+    for (size_t i = 0; i < blocks; i++) {
+      const size_t stride = 2 * (size_t)s.field.blocks_x,
+                   at = i / (stride / 2) * 2 * stride + i % (stride / 2) * 2;
+      if (s.coded[i] > 1 ||
+          (!s.coded[i] && memcmp(s.field.vectors + at, (sc_vector *)s.previous + at, 2 * sizeof(sc_vector))))
+        good = fail("a block without second vectors, %d × %d", s.width, s.height);
+    }
+  free(memory), free(first), free(modes), free(symbols), free(single_memory);
   free_scene(&s);
   return good;
 }
@@ -497,10 +561,31 @@ static int check_predict(void) {
   for (int i = 0; i < 3; i++)
     reference[i] = s.plain.plane[i].samples, prediction[i] = a.plane[i].samples;
   const int64_t bits =
-      sc_motion_predict_frame(memory, s.width, s.height, s.tight[1], reference, NULL, 0, -1, 8 << 8,
+      sc_motion_predict_frame(memory, s.width, s.height, s.tight[1], reference, NULL, NULL, 0, -1, 8 << 8,
                               SC_MOTION_MEDIUM, -1, NULL, s.field.vectors, prediction);
   sc_motion_compensate_c(&s.plain, &s.field, &b);
-  const int good = bits >= 0 && !memcmp(out, want, bytes);
+  int good = bits >= 0 && !memcmp(out, want, bytes);
+  // The frame itself as the second reference: the mean is not worse by more than its rounding.
+  const uint8_t *second[3];
+  for (int i = 0; i < 3; i++)
+    second[i] = frame_of(s.tight[1], s.width, s.height).plane[i].samples;
+  const size_t vectors = 4 * (size_t)s.field.blocks_x * (size_t)s.field.blocks_y * sizeof(sc_vector);
+  memset(s.previous, 0, vectors);
+  uint64_t errors[2] = {0, 0};
+  for (int two = 0; two < 2; two++) {
+    if (sc_motion_predict_frame(memory, s.width, s.height, s.tight[1], reference, two ? second : NULL, NULL,
+                                0, 0, 1, SC_MOTION_MEDIUM, -1, s.previous, s.field.vectors, prediction) < 0)
+      good = 0;
+    for (int32_t i = 0; i < s.width * s.height; i++) {
+      const int32_t d = s.tight[1][i] - out[i];
+      errors[two] += (uint64_t)(d * d);
+    }
+  }
+  if (errors[1] > errors[0] + (uint64_t)(s.width * s.height) * 2)
+    good = 0;
+  if (sc_motion_predict_frame(memory, s.width, s.height, s.tight[1], reference, second, NULL, 0, 0, 1,
+                              SC_MOTION_MEDIUM, -1, NULL, s.field.vectors, prediction) >= 0)
+    good = 0;
   if (!good)
     fail("prediction of a frame %d × %d", s.width, s.height);
   free(out), free(want), free(memory);

@@ -77,6 +77,9 @@ typedef struct sc_motion_field {
   int32_t blocks_x, blocks_y; ///< frame's width and height / 16, rounded up
   sc_vector *vectors;         ///< [2 * blocks_y][2 * blocks_x], of cells
   uint8_t *modes; ///< [blocks_y][blocks_x], sc_motion_mode, written by everything that walks over the field
+  /// [blocks_y][blocks_x], or NULL where all are coded: 1 where a block's vectors are coded, 0 where they are as the
+  /// caller has set them.
+  uint8_t *coded;
 } sc_motion_field;
 
 static inline int32_t sc_motion_blocks(int32_t size) { return (size + 15) / 16; }
@@ -95,6 +98,14 @@ typedef struct sc_motion_kernels sc_motion_kernels;
 void sc_motion_compensate(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
                           const sc_motion_field *field, int32_t first, int32_t end,
                           const sc_motion_frame *out);
+/// The second prediction of blocks that have two, those that `field` has coded vectors of: each sample of `out` becomes
+/// (its own + that of the second reference + 1) >> 1.
+void sc_motion_compensate_second(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
+                                 const sc_motion_field *field, int32_t first, int32_t end,
+                                 const sc_motion_frame *out);
+/// Vectors of blocks without second ones, and candidates of others: [2 * blocks_y][2 * blocks_x] sums of the vectors of
+/// the frame and of the one before it, within the limit.
+void sc_motion_second_vectors(const sc_motion_field *field, const sc_vector *previous, sc_vector *out);
 /// The specification: the reference need not be padded.
 void sc_motion_compensate_c(const sc_motion_frame *reference, const sc_motion_field *field,
                             const sc_motion_frame *out);
@@ -243,6 +254,10 @@ int sc_motion_rebuild(const sc_motion_source *source, const sc_motion_field *fie
 //   whole     whole-sample vectors of blocks and their cells; rows are independent, but see neighbours' coarse vectors
 //   decide    candidates, fractions and splitting, in the order of the code: a block needs left, top and top right
 // The first two compare absolute differences, and guess bits.
+//
+// Second vectors are searched for what the first ones leave: with p their prediction, (p + q) / 2 differs from a sample a
+// by half of what q differs from 2 a - p by. So the same search finds q in a picture of 2 a - p at four times λ, and a
+// block has second vectors where they save more than their bits. It begins at the vectors that blocks without them have.
 
 typedef enum sc_motion_effort {
   SC_MOTION_FAST = 0, ///< no cells
@@ -266,17 +281,22 @@ typedef struct sc_motion_search {
   const sc_vector *previous;        ///< vectors of the field before, or NULL
   uint32_t lambda;                  ///< squared differences a bit, in 1/16; at most SC_MOTION_LAMBDA_LIMIT
   int32_t effort;
+  /// NULL, or luma of the prediction by the first vectors, in memory of a padded plane: for second ones.
+  const sc_motion_plane *single;
+  /// Of a second one's flag, 0 and 1, by how many of the left and top neighbours have them, in 1/256 bit.
+  uint16_t flag_cost[3][2];
   // Set by sc_motion_search_make:
   int32_t blocks_x, blocks_y;
   sc_motion_plane current, small_current, small_reference;
   sc_vector *coarse;       ///< [blocks], in samples of the small planes
   sc_motion_start *starts; ///< [blocks]
+  uint32_t *single_cost;   ///< [blocks], of those that keep one prediction
 } sc_motion_search;
 
 /// Bytes that the search for frames of a size needs.
 size_t sc_motion_search_size(int32_t width, int32_t height);
-/// A search in `memory` of this size, aligned to 64. The caller sets kernels, costs, reference, previous, lambda, effort
-/// before each frame.
+/// A search in `memory` of this size, aligned to 64. The caller sets kernels, costs, reference, previous, lambda, effort,
+/// single before each frame.
 sc_motion_search sc_motion_search_make(void *memory, int32_t width, int32_t height);
 /// Copies the current frame's luma, and makes the small planes: of the rows first … end − 1 of blocks, which are independent,
 /// and after all of them what lies above and below the picture.
@@ -290,7 +310,7 @@ void sc_motion_search_whole(const sc_motion_search *search, int32_t first, int32
 /// and those to the left have been decided.
 void sc_motion_search_decide(const sc_motion_search *search, const sc_motion_field *field, int32_t row,
                              int32_t first, int32_t end);
-/// All stages on one thread.
+/// All stages on one thread. For second vectors, the field begins with those of blocks without them.
 void sc_motion_search_all(sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride,
                           const sc_motion_field *field);
 
@@ -311,13 +331,14 @@ void sc_motion_skip_gain(const sc_component frame[3], const sc_motion_frame *pre
 size_t sc_motion_predict_size(int32_t width, int32_t height);
 /// Search and compensation of one frame. Planes without gaps: `current` luma, `reference` and `prediction` Y, U, V.
 /// `sections` is a MOTN section, or NULL for the prior. `previous` and `vectors` are [2 * blocks_y][2 * blocks_x];
-/// `previous` may be NULL, and `vectors` itself. `set` is the set of the search; −1 searches with the one that is best
+/// `previous` may be NULL, and `vectors` itself. `second` are Y, U, V of the frame before the reference, for blocks with two
+/// predictions, or NULL; it needs `previous`. `set` is the set of the search; −1 searches with the one that is best
 /// for the field before. `cpu` is a variant, or −1 for the best. `memory` is aligned to 64. The bits, in 1/256, under
 /// the set that is best for the field; or −1 for invalid arguments.
 int64_t sc_motion_predict_frame(void *memory, int32_t width, int32_t height, const uint8_t *current,
-                                const uint8_t *const reference[3], const uint8_t *section,
-                                size_t section_size, int32_t set, uint32_t lambda, int32_t effort,
-                                int32_t cpu, const sc_vector *previous, sc_vector *vectors,
+                                const uint8_t *const reference[3], const uint8_t *const second[3],
+                                const uint8_t *section, size_t section_size, int32_t set, uint32_t lambda,
+                                int32_t effort, int32_t cpu, const sc_vector *previous, sc_vector *vectors,
                                 uint8_t *const prediction[3]);
 
 #ifdef __cplusplus

@@ -115,6 +115,10 @@ size_t sc_motion_symbols(const sc_motion_field *field, const sc_vector *previous
     for (int32_t bx = 0; bx < field->blocks_x; bx++) {
       const sc_vector *v = field->vectors + 2 * by * stride + 2 * bx;
       uint8_t *mode = field->modes + (ptrdiff_t)by * field->blocks_x + bx;
+      if (!sc_motion_is_coded(field, bx, by)) {
+        *mode = SC_MOTION_MERGED;
+        continue;
+      }
       const sc_motion_context c = sc_motion_block_context(field, previous, bx, by);
       if (sc_vector_equal(v[0], v[1]) && sc_vector_equal(v[0], v[stride]) &&
           sc_vector_equal(v[0], v[stride + 1])) {
@@ -177,6 +181,10 @@ SC_MOTION_INLINE int rebuild(next_fn *symbol, next_fn *raw, void *context, const
     for (int32_t bx = 0; bx < field->blocks_x; bx++) {
       sc_vector *v = field->vectors + 2 * by * stride + 2 * bx;
       uint8_t *mode = field->modes + (ptrdiff_t)by * field->blocks_x + bx;
+      if (!sc_motion_is_coded(field, bx, by)) {
+        *mode = SC_MOTION_MERGED;
+        continue;
+      }
       const sc_motion_context c = sc_motion_block_context(field, previous, bx, by);
       const int32_t s = symbol(context, c.mode_table);
       if (s != SC_MOTION_SYMBOL_SPLIT) {

@@ -66,34 +66,49 @@ sc_motion_frame sc_motion_frame_make(void *memory, int32_t width, int32_t height
 
 // ---- Compensation --------------------------------------------------------------------------------------------------
 
-// Predicts `size` × `size` samples at x, y as far as they lie in the plane.
-static void predict(sc_motion_luma_fn *filter, const sc_motion_plane *from, const sc_motion_plane *to,
-                    int32_t x, int32_t y, int32_t size, sc_vector v, int32_t fraction_bits) {
+// The first sample at a whole place that a block at x, y is predicted from.
+static const uint8_t *source(const sc_motion_plane *from, int32_t x, int32_t y, int32_t size, sc_vector v,
+                             int32_t fraction_bits) {
+  return from->samples + sc_motion_place(y + (v.y >> fraction_bits), size, from->height) * from->stride +
+         sc_motion_place(x + (v.x >> fraction_bits), size, from->width);
+}
+
+// Predicts `size` × `size` samples at x, y as far as they lie in the plane; of a second prediction, they become the mean of
+// both.
+SC_MOTION_INLINE void predict(sc_motion_luma_fn *filter, const sc_motion_plane *from,
+                              const sc_motion_plane *to, int32_t x, int32_t y, int32_t size, sc_vector v,
+                              int32_t fraction_bits, int is_second) {
   if (x >= to->width || y >= to->height)
     return;
   const int32_t mask = (1 << fraction_bits) - 1;
-  const uint8_t *in = from->samples +
-                      sc_motion_place(y + (v.y >> fraction_bits), size, from->height) * from->stride +
-                      sc_motion_place(x + (v.x >> fraction_bits), size, from->width);
+  const uint8_t *in = source(from, x, y, size, v, fraction_bits);
   uint8_t *out = to->samples + y * to->stride + x;
-  if (x + size <= to->width && y + size <= to->height) {
+  if (!is_second && x + size <= to->width && y + size <= to->height) {
     filter(out, to->stride, in, from->stride, size, v.x & mask, v.y & mask);
     return;
   }
   uint8_t block[16 * 16];
   filter(block, 16, in, from->stride, size, v.x & mask, v.y & mask);
   const int32_t columns = to->width - x < size ? to->width - x : size;
-  for (int32_t j = 0; j < size && y + j < to->height; j++)
-    memcpy(out + j * to->stride, block + 16 * j, (size_t)columns);
+  for (int32_t j = 0; j < size && y + j < to->height; j++) {
+    uint8_t *restrict row = out + j * to->stride;
+    if (is_second)
+      for (int32_t i = 0; i < columns; i++)
+        row[i] = (uint8_t)((row[i] + block[16 * j + i] + 1) >> 1);
+    else
+      memcpy(row, block + 16 * j, (size_t)columns);
+  }
 }
 
-void sc_motion_compensate(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
-                          const sc_motion_field *field, int32_t first, int32_t end,
-                          const sc_motion_frame *out) {
+SC_MOTION_INLINE void compensate(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
+                                 const sc_motion_field *field, int32_t first, int32_t end,
+                                 const sc_motion_frame *out, int is_second) {
   assert(field->blocks_x == sc_motion_blocks(out->plane[0].width));
   const ptrdiff_t cells_x = 2 * (ptrdiff_t)field->blocks_x;
   for (int32_t by = first; by < end; by++) {
     for (int32_t bx = 0; bx < field->blocks_x; bx++) {
+      if (is_second && !sc_motion_is_coded(field, bx, by))
+        continue;
       const sc_vector *v = field->vectors + 2 * by * cells_x + 2 * bx;
       const int whole = sc_vector_equal(v[0], v[1]) && sc_vector_equal(v[0], v[cells_x]) &&
                         sc_vector_equal(v[0], v[cells_x + 1]);
@@ -102,12 +117,33 @@ void sc_motion_compensate(const sc_motion_kernels *kernels, const sc_motion_fram
         for (int32_t i = 0; i < 16; i += size) {
           const sc_vector cell = v[j / 8 * cells_x + i / 8];
           predict(kernels->luma, &reference->plane[0], &out->plane[0], 16 * bx + i, 16 * by + j, size, cell,
-                  2);
+                  2, is_second);
           for (int32_t c = 1; c < 3; c++)
             predict(kernels->chroma, &reference->plane[c], &out->plane[c], 8 * bx + i / 2, 8 * by + j / 2,
-                    size / 2, cell, 3);
+                    size / 2, cell, 3, is_second);
         }
       }
     }
+  }
+}
+
+void sc_motion_compensate(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
+                          const sc_motion_field *field, int32_t first, int32_t end,
+                          const sc_motion_frame *out) {
+  compensate(kernels, reference, field, first, end, out, 0);
+}
+
+void sc_motion_compensate_second(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
+                                 const sc_motion_field *field, int32_t first, int32_t end,
+                                 const sc_motion_frame *out) {
+  compensate(kernels, reference, field, first, end, out, 1);
+}
+
+void sc_motion_second_vectors(const sc_motion_field *field, const sc_vector *previous, sc_vector *out) {
+  const ptrdiff_t cells = 4 * (ptrdiff_t)field->blocks_x * field->blocks_y;
+  for (ptrdiff_t i = 0; i < cells; i++) {
+    const int32_t x = field->vectors[i].x + previous[i].x, y = field->vectors[i].y + previous[i].y;
+    out[i] = (sc_vector){(int16_t)sc_motion_clamp(x, -SC_VECTOR_LIMIT, SC_VECTOR_LIMIT),
+                         (int16_t)sc_motion_clamp(y, -SC_VECTOR_LIMIT, SC_VECTOR_LIMIT)};
   }
 }

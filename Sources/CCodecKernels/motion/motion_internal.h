@@ -42,6 +42,13 @@ SC_MOTION_INLINE void sc_motion_copy(uint8_t *out, ptrdiff_t out_stride, const u
 
 SC_MOTION_INLINE int sc_vector_equal(sc_vector a, sc_vector b) { return a.x == b.x && a.y == b.y; }
 
+SC_MOTION_INLINE int sc_motion_is_coded(const sc_motion_field *field, int32_t bx, int32_t by) {
+  return !field->coded || field->coded[(ptrdiff_t)by * field->blocks_x + bx];
+}
+
+/// About the bits of a frame's flags of second vectors, in 1/256.
+uint64_t sc_motion_flag_bits(const sc_motion_search *search, const sc_motion_field *field);
+
 /// What a block or cell is predicted from.
 typedef struct sc_motion_context {
   sc_vector candidate[SC_MOTION_CANDIDATES]; ///< the first is the prediction

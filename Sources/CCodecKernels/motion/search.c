@@ -10,7 +10,14 @@
 #define SMALL 4 // the small planes' scale
 #define WHOLE_STEPS 12
 
+// What a block's second vectors take at least, in 1/256: a flag and a mode.
+#define FEWEST_SECOND_BITS 256
+
 typedef sc_motion_search search_t;
+
+static uint32_t times_lambda(const search_t *s, uint32_t bits) {
+  return (uint32_t)((uint64_t)s->lambda * bits >> 8);
+}
 
 // ---- Memory --------------------------------------------------------------------------------------------------------
 
@@ -21,7 +28,8 @@ size_t sc_motion_search_size(int32_t width, int32_t height) {
   const size_t blocks = (size_t)sc_motion_blocks(width) * (size_t)sc_motion_blocks(height);
   return align64(sc_motion_plane_size(width, height)) +
          2 * align64(sc_motion_plane_size(small_size(width), small_size(height))) +
-         align64(blocks * sizeof(sc_vector)) + align64(blocks * sizeof(sc_motion_start));
+         align64(blocks * sizeof(sc_vector)) + align64(blocks * sizeof(sc_motion_start)) +
+         align64(blocks * sizeof(uint32_t));
 }
 
 search_t sc_motion_search_make(void *memory, int32_t width, int32_t height) {
@@ -38,6 +46,8 @@ search_t sc_motion_search_make(void *memory, int32_t width, int32_t height) {
   s.coarse = (sc_vector *)at;
   at += align64(blocks * sizeof(sc_vector));
   s.starts = (sc_motion_start *)at;
+  at += align64(blocks * sizeof(sc_motion_start));
+  s.single_cost = (uint32_t *)(void *)at;
   return s;
 }
 
@@ -59,14 +69,29 @@ static void shrink(const sc_motion_plane *from, const sc_motion_plane *to, int32
   sc_motion_plane_pad_rows(to, first, end);
 }
 
+// Second vectors begin where the first ones lead.
+static int looks_coarsely(const search_t *s) { return s->effort > SC_MOTION_FAST && !s->single; }
+
 void sc_motion_search_load(const search_t *s, const uint8_t *luma, ptrdiff_t stride, int32_t first,
                            int32_t end) {
   const sc_motion_plane *current = &s->current;
   const int32_t last = 16 * end < current->height ? 16 * end : current->height;
-  for (int32_t y = 16 * first; y < last; y++)
-    memcpy(current->samples + y * current->stride, luma + y * stride, (size_t)current->width);
+  if (s->single) {
+    for (int32_t y = 16 * first; y < last; y++) {
+      const uint8_t *restrict a = luma + y * stride, *restrict p = s->single->samples + y * s->single->stride;
+      uint8_t *restrict out = current->samples + y * current->stride;
+      for (int32_t x = 0; x < current->width; x++) {
+        const int32_t v = 2 * a[x] - p[x];
+        out[x] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+      }
+    }
+    sc_motion_plane_pad_rows(s->single, 16 * first, last);
+  } else {
+    for (int32_t y = 16 * first; y < last; y++)
+      memcpy(current->samples + y * current->stride, luma + y * stride, (size_t)current->width);
+  }
   sc_motion_plane_pad_rows(current, 16 * first, last);
-  if (s->effort > SC_MOTION_FAST) {
+  if (looks_coarsely(s)) {
     const int32_t height = s->small_current.height;
     const int32_t small_end = 16 / SMALL * end < height ? 16 / SMALL * end : height;
     shrink(current, &s->small_current, 16 / SMALL * first, small_end);
@@ -76,7 +101,9 @@ void sc_motion_search_load(const search_t *s, const uint8_t *luma, ptrdiff_t str
 
 void sc_motion_search_pad(const search_t *s) {
   sc_motion_plane_pad_ends(&s->current);
-  if (s->effort > SC_MOTION_FAST) {
+  if (s->single)
+    sc_motion_plane_pad_ends(s->single);
+  if (looks_coarsely(s)) {
     sc_motion_plane_pad_ends(&s->small_current);
     sc_motion_plane_pad_ends(&s->small_reference);
   }
@@ -99,7 +126,7 @@ void sc_motion_search_coarse(const search_t *s, int32_t first, int32_t end) {
     for (int32_t bx = 0; bx < s->blocks_x; bx++) {
       sc_vector *coarse = s->coarse + (ptrdiff_t)by * s->blocks_x + bx;
       *coarse = (sc_vector){0, 0};
-      if (s->effort == SC_MOTION_FAST)
+      if (!looks_coarsely(s))
         continue;
       // A window twice as large as the block.
       const int32_t x = 4 * bx - 2, y = 4 * by - 2;
@@ -200,12 +227,21 @@ static void whole(const search_t *s, uint32_t lambda, int32_t bx, int32_t by) {
                    .cost = UINT32_MAX,
                    .cell_cost = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX},
                    .lambda = 0};
+  if (s->single) {
+    s->single_cost[at] =
+        s->kernels->squares(s->current.samples + w.y * s->current.stride + w.x, s->current.stride,
+                            s->single->samples + w.y * s->single->stride + w.x, s->single->stride, 16)
+        << 4;
+    // Two predictions cannot be worth their bits.
+    if (s->single_cost[at] <= times_lambda(s, FEWEST_SECOND_BITS))
+      return;
+  }
   try_whole(&w, 0, 0);
   // So similar that no vector can be worth its bits.
   if (w.start->block_sad <= 64 || w.cost <= lambda * 4)
     return;
   // Starts: own and neighbours' coarse vectors, and the field before.
-  if (s->effort > SC_MOTION_FAST) {
+  if (looks_coarsely(s)) {
     const sc_vector *c = s->coarse + at;
     try_coarse(&w, c[0]);
     if (bx > 0)
@@ -252,10 +288,6 @@ void sc_motion_search_whole(const search_t *s, int32_t first, int32_t end) {
 // ---- Decision ------------------------------------------------------------------------------------------------------
 //
 // Costs are sums of squared differences plus λ · bits, in 1/16.
-
-static uint32_t times_lambda(const search_t *s, uint32_t bits) {
-  return (uint32_t)((uint64_t)s->lambda * bits >> 8);
-}
 
 static uint32_t difference_bits(const sc_motion_costs *costs, int32_t table, int32_t d) {
   int32_t bits;
@@ -378,7 +410,8 @@ static void refine_from(const target *t, choice *best, sc_vector start, int slow
     *best = own;
 }
 
-static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, int32_t by) {
+// Finds the vectors of a block; returns their cost.
+static uint32_t decide_vectors(const search_t *s, const sc_motion_field *field, int32_t bx, int32_t by) {
   const int slow = s->effort >= SC_MOTION_SLOW;
   const ptrdiff_t stride = 2 * (ptrdiff_t)field->blocks_x;
   const sc_motion_start *start = s->starts + (ptrdiff_t)by * s->blocks_x + bx;
@@ -409,11 +442,11 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
 
   // Cells: if their whole-sample vectors promise more than the bits of splitting cost.
   if (s->effort == SC_MOTION_FAST || best.cost <= rest)
-    return;
+    return best.cost;
   const uint32_t cells = start->cell_sad[0] + start->cell_sad[1] + start->cell_sad[2] + start->cell_sad[3];
   // Fractions gain for cells what they gained for the block, and often more.
   if ((uint64_t)best.cost * cells / (start->block_sad + 1) * 3 / 4 + rest >= best.cost)
-    return;
+    return best.cost;
   uint32_t total = times_lambda(s, costs[SC_MOTION_SYMBOL_SPLIT]);
   for (int32_t i = 0; i < 4 && total < best.cost; i++) {
     const sc_motion_context c = sc_motion_cell_context(field, s->previous, bx, by, i);
@@ -435,10 +468,48 @@ static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, 
   }
   const int same = sc_vector_equal(out[0], out[1]) && sc_vector_equal(out[0], out[stride]) &&
                    sc_vector_equal(out[0], out[stride + 1]);
-  if (total < best.cost && !same)
+  if (total < best.cost && !same) {
     *mode = SC_MOTION_SPLIT;
-  else
-    out[0] = out[1] = out[stride] = out[stride + 1] = best.v;
+    return total;
+  }
+  out[0] = out[1] = out[stride] = out[stride + 1] = best.v;
+  return best.cost;
+}
+
+static int32_t coded_neighbours(const sc_motion_field *field, int32_t bx, int32_t by) {
+  const uint8_t *coded = field->coded + (ptrdiff_t)by * field->blocks_x + bx;
+  return (bx > 0 ? coded[-1] : 0) + (by > 0 ? coded[-field->blocks_x] : 0);
+}
+
+uint64_t sc_motion_flag_bits(const search_t *s, const sc_motion_field *field) {
+  uint64_t sum = 0;
+  for (int32_t by = 0; by < field->blocks_y; by++)
+    for (int32_t bx = 0; bx < field->blocks_x; bx++)
+      sum += s->flag_cost[coded_neighbours(field, bx, by)][sc_motion_is_coded(field, bx, by)];
+  return sum;
+}
+
+// Second vectors are kept where they save more than their bits.
+static void decide(const search_t *s, const sc_motion_field *field, int32_t bx, int32_t by) {
+  if (!s->single) {
+    decide_vectors(s, field, bx, by);
+    return;
+  }
+  const ptrdiff_t at = (ptrdiff_t)by * field->blocks_x + bx, stride = 2 * (ptrdiff_t)field->blocks_x;
+  uint8_t *coded = field->coded + at;
+  const int32_t neighbours = coded_neighbours(field, bx, by);
+  const uint32_t single = s->single_cost[at] + times_lambda(s, s->flag_cost[neighbours][0]);
+  const uint32_t flag = times_lambda(s, s->flag_cost[neighbours][1]);
+  *coded = 1;
+  if (s->single_cost[at] > times_lambda(s, FEWEST_SECOND_BITS) && single > flag &&
+      decide_vectors(s, field, bx, by) < single - flag)
+    return;
+  *coded = 0;
+  const sc_vector *given = s->previous + 2 * by * stride + 2 * bx;
+  sc_vector *out = field->vectors + 2 * by * stride + 2 * bx;
+  memcpy(out, given, 2 * sizeof(sc_vector));
+  memcpy(out + stride, given + stride, 2 * sizeof(sc_vector));
+  field->modes[at] = SC_MOTION_MERGED;
 }
 
 void sc_motion_search_decide(const search_t *s, const sc_motion_field *field, int32_t row, int32_t first,

@@ -125,8 +125,8 @@ func videoMemory(
   let (paddedWidth, paddedHeight) = ((width + 63) & ~63, (height + 63) & ~63)
   // Frames have margins.
   let pixels = Double(paddedWidth + 64) * Double(paddedHeight + 64)
-  // Two frames with what is known of their blocks, and of every network a stripe of rows for each thread.
-  var bytes = 4 * pixels + threads * (isEncoding ? 16384 : 6144) * Double(paddedWidth + 64) + 0x1p22
+  // Three frames with what is known of their blocks, and of every network a stripe of rows for each thread.
+  var bytes = 6 * pixels + threads * (isEncoding ? 16384 : 6144) * Double(paddedWidth + 64) + 0x1p22
   for model in [intra, inter ?? intra] {
     let position = RatePosition(ratePoint: model.ratePoints.count - 1)
     let roles = isEncoding ? model.encoderRoles : model.decoderRoles

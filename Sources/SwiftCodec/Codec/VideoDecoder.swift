@@ -142,7 +142,7 @@ public final class VideoDecoder {
     var base: Picture?
     if let vectors {
       guard let tables = state.interModel?.motion else { throw .modelKind }
-      guard var decoder = PayloadDecoder(packet, in: vectors, state.pool), state.field.decode(&decoder, tables),
+      guard var decoder = PayloadDecoder(packet, in: vectors, state.pool), state.decodeVectors(&decoder, tables),
         decoder.isFinished
       else { throw .payload(segment: 0) }
       var execution = execution
@@ -180,7 +180,7 @@ public final class VideoDecoder {
     var inputs: ReferenceInputs?
     if !isIntra {
       if let tables = model.motion {
-        guard state.field.decode(&first, tables), state.skips.decode(&first) else { throw .payload(segment: 0) }
+        guard state.decodeVectors(&first, tables), state.skips.flags.decode(&first) else { throw .payload(segment: 0) }
         state.compensate(execution)
       }
       inputs = state.inputs(at: position, execution)

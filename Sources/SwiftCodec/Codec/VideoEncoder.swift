@@ -203,7 +203,14 @@ public final class VideoEncoder {
   private func predict(_ frame: PictureView, _ tables: MotionTables, lambda: Double) -> Bool {
     search.run(
       frame, state.reference, state.field, tables, lambda: lambda, effort: settings.motionEffort, execution)
-    state.compensate(execution)
+    state.field.compensate(state.reference, into: state.predicted, execution)
+    if state.hasSecond {
+      state.second.begin(after: state.field)
+      search.run(
+        frame, state.older, single: state.predicted, state.second, tables, lambda: lambda,
+        effort: settings.motionEffort, execution)
+      state.compensateSecond(execution)
+    }
     return !settings.detectsScenes || !isNewScene(frame)
   }
 
@@ -225,7 +232,7 @@ public final class VideoEncoder {
       predict(frame, tables, lambda: 24 * Double((1 + maximumError) * (1 + maximumError)))
     {
       let payload = PayloadEncoder(state.pool)
-      state.field.encode(payload, tables)
+      state.encodeVectors(payload, tables)
       vectors = payload.finish()
       let predicted = state.predicted.picture
       base = predicted
@@ -328,12 +335,12 @@ public final class VideoEncoder {
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
     let fieldPayload = PayloadEncoder(state.pool)
     let hasMotion = !isIntra && model.motion != nil
-    if hasMotion, let tables = model.motion { state.field.encode(fieldPayload, tables) }
+    if hasMotion, let tables = model.motion { state.encodeVectors(fieldPayload, tables) }
     state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { [state, execution] in
       state.skips.choose(
         frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)), execution)
     }
-    if hasMotion { state.skips.encode(fieldPayload) }
+    if hasMotion { state.skips.flags.encode(fieldPayload) }
     self.segments = keepsSegments ? quantised : []
     let encoders = (0..<count).map { $0 == 0 ? fieldPayload : PayloadEncoder(state.pool) }
     var coded = [[UInt8]](repeating: [], count: count)

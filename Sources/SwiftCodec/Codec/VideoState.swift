@@ -10,10 +10,14 @@ final class VideoState {
   private var intra: PreparedModel
   private var inter: PreparedModel?
   /// The decoded frame before, with its margins.
-  let reference: MotionFrame
+  private(set) var reference: MotionFrame
+  /// The one before it, which second predictions come from if the reference is an inter frame.
+  private(set) var older: MotionFrame
   /// The motion-compensated frame.
   let predicted: MotionFrame
   let field: MotionField
+  /// Second vectors, of blocks with two predictions.
+  let second: MotionField
   let skips: SkipMask
   /// What one frame leaves to the next.
   let pool = MemoryPool()
@@ -61,8 +65,10 @@ final class VideoState {
     self.intra = PreparedModel(intra)
     self.inter = header.interModelID == nil ? nil : inter.map { PreparedModel($0) }
     reference = MotionFrame(width: header.width, height: header.height)
+    older = MotionFrame(width: header.width, height: header.height)
     predicted = MotionFrame(width: header.width, height: header.height)
     field = MotionField(width: header.width, height: header.height)
+    second = MotionField(width: header.width, height: header.height, isSecond: true)
     skips = SkipMask(width: header.width, height: header.height)
   }
 
@@ -100,8 +106,31 @@ final class VideoState {
     return intra.hyperLatent(of: latent, at: position, execution)
   }
 
-  /// Motion compensation with the field's vectors.
-  func compensate(_ execution: Execution) { field.compensate(reference, into: predicted, execution) }
+  /// Whether blocks may have two predictions: the frame before has vectors, so that there is one before it.
+  var hasSecond: Bool { field.hasPrevious }
+
+  /// Motion compensation with the field's vectors, and with the second ones where blocks have them.
+  func compensate(_ execution: Execution) {
+    field.compensate(reference, into: predicted, execution)
+    if hasSecond { compensateSecond(execution) }
+  }
+
+  func compensateSecond(_ execution: Execution) {
+    if second.flags?.isUsed == true { second.compensate(older, into: predicted, execution) }
+  }
+
+  /// Reads all vectors of a frame. False for a damaged payload.
+  func decodeVectors(_ decoder: inout PayloadDecoder, _ tables: MotionTables) -> Bool {
+    guard field.decode(&decoder, tables) else { return false }
+    guard hasSecond else { return true }
+    second.begin(after: field)
+    return second.decode(&decoder, tables)
+  }
+
+  func encodeVectors(_ encoder: PayloadEncoder, _ tables: MotionTables) {
+    field.encode(encoder, tables)
+    if hasSecond { second.encode(encoder, tables) }
+  }
 
   /// What an inter frame's networks read, that of the context network included. A model that reads predicted planes needs
   /// `compensate` before.
@@ -170,16 +199,25 @@ final class VideoState {
     return planes(of: wanted, layout)
   }
 
+  /// After a frame.
+  private func advance(isIntra: Bool) {
+    guard isIntra else { return field.advance() }
+    field.reset()
+    second.reset()
+    skips.flags.reset()
+  }
+
   private func forgetActivity() {
     activity = (0..<layout(isIntra: false).segmentCount).map { _ in ActivityHistory() }
   }
 
   /// Makes a frame that a layer has the one that the next is predicted from. No network has left anything for that one.
   func finish(_ picture: Picture, isIntra: Bool) {
+    swap(&reference, &older)
     reference.take(picture)
     (latent, states) = (nil, [])
     forgetActivity()
-    if isIntra { field.reset() } else { field.advance() }
+    advance(isIntra: isIntra)
   }
 
   /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here. `chooses` is the encoder's
@@ -192,6 +230,7 @@ final class VideoState {
     // New states are written where no network reads the old ones any more: synthesis reads rows before it writes them only
     // if it has none, so it writes to others.
     let next = nextStates(isIntra: isIntra)
+    swap(&reference, &older)
     program.synthesise(latent, into: reference.view, reference: inputs, states: next, execution)
     let skipsBlocks = !isIntra && interModel?.networks.readsMotion == true
     if skipsBlocks { chooses?() }
@@ -200,6 +239,6 @@ final class VideoState {
     self.latent = latent
     latentExponent = model(isIntra: isIntra).latentExponent
     if isIntra { forgetActivity() }
-    if isIntra { field.reset() } else { field.advance() }
+    advance(isIntra: isIntra)
   }
 }

@@ -64,13 +64,16 @@ func parts(of rows: Int, _ execution: Execution) -> Int {
   execution.threads <= 1 ? 1 : max(1, min(4 * execution.threads, rows))
 }
 
-/// The vectors of a frame's blocks and those of the frame before.
+/// The vectors of a frame's blocks and those of the frame before; or second vectors, of blocks that are the mean of two
+/// predictions: these have as those of the frame before where the first ones lead.
 final class MotionField {
   let blocksX: Int
   let blocksY: Int
   private var vectors: AlignedBuffer<sc_vector>
   private var before: AlignedBuffer<sc_vector>
   private let modes: AlignedBuffer<UInt8>
+  /// Blocks that have second vectors; nil for first ones.
+  let flags: BlockFlags?
   /// Of the encoder alone, made when it first needs them.
   private lazy var symbols = AlignedBuffer<sc_motion_symbol>(
     count: Int(SC_MOTION_SYMBOLS_PER_BLOCK) * blocksX * blocksY, zero: sc_motion_symbol())
@@ -79,9 +82,10 @@ final class MotionField {
   /// The set of tables that the encoder chose last: the next frame's is likely the same.
   private(set) var chosenSet = 0
 
-  init(width: Int, height: Int) {
+  init(width: Int, height: Int, isSecond: Bool = false) {
     blocksX = Int(sc_motion_blocks(Int32(width)))
     blocksY = Int(sc_motion_blocks(Int32(height)))
+    flags = isSecond ? BlockFlags(width: width, height: height) : nil
     vectors = AlignedBuffer(count: 4 * blocksX * blocksY, zero: sc_vector())
     before = AlignedBuffer(count: 4 * blocksX * blocksY, zero: sc_vector())
     modes = AlignedBuffer(count: blocksX * blocksY, zero: 0)
@@ -89,7 +93,7 @@ final class MotionField {
 
   var field: sc_motion_field {
     sc_motion_field(
-      blocks_x: Int32(blocksX), blocks_y: Int32(blocksY), vectors: vectors.base, modes: modes.base)
+      blocks_x: Int32(blocksX), blocks_y: Int32(blocksY), vectors: vectors.base, modes: modes.base, coded: flags?.base)
   }
 
   var previous: UnsafePointer<sc_vector>? { hasPrevious ? UnsafePointer(before.base) : nil }
@@ -101,21 +105,43 @@ final class MotionField {
   }
 
   /// After an intra frame there are no vectors.
-  func reset() { hasPrevious = false }
+  func reset() {
+    hasPrevious = false
+    flags?.reset()
+  }
 
-  /// Predicts a frame from the padded reference.
+  /// Begins second vectors: all as blocks without them have them. The first ones are those of a frame that has a previous
+  /// one's.
+  func begin(after first: MotionField) {
+    var field = first.field
+    sc_motion_second_vectors(&field, first.before.base, before.base)
+    vectors.base.update(from: before.base, count: before.count)
+    hasPrevious = true
+  }
+
+  /// Predicts a frame from the padded reference; with second vectors, the second prediction of blocks that have two.
   func compensate(_ reference: MotionFrame, into out: MotionFrame, _ execution: Execution) {
     let kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
     let rows = blocksY
     let parts = parts(of: rows, execution)
     parallel(threads: execution.threads, count: parts) { i in
       var (from, to, field) = (reference.frame, out.frame, field)
-      sc_motion_compensate(kernels, &from, &field, Int32(i * rows / parts), Int32((i + 1) * rows / parts), &to)
+      let (first, end) = (Int32(i * rows / parts), Int32((i + 1) * rows / parts))
+      if flags == nil {
+        sc_motion_compensate(kernels, &from, &field, first, end, &to)
+      } else {
+        sc_motion_compensate_second(kernels, &from, &field, first, end, &to)
+      }
     }
   }
 
-  /// Reads a frame's vectors, and the set of tables that they are coded with. False for a damaged payload.
+  /// Reads a frame's vectors, and the set of tables that they are coded with; of second ones first the blocks that have them.
+  /// False for a damaged payload.
   func decode(_ decoder: inout PayloadDecoder, _ tables: MotionTables) -> Bool {
+    if let flags {
+      if !flags.decode(&decoder) { return false }
+      if !flags.isUsed { return true }
+    }
     var set = 0
     while set + 1 < tables.sets {
       let flag = sc_rans_decode_flag(&decoder.state, 0, 1 << 14)
@@ -129,6 +155,10 @@ final class MotionField {
 
   /// Appends the vectors, under the set of tables that makes them shortest.
   func encode(_ encoder: PayloadEncoder, _ tables: MotionTables) {
+    if let flags {
+      flags.encode(encoder)
+      if !flags.isUsed { return }
+    }
     var field = field
     let symbols = symbols
     let count = sc_motion_symbols(&field, previous, symbols.base)
@@ -158,34 +188,49 @@ final class MotionSearch {
     decided = AlignedBuffer(count: Int(search.blocks_y), zero: 0)
   }
 
-  /// Finds the vectors of a frame. `lambda` is the sum of squared differences that a bit is worth; `effort` is 0…2.
+  /// Finds the vectors of a frame. `lambda` is the sum of squared differences that a bit is worth; `effort` is 0…2. For second
+  /// vectors, which have begun, `single` is the frame that the first ones predict, whose margins are written.
   func run(
-    _ frame: PictureView, _ reference: MotionFrame, _ field: MotionField, _ tables: MotionTables, lambda: Double,
-    effort: Int, _ execution: Execution
+    _ frame: PictureView, _ reference: MotionFrame, single: MotionFrame? = nil, _ field: MotionField,
+    _ tables: MotionTables, lambda: Double, effort: Int, _ execution: Execution
   ) {
+    var predicted = single?.frame.plane.0 ?? sc_motion_plane()
+    // Differences are twice as large there.
+    let lambda = single == nil ? lambda : 4 * lambda
     withUnsafePointer(to: reference.frame.plane.0) { luma in
-      search.kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
-      search.costs = tables.costs(field.chosenSet)
-      search.reference = luma
-      search.previous = field.previous
-      search.lambda = UInt32(min(Double(SC_MOTION_LAMBDA_LIMIT), max(1, (16 * lambda).rounded())))
-      search.effort = Int32(effort)
-      let source = frame.components[0]
-      let rows = field.blocksY
-      let parts = parts(of: rows, execution)
-      func forEachPart(_ stage: (inout sc_motion_search, _ first: Int32, _ end: Int32) -> Void) {
-        parallel(threads: execution.threads, count: parts) { i in
-          var copy = search
-          stage(&copy, Int32(i * rows / parts), Int32((i + 1) * rows / parts))
+      withUnsafePointer(to: &predicted) { predicted in
+        search.kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
+        search.costs = tables.costs(field.chosenSet)
+        search.reference = luma
+        search.previous = field.previous
+        search.single = single == nil ? nil : predicted
+        if let costs = field.flags?.costs {
+          search.flag_cost = (
+            (costs[0].zero, costs[0].one), (costs[1].zero, costs[1].one), (costs[2].zero, costs[2].one)
+          )
         }
+        search.lambda = UInt32(min(Double(SC_MOTION_LAMBDA_LIMIT), max(1, (16 * lambda).rounded())))
+        search.effort = Int32(effort)
+        let source = frame.components[0]
+        let rows = field.blocksY
+        let parts = parts(of: rows, execution)
+        func forEachPart(_ stage: (inout sc_motion_search, _ first: Int32, _ end: Int32) -> Void) {
+          parallel(threads: execution.threads, count: parts) { i in
+            var copy = search
+            stage(&copy, Int32(i * rows / parts), Int32((i + 1) * rows / parts))
+          }
+        }
+        forEachPart { sc_motion_search_load(&$0, source.base, source.row_stride, $1, $2) }
+        sc_motion_search_pad(&search)
+        forEachPart { sc_motion_search_coarse(&$0, $1, $2) }
+        forEachPart { sc_motion_search_whole(&$0, $1, $2) }
+        decide(field, execution)
+        search.reference = nil
+        search.single = nil
       }
-      forEachPart { sc_motion_search_load(&$0, source.base, source.row_stride, $1, $2) }
-      sc_motion_search_pad(&search)
-      forEachPart { sc_motion_search_coarse(&$0, $1, $2) }
-      forEachPart { sc_motion_search_whole(&$0, $1, $2) }
-      decide(field, execution)
-      search.reference = nil
     }
+    guard let flags = field.flags else { return }
+    flags.isUsed = (0..<(field.blocksX * field.blocksY)).contains { flags.base[$0] == 1 }
   }
 
   /// Rows are decided side by side, each some blocks behind the one above: its top right neighbours are known.

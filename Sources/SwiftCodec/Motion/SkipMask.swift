@@ -3,73 +3,15 @@ internal import CCodecKernels
 
 /// The 16×16 blocks of an inter frame that are the prediction itself, whatever the synthesis network gives there. Where nothing
 /// changes, that keeps a scene from losing a little in every frame.
-///
-/// A flag says whether there are any; then one flag a block in rows, whose probability adapts in three contexts: how many of the
-/// left and top neighbours are skipped.
 final class SkipMask {
-  let blocksX: Int
-  let blocksY: Int
-  private(set) var isUsed = false
-  private let flags: AlignedBuffer<UInt8>
+  let flags: BlockFlags
+  var isUsed: Bool { flags.isUsed }
+  private var blocksX: Int { flags.blocksX }
+  private var blocksY: Int { flags.blocksY }
   /// Of the encoder alone, made when it first needs them.
   private lazy var gains = AlignedBuffer<Int64>(count: blocksX * blocksY, zero: 0)
 
-  init(width: Int, height: Int) {
-    blocksX = Int(sc_motion_blocks(Int32(width)))
-    blocksY = Int(sc_motion_blocks(Int32(height)))
-    flags = AlignedBuffer(count: blocksX * blocksY, zero: 0)
-  }
-
-  /// P(skipped) in 1/2^15 of each context; it moves by 1/2^5 of the way.
-  private struct Probabilities {
-    private var one: [Int32] = [4096, 16384, 28672]
-
-    func probability(_ context: Int) -> UInt32 { UInt32(one[context]) }
-
-    mutating func adapt(_ context: Int, _ flag: Bool) {
-      let p = one[context]
-      one[context] = flag ? p + (32768 - p) >> 5 : p - p >> 5
-      one[context] = min(32736, max(32, one[context]))
-    }
-  }
-
-  private func context(_ x: Int, _ y: Int) -> Int {
-    (x > 0 ? Int(flags.base[y * blocksX + x - 1]) : 0) + (y > 0 ? Int(flags.base[(y - 1) * blocksX + x]) : 0)
-  }
-
-  /// False for a damaged payload.
-  func decode(_ decoder: inout PayloadDecoder) -> Bool {
-    let used = sc_rans_decode_flag(&decoder.state, 1, 1 << 14)
-    guard used >= 0 else { return false }
-    isUsed = used == 1
-    if !isUsed { return true }
-    var probabilities = Probabilities()
-    for y in 0..<blocksY {
-      for x in 0..<blocksX {
-        let context = context(x, y)
-        let flag = sc_rans_decode_flag(&decoder.state, 1, probabilities.probability(context))
-        guard flag >= 0 else { return false }
-        flags.base[y * blocksX + x] = UInt8(flag)
-        probabilities.adapt(context, flag == 1)
-      }
-    }
-    return true
-  }
-
-  func encode(_ encoder: PayloadEncoder) {
-    encoder.reserve(1 + blocksX * blocksY)
-    sc_rans_encode_flag(&encoder.state, 1, 1 << 14, isUsed ? 1 : 0)
-    guard isUsed else { return }
-    var probabilities = Probabilities()
-    for y in 0..<blocksY {
-      for x in 0..<blocksX {
-        let context = context(x, y)
-        let flag = flags.base[y * blocksX + x]
-        sc_rans_encode_flag(&encoder.state, 1, probabilities.probability(context), Int32(flag))
-        probabilities.adapt(context, flag == 1)
-      }
-    }
-  }
+  init(width: Int, height: Int) { flags = BlockFlags(width: width, height: height) }
 
   /// Completes a frame that the networks have decoded: skipped blocks become those of the prediction, and the samples go on over
   /// the margins.
@@ -113,7 +55,7 @@ final class SkipMask {
   func choose(
     _ frame: PictureView, _ predicted: MotionFrame, _ decoded: MotionFrame, bias: Int, _ execution: Execution
   ) {
-    let (gains, bias) = (gains, Int64(bias))
+    let (gains, bias, blocksX) = (gains, Int64(bias), blocksX)
     frame.components.withUnsafeBufferPointer { components in
       nonisolated(unsafe) let components = components.baseAddress!
       parallel(threads: execution.threads, count: blocksY) { row in
@@ -126,7 +68,7 @@ final class SkipMask {
     for y in 0..<blocksY {
       for x in 0..<blocksX {
         let i = y * blocksX + x
-        let flag = gains.base[i] + bias * Int64(context(x, y) - 1) >= 0
+        let flag = gains.base[i] + bias * Int64(flags.context(x, y) - 1) >= 0
         flags.base[i] = flag ? 1 : 0
         if flag {
           skipped += 1
@@ -134,6 +76,6 @@ final class SkipMask {
         }
       }
     }
-    isUsed = skipped > 0 && saved > bias * Int64(blocksX * blocksY) / 8
+    flags.isUsed = skipped > 0 && saved > bias * Int64(blocksX * blocksY) / 8
   }
 }

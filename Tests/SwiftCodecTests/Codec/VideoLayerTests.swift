@@ -93,6 +93,36 @@ import Testing
     #expect(sizes[0] > 200 && 4 * sizes[1] < sizes[0], "\(sizes)")
   }
 
+  /// The mean of two noisy frames is nearer to a third than either: blocks take two predictions as soon as two frames are there.
+  @Test func secondPredictions() throws {
+    let (width, height) = (70, 50)
+    var random = SplitMix(7)
+    let still = Fixtures.movingFrame(0, width: width, height: height)
+    for threads in [1, 3] {
+      let encoder = try VideoEncoder(
+        intra: Fixtures.tinyFormats, inter: Fixtures.tinyInter, width: width, height: height,
+        Self.bounded(0) {
+          $0.intraPeriod = 5
+          $0.execution.threads = threads
+        })
+      let decoder = try VideoTests.decoder(encoder.header, VideoTests.other(CPU.available[0], threads: threads))
+      for t in 0..<8 {
+        var frame = still
+        for i in frame.samples.indices {
+          frame.samples[i] = UInt8(min(max(Int(frame.samples[i]) + random.int(-9...9), 0), 255))
+        }
+        let packet = try encoder.encode(frame)
+        #expect(packet.isIntra == (t % 5 == 0))
+        #expect(try decoder.decode(packet.bytes)?.picture == frame)
+        if t % 5 > 1 {
+          let flags = try #require(decoder.state.second.flags)
+          let count = (0..<(flags.blocksX * flags.blocksY)).reduce(0) { $0 + Int(flags.base[$1]) }
+          #expect(flags.isUsed && 2 * count > flags.blocksX * flags.blocksY, "\(count)")
+        }
+      }
+    }
+  }
+
   /// Models without motion, and none for inter frames: every frame is one that needs no other.
   @Test func withoutVectors() throws {
     let encoder = try VideoEncoder(
