@@ -183,8 +183,8 @@ class Motion:
         planes = lambda y, uv: (ctypes.c_void_p * 3)(y.ctypes.data, uv[0].ctypes.data, uv[1].ctypes.data)
         bits = self.library.sc_motion_predict_frame(
             ctypes.c_void_p(-(-memory.ctypes.data // 64) * 64), ctypes.c_int32(self.width), ctypes.c_int32(self.height), address(current),
-            planes(luma, chroma), planes(*second) if second else None, self.tables, ctypes.c_size_t(len(self.tables or b'')), ctypes.c_int32(-1), ctypes.c_uint32(round(16 * SEARCH[k])),
-            ctypes.c_int32(self.effort), ctypes.c_int32(-1), address(previous), address(vectors), planes(*out))
+            planes(luma, chroma), planes(*second) if second else None, self.tables, ctypes.c_size_t(len(self.tables or b'')), ctypes.c_int32(-1),
+            ctypes.c_uint32(round(16 * SEARCH[k])), ctypes.c_int32(self.effort), ctypes.c_int32(-1), address(previous), address(vectors), planes(*out))
         self.memory.append(memory)
         if bits < 0:
             raise ValueError('motion search: invalid arguments')

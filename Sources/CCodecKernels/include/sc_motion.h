@@ -98,6 +98,9 @@ typedef struct sc_motion_kernels sc_motion_kernels;
 void sc_motion_compensate(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
                           const sc_motion_field *field, int32_t first, int32_t end,
                           const sc_motion_frame *out);
+/// The specification: the reference need not be padded.
+void sc_motion_compensate_c(const sc_motion_frame *reference, const sc_motion_field *field,
+                            const sc_motion_frame *out);
 /// The second prediction of blocks that have two, those that `field` has coded vectors of: each sample of `out` becomes
 /// (its own + that of the second reference + 1) >> 1.
 void sc_motion_compensate_second(const sc_motion_kernels *kernels, const sc_motion_frame *reference,
@@ -106,9 +109,6 @@ void sc_motion_compensate_second(const sc_motion_kernels *kernels, const sc_moti
 /// Vectors of blocks without second ones, and candidates of others: [2 * blocks_y][2 * blocks_x] sums of the vectors of
 /// the frame and of the one before it, within the limit.
 void sc_motion_second_vectors(const sc_motion_field *field, const sc_vector *previous, sc_vector *out);
-/// The specification: the reference need not be padded.
-void sc_motion_compensate_c(const sc_motion_frame *reference, const sc_motion_field *field,
-                            const sc_motion_frame *out);
 
 // ---- Kernels -------------------------------------------------------------------------------------------------------
 //
@@ -256,8 +256,9 @@ int sc_motion_rebuild(const sc_motion_source *source, const sc_motion_field *fie
 // The first two compare absolute differences, and guess bits.
 //
 // Second vectors are searched for what the first ones leave: with p their prediction, (p + q) / 2 differs from a sample a
-// by half of what q differs from 2 a - p by. So the same search finds q in a picture of 2 a - p at four times λ, and a
-// block has second vectors where they save more than their bits. It begins at the vectors that blocks without them have.
+// by half of what q differs from 2 a - p by. So the same search finds q in a picture of 2 a - p at a larger λ, and a block
+// has second vectors where they save more than their bits: it writes the field's `coded`. It begins at `previous`, which
+// are the vectors of blocks without them.
 
 typedef enum sc_motion_effort {
   SC_MOTION_FAST = 0, ///< no cells
@@ -267,6 +268,9 @@ typedef enum sc_motion_effort {
 
 /// So that costs of a block fit 32 bits.
 #define SC_MOTION_LAMBDA_LIMIT (1u << 20)
+
+/// λ of second vectors over that of first ones: squared differences are so much larger.
+#define SC_MOTION_SECOND_LAMBDA 4
 
 /// What the second stage leaves to the third.
 typedef struct sc_motion_start {
@@ -296,7 +300,7 @@ typedef struct sc_motion_search {
 /// Bytes that the search for frames of a size needs.
 size_t sc_motion_search_size(int32_t width, int32_t height);
 /// A search in `memory` of this size, aligned to 64. The caller sets kernels, costs, reference, previous, lambda, effort,
-/// single before each frame.
+/// single and flag_cost before each frame.
 sc_motion_search sc_motion_search_make(void *memory, int32_t width, int32_t height);
 /// Copies the current frame's luma, and makes the small planes: of the rows first … end − 1 of blocks, which are independent,
 /// and after all of them what lies above and below the picture.
@@ -310,7 +314,7 @@ void sc_motion_search_whole(const sc_motion_search *search, int32_t first, int32
 /// and those to the left have been decided.
 void sc_motion_search_decide(const sc_motion_search *search, const sc_motion_field *field, int32_t row,
                              int32_t first, int32_t end);
-/// All stages on one thread. For second vectors, the field begins with those of blocks without them.
+/// All stages on one thread.
 void sc_motion_search_all(sc_motion_search *search, const uint8_t *luma, ptrdiff_t stride,
                           const sc_motion_field *field);
 

@@ -66,13 +66,6 @@ sc_motion_frame sc_motion_frame_make(void *memory, int32_t width, int32_t height
 
 // ---- Compensation --------------------------------------------------------------------------------------------------
 
-// The first sample at a whole place that a block at x, y is predicted from.
-static const uint8_t *source(const sc_motion_plane *from, int32_t x, int32_t y, int32_t size, sc_vector v,
-                             int32_t fraction_bits) {
-  return from->samples + sc_motion_place(y + (v.y >> fraction_bits), size, from->height) * from->stride +
-         sc_motion_place(x + (v.x >> fraction_bits), size, from->width);
-}
-
 // Predicts `size` × `size` samples at x, y as far as they lie in the plane; of a second prediction, they become the mean of
 // both.
 SC_MOTION_INLINE void predict(sc_motion_luma_fn *filter, const sc_motion_plane *from,
@@ -81,7 +74,9 @@ SC_MOTION_INLINE void predict(sc_motion_luma_fn *filter, const sc_motion_plane *
   if (x >= to->width || y >= to->height)
     return;
   const int32_t mask = (1 << fraction_bits) - 1;
-  const uint8_t *in = source(from, x, y, size, v, fraction_bits);
+  const uint8_t *in = from->samples +
+                      sc_motion_place(y + (v.y >> fraction_bits), size, from->height) * from->stride +
+                      sc_motion_place(x + (v.x >> fraction_bits), size, from->width);
   uint8_t *out = to->samples + y * to->stride + x;
   if (!is_second && x + size <= to->width && y + size <= to->height) {
     filter(out, to->stride, in, from->stride, size, v.x & mask, v.y & mask);

@@ -24,7 +24,7 @@ size_t sc_motion_predict_size(int32_t width, int32_t height) {
          align64(blocks * SC_MOTION_SYMBOLS_PER_BLOCK * sizeof(sc_motion_symbol));
 }
 
-// As streams begin.
+// Of the probabilities that BlockFlags.swift begins with.
 static const uint16_t flag_cost[3][2] = {{49, 768}, {256, 256}, {768, 49}};
 
 // Of a field, under the set that is best for it.
@@ -120,14 +120,14 @@ int64_t sc_motion_predict_frame(void *memory, int32_t width, int32_t height, con
   }
   sc_motion_second_vectors(&field, previous, given);
   memcpy(vectors, field.vectors, blocks * 4 * sizeof(sc_vector));
-  memcpy(field.vectors, given, blocks * 4 * sizeof(sc_vector));
   field.coded = coded;
   sc_motion_plane_load(&frames[2].plane[0], prediction[0], width);
   search.reference = &frames[1].plane[0];
   search.previous = given;
   search.single = &frames[2].plane[0];
   memcpy(search.flag_cost, flag_cost, sizeof flag_cost);
-  search.lambda = lambda < SC_MOTION_LAMBDA_LIMIT / 4 ? 4 * lambda : SC_MOTION_LAMBDA_LIMIT;
+  search.lambda = lambda < SC_MOTION_LAMBDA_LIMIT / SC_MOTION_SECOND_LAMBDA ? SC_MOTION_SECOND_LAMBDA * lambda
+                                                                            : SC_MOTION_LAMBDA_LIMIT;
   sc_motion_search_all(&search, current, width, &field);
   sc_motion_compensate_second(search.kernels, &frames[1], &field, 0, field.blocks_y, &out);
   return (int64_t)(bits + least_bits(w, sets, &field, given, symbols) + sc_motion_flag_bits(&search, &field));

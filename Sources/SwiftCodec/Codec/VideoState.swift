@@ -112,11 +112,12 @@ final class VideoState {
   /// Motion compensation with the field's vectors, and with the second ones where blocks have them.
   func compensate(_ execution: Execution) {
     field.compensate(reference, into: predicted, execution)
-    if hasSecond { compensateSecond(execution) }
+    compensateSecond(execution)
   }
 
+  /// Adds the second predictions to a frame that has the first ones.
   func compensateSecond(_ execution: Execution) {
-    if second.flags?.isUsed == true { second.compensate(older, into: predicted, execution) }
+    if hasSecond, second.flags?.isUsed == true { second.compensate(older, into: predicted, execution) }
   }
 
   /// Reads all vectors of a frame. False for a damaged payload.

@@ -195,8 +195,7 @@ final class MotionSearch {
     _ tables: MotionTables, lambda: Double, effort: Int, _ execution: Execution
   ) {
     var predicted = single?.frame.plane.0 ?? sc_motion_plane()
-    // Differences are twice as large there.
-    let lambda = single == nil ? lambda : 4 * lambda
+    let lambda = single == nil ? lambda : Double(SC_MOTION_SECOND_LAMBDA) * lambda
     withUnsafePointer(to: reference.frame.plane.0) { luma in
       withUnsafePointer(to: &predicted) { predicted in
         search.kernels = sc_motion_kernels_get(sc_cpu(UInt32(execution.cpu.rawValue)))
