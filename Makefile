@@ -44,6 +44,8 @@ KERNEL_BUILD = $(OUT)/kernels
 include Tests/kernels/kernels.mk
 MOTION_BUILD = $(OUT)
 include Tests/kernels/motion.mk
+FILTER_BUILD = $(OUT)
+include Tests/kernels/filter.mk
 RESIDUAL_BUILD = $(OUT)/residual
 include Tests/kernels/residual.mk
 
@@ -79,7 +81,7 @@ test-debug:
 	$(SWIFTTEST)
 
 # The header alone, the kernels against the reference, golden pictures from the Embedded library.
-test-c: embedded test-kernels test-motion test-residual
+test-c: embedded test-kernels test-motion test-filter test-residual
 	scripts/check_header.sh $(INCLUDE)/swiftcodec.h
 	scripts/check_header.sh Sources/CDefaultModel/include/sc_default_model.h
 	$(CC) -std=c11 -O2 -g $(CWARN) -I $(INCLUDE) -o $(OUT)/golden Tests/embedded/golden.c $(OUT)/libswiftcodec.a -lm -lpthread
@@ -110,15 +112,15 @@ test-kill: tool
 	$(PYTHON) scripts/test_kill.py $(TOOL)
 
 # Under emulation: 64-bit ARM, 32-bit ARM, WebAssembly in node.
-test-arm: test-kernels-arm test-motion-arm test-residual-arm
+test-arm: test-kernels-arm test-motion-arm test-filter-arm test-residual-arm
 	scripts/test_arm.sh aarch64 "$(SWIFT)" $(JOBS) .build-aarch64 $(OUT)/aarch64
 	$(call SHARED_COMMAND,$(OUT)/aarch64/libswiftcodec.a,$(OUT)/aarch64/$(SHARED),aarch64-linux-gnu-gcc)
 
-test-armv7: test-kernels-armv7 test-motion-armv7 test-residual-armv7
+test-armv7: test-kernels-armv7 test-motion-armv7 test-filter-armv7 test-residual-armv7
 	scripts/test_arm.sh armv7 "$(SWIFT)" $(JOBS) .build-armv7 $(OUT)/armv7
 	$(call SHARED_COMMAND,$(OUT)/armv7/libswiftcodec.a,$(OUT)/armv7/$(SHARED),arm-linux-gnueabihf-gcc)
 
-test-wasm: test-kernels-wasm test-motion-wasm test-residual-wasm
+test-wasm: test-kernels-wasm test-motion-wasm test-filter-wasm test-residual-wasm
 	scripts/test_wasm.sh "$(SWIFT)" $(JOBS) .build-wasm $(OUT)/wasm
 
 # Every snippet of README.md and docs/installing.md, word for word, in an empty folder. Needs cmake and pkg-config.
@@ -132,7 +134,7 @@ SANITIZED = SWIFT_BACKTRACE=enable=no $(SWIFTTEST) -c release -Xswiftc -enable-t
 # UndefinedBehaviorSanitizer as well.
 # make test-asan ASAN_TESTS='HostileTests|VideoTests': only these of the Swift tests.
 ASAN_TESTS ?= .
-test-asan: embedded test-kernels-asan test-motion-asan test-residual-asan
+test-asan: embedded test-kernels-asan test-motion-asan test-filter-asan test-residual-asan
 	$(CC) -std=c11 -g -fsanitize=address,undefined -I $(INCLUDE) -o $(OUT)/golden-asan Tests/embedded/golden.c \
 	  $(OUT)/libswiftcodec.a -lm -lpthread
 	$(OUT)/golden-asan Fixtures

@@ -254,6 +254,10 @@ class Decoder:
 def symbols(payload, magnitude, magnitudes, p):
     """Rows of the table of symbols, and the channels' values."""
     decoder, rows, active, values, residuals = Decoder(payload), [], {}, {}, {}
+    slot, symbol = decoder.symbol(1, [2**14, 2**14])
+    if symbol:
+        raise ValueError('a filtered picture is no example')
+    rows.append((1, 'the picture is filtered', slot, '0: no'))
     for i, channel in enumerate(p.order):
         probability = p.modes[channel][1]
         slot, symbol = decoder.symbol(i % 4, [32768 - probability, probability])
@@ -336,7 +340,7 @@ def page():
            '`make lint` fails if this page is not what it reads.', '', '## The bitstream', '',
            f'`Fixtures/golden/{FILE.name}`, {len(data)} bytes: a picture of one pixel.', ''] + table(r.lines)
     out += ['', '## The symbols of its payload', '',
-            'The picture is padded to the coarsest resolution of the model\'s graphs, so that the latent has one sample a channel. First come the activation flags of',
+            'The picture is padded to the coarsest resolution of the model\'s graphs, so that the latent has one sample a channel. First comes a flag, whether the picture is filtered, then the activation flags of',
             f'all {len(values)} channels in coding order, on lanes 0 to 3 in turn, then the samples of active channels, all on lane 0, since each is row 0.', '',
             '| lane | what | slot | symbol |', '|---|---|---|---|']
     out += [f'| {lane} | {what} | {slot} | {how} |' for lane, what, slot, how in rows]

@@ -28,16 +28,17 @@ from collections import defaultdict
 from pathlib import Path
 
 # Upwards: each sees only those before it.
-ROOMS = ['Support', 'Picture', 'Residual', 'Graph/Tensors', 'Graph/Rows', 'Graph/Layers', 'Graph', 'Execution', 'Entropy', 'Motion', 'Model', 'Latent', 'Search', 'Bitstream', 'Codec', 'CInterface']
+ROOMS = ['Support', 'Picture', 'Residual', 'Graph/Tensors', 'Graph/Rows', 'Graph/Layers', 'Graph', 'Execution', 'Entropy', 'Motion', 'Filter', 'Model', 'Latent', 'Search', 'Bitstream', 'Codec', 'CInterface']
 TARGETS = ['CCodecKernels', 'CSwiftCodec', 'CDefaultModel', 'SwiftCodec', 'SwiftCodecDefaultModel', 'SwiftCodecFitting',
            'SwiftCodecBenchmark', 'PictureFiles', 'codec-bench']
-C_ROOMS = ['include', 'platform', 'conv', 'entropy', 'motion', 'search', 'residual']
+C_ROOMS = ['include', 'platform', 'conv', 'entropy', 'motion', 'search', 'residual', 'filter']
 CORE = 'SwiftCodec'
 PURPOSE = {
     'Support': 'bytes, checksums, aligned memory, threads, errors of model files',
     'Picture': 'planes of 8-bit samples',
     'Residual': 'samples coded exactly or within a bound, without networks, alone or over a decoded picture',
     'Motion': 'motion compensation of frames and the tables that vectors are coded with',
+    'Filter': 'the adaptive filter of decoded pictures',
     'Graph/Tensors': 'resolutions, weights, rate positions and what lies between them',
     'Graph/Rows': 'tensors of a prepared graph and the rows of them that are in memory',
     'Graph/Layers': 'a file for each kind of layer: parsing, shape, proof of range, execution, adjoint',

@@ -28,18 +28,19 @@ extension Decoder {
     _ bytes: [UInt8], _ parts: BitstreamParts, region: PictureRegion, into picture: PictureView, alpha: sc_component?
   ) throws(DecodeError) {
     precondition(picture.width == region.width && picture.height == region.height)
+    guard region.isValid(width: parts.header.width, height: parts.header.height, format: picture.format) else {
+      throw .region(region, width: parts.header.width, height: parts.header.height)
+    }
     // Layers over the picture are coded as a whole.
     if parts.residual != nil || parts.alpha != nil && alpha != nil {
-      guard region.isValid(width: parts.header.width, height: parts.header.height, format: picture.format) else {
-        throw .region(region, width: parts.header.width, height: parts.header.height)
-      }
       let whole = try decodeAll(bytes, as: picture.format)
       whole.picture.cropped(to: region).withView { $0.copy(to: picture) }
       if let alpha { (whole.alpha?.cropped(to: region)).fill(alpha, picture.width, picture.height) }
       return
     }
-    let latent = try decodeLatent(bytes, parts, as: picture.format, region: region)
-    try synthesise(latent, parts.header, into: picture, region: region)
+    let seen = PictureFilter.region(seenBy: region, width: parts.header.width, height: parts.header.height)
+    let decoded = try decodeLatent(bytes, parts, as: picture.format, region: seen)
+    try synthesise(decoded, parts.header, into: picture, region: region)
     if let alpha { Picture?.none.fill(alpha, picture.width, picture.height) }
   }
 
@@ -84,7 +85,11 @@ extension Decoder {
       bands
       * NetworkRunner.byteCount(
         program, width: layout.paddedWidth, height: layout.paddedHeight, stripeRows: execution.stripeRows)
-    return latent + max(entropy, synthesis)
+    // A region is synthesised with what its filters see.
+    let seen = region.map { PictureFilter.region(seenBy: $0, width: header.width, height: header.height) }
+    let larger = seen.map { Int64(format.sampleCount(width: $0.width, height: $0.height)) } ?? 0
+    let filter = PictureFilter.bytes(width: seen?.width ?? header.width, threads: execution.threads)
+    return latent + larger + max(entropy, synthesis, filter)
   }
 }
 

@@ -11,6 +11,12 @@ public struct Decoded: Sendable {
   public let metadata: [Metadata]
 }
 
+/// What a bitstream's segments hold.
+struct DecodedLatent {
+  let latent: Latent
+  let filter: PictureFilter
+}
+
 /// Decodes bitstreams of one model. Keeps what it prepares for the next picture.
 ///
 /// Not Sendable: one thread at a time may use it, because each call may prepare networks that the next one finds, without a
@@ -69,9 +75,9 @@ public final class Decoder {
     _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat
   ) throws(DecodeError) -> Picture {
     let samples = format.sampleCount(width: parts.header.width, height: parts.header.height)
-    let latent = try decodeLatent(bytes, parts, as: format, beside: Int64(samples))
+    let decoded = try decodeLatent(bytes, parts, as: format, beside: Int64(samples))
     var picture = Picture(blank: parts.header.width, parts.header.height, format)
-    try picture.withMutableView { view throws(DecodeError) in try synthesise(latent, parts.header, into: view) }
+    try picture.withMutableView { view throws(DecodeError) in try synthesise(decoded, parts.header, into: view) }
     return picture
   }
 
@@ -228,7 +234,7 @@ public final class Decoder {
   /// nothing can go wrong any more.
   func decodeLatent(
     _ bytes: [UInt8], _ parts: BitstreamParts, as format: PixelFormat, region: PictureRegion? = nil, beside: Int64 = 0
-  ) throws(DecodeError) -> Latent {
+  ) throws(DecodeError) -> DecodedLatent {
     let (layout, codec, segments, memory) = try check(
       parts.header, as: format, region, payloads: parts.payloads, size: bytes.count, layerWork: layerWork(parts))
     // The estimate is within a few percent; payloads are copied.
@@ -236,19 +242,26 @@ public final class Decoder {
     let payloads = parts.payloads
     let latent = Latent(
       layout: layout, channels: model.latentChannels(at: parts.header.position), present: segments)
+    guard var begun = PayloadDecoder(bytes, in: payloads[0], execution.pool),
+      let filter = PictureFilter.decode(&begun, parts.header.format, previous: nil)
+    else { throw .payload(segment: 0) }
+    let first = begun
     let good = AlignedBuffer<UInt8>(count: payloads.count, zero: 0)
     let step = monitor == nil ? segments.count : min(segments.count, execution.threads)
-    for first in stride(from: segments.lowerBound, to: segments.upperBound, by: step) {
-      try report(0.5 * Double(first - segments.lowerBound) / Double(segments.count))
-      let part = first..<min(first + step, segments.upperBound)
+    for start in stride(from: segments.lowerBound, to: segments.upperBound, by: step) {
+      try report(0.5 * Double(start - segments.lowerBound) / Double(segments.count))
+      let part = start..<min(start + step, segments.upperBound)
       let inner = execution.inside(parallel: part.count)
       parallel(threads: execution.threads, count: part.count) { k in
-        let i = first + k
-        good.base[i] = codec.decode(bytes, in: payloads[i], segment: i, latent, inner) ? 1 : 0
+        let i = start + k
+        guard var decoder = i == 0 ? first : PayloadDecoder(bytes, in: payloads[i], inner.pool) else { return }
+        let isGood =
+          codec.decode(&decoder, segment: i, latent, reference: nil, inner) && decoder.isFinished
+        good.base[i] = isGood ? 1 : 0
       }
       for i in part where good.base[i] == 0 { throw .payload(segment: i) }
     }
-    return latent
+    return DecodedLatent(latent: latent, filter: filter)
   }
 
   private func report(_ share: Double) throws(DecodeError) {
@@ -257,7 +270,29 @@ public final class Decoder {
 
   /// `picture` is the whole one, or the region.
   func synthesise(
-    _ latent: Latent, _ header: BitstreamHeader, into picture: PictureView, region: PictureRegion? = nil
+    _ decoded: DecodedLatent, _ header: BitstreamHeader, into picture: PictureView, region: PictureRegion? = nil
+  ) throws(DecodeError) {
+    let isFiltered = !decoded.filter.isEmpty
+    if let region, isFiltered {
+      // Filters see samples around the region.
+      let seen = PictureFilter.region(seenBy: region, width: header.width, height: header.height)
+      var larger = Picture(blank: seen.width, seen.height, picture.format)
+      try larger.withMutableView { view throws(DecodeError) in
+        try synthesise(decoded.latent, header, into: view, region: seen)
+        decoded.filter.apply(to: view, filtersChroma: picture.format == header.format, execution)
+      }
+      let inside = PictureRegion(
+        x: region.x - seen.x, y: region.y - seen.y, width: region.width, height: region.height)
+      larger.cropped(to: inside).withView { $0.copy(to: picture) }
+    } else {
+      try synthesise(decoded.latent, header, into: picture, region: region)
+      decoded.filter.apply(to: picture, filtersChroma: picture.format == header.format, execution)
+    }
+    try report(1)
+  }
+
+  private func synthesise(
+    _ latent: Latent, _ header: BitstreamHeader, into picture: PictureView, region: PictureRegion?
   ) throws(DecodeError) {
     let program = prepared.program(.synthesis, picture.format, at: header.position, cpu: execution.cpu)
     let band = Self.band(program, latent.layout, region)
@@ -277,7 +312,6 @@ public final class Decoder {
         latent, into: picture, origin: region.map { ($0.x, $0.y) } ?? (0, 0),
         band: first..<min(first + step, band.upperBound), execution)
     }
-    try report(1)
   }
 }
 

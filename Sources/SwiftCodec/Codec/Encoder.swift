@@ -112,6 +112,8 @@ public struct EncoderSettings: Sendable {
   var mixes = false
   /// Effort of the residual layers of picture and transparency, 0…2.
   public var residualEffort = 1
+  /// Whether the decoded picture is filtered, where that is worth the filters' bits.
+  public var filters = true
   /// Called after every pass of that search, on the thread that encodes.
   public var progress: (@Sendable (RDOQPass) -> Void)?
   /// Called between parts of the work, on the thread that encodes, with an estimate of the share that is done, 0…1; where a
@@ -287,15 +289,29 @@ public final class Encoder {
     let (segments, report) = search(latent, quantise, codec, kind, of: picture, settings)
     if segments != nil, report == nil { throw .cancelled }
     try settings.report(settings.searchShare.upperBound)
-    let (payloads, bits, placeBits) = code(count, segments, quantise, codec, settings)
-    try settings.report(settings.measuresDistortion ? 0.95 : 1)
+    var (payloads, first, bits, placeBits) = code(count, segments, quantise, codec, settings)
+    try settings.report(settings.measuresDistortion || settings.filters ? 0.9 : 1)
     var decoded: Picture?
-    if settings.measuresDistortion {
-      var picture = Picture(blank: picture.width, picture.height, picture.format)
-      prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
-        .synthesise(latent, into: &picture, execution)
-      decoded = picture
+    var filter = PictureFilter()
+    if settings.measuresDistortion || settings.filters {
+      // Without a search the latent is what is coded now.
+      var result = Picture(blank: picture.width, picture.height, picture.format)
+      result.withMutableView { view in
+        prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
+          .synthesise(latent, into: view, execution)
+        guard settings.filters else { return }
+        let lambda = settings.lambda ?? model.lambda(at: position)
+        filter = FilterDesign(view, original: picture, lambda: lambda, execution).best()
+        if settings.measuresDistortion { filter.apply(to: view, execution) }
+      }
+      if settings.measuresDistortion { decoded = result }
     }
+    // The filters come before the first segment, of which they depend.
+    let head = PayloadEncoder()
+    filter.encode(head, picture.format, previous: nil)
+    head.append(first)
+    payloads[0] = head.finish()
+    bits += head.codeLength
     return CodedLatent(
       position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : segmentRows, count: count),
       payloads: payloads, idealBits: bits, reconstruction: decoded, rdoq: report, placeBits: placeBits)
@@ -393,13 +409,14 @@ public final class Encoder {
     return segments ?? latent.segments.indices.map { quantise($0, settings.execution) }
   }
 
-  /// Codes all segments: those given, or else as `quantise` chooses them, one after the other. Gives payloads and the ideal
-  /// code length in bits, and that of each place if it is asked for.
+  /// Codes all segments: those given, or else as `quantise` chooses them, one after the other. Gives payloads, of the first
+  /// segment what it is to be made of, the ideal code length of the others in bits, and that of each place if it is asked for.
   private func code(
     _ count: Int, _ segments: [QuantisedSegment]?, _ quantise: (Int, Execution) -> QuantisedSegment,
     _ codec: SegmentCodec, _ settings: EncoderSettings
-  ) -> ([[UInt8]], Double, [Float]) {
+  ) -> (payloads: [[UInt8]], first: PayloadEncoder, bits: Double, placeBits: [Float]) {
     let execution = settings.execution
+    let first = PayloadEncoder()
     var coded = [(payload: [UInt8], bits: Double, placeBits: [Float])](repeating: ([], 0, []), count: count)
     let inner = execution.inside(parallel: count)
     coded.withUnsafeMutableBufferPointer { coded in
@@ -407,11 +424,15 @@ public final class Encoder {
       nonisolated(unsafe) let out = coded.baseAddress!
       parallel(threads: execution.threads, count: count) { i in
         let segment = segments?[i] ?? quantise(i, inner)
-        let (payload, bits) = codec.encode(segment)
-        out[i] = (payload, bits, settings.countsPlaces ? segment.placeBits(of: bits) : [])
+        let encoder = i == 0 ? first : PayloadEncoder()
+        codec.encode(encoder, segment)
+        let bits = i > 0 || settings.countsPlaces ? encoder.codeLength : 0
+        out[i] = (
+          i == 0 ? [] : encoder.finish(), i == 0 ? 0 : bits, settings.countsPlaces ? segment.placeBits(of: bits) : []
+        )
       }
     }
-    return (coded.map { $0.payload }, coded.reduce(0) { $0 + $1.bits }, coded.flatMap { $0.placeBits })
+    return (coded.map { $0.payload }, first, coded.reduce(0) { $0 + $1.bits }, coded.flatMap { $0.placeBits })
   }
 }
 

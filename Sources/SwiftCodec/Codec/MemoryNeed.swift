@@ -78,9 +78,12 @@ extension Encoder {
     // The latent, payloads and the bitstream.
     var bytes = 4 * values
     var most = max(running(.analysis), coding)
-    if settings.measuresDistortion || settings.holdsQuality {
+    if settings.measuresDistortion || settings.holdsQuality || settings.filters {
       bytes += Int64(picture.sampleCount)
       most = max(most, running(.synthesis))
+    }
+    if settings.filters {
+      most = max(most, PictureFilter.bytes(width: picture.width, threads: execution.threads, measures: true))
     }
     if settings.rdoq != .off {
       let program = prepared.program(.synthesis, picture.format, at: settings.position, cpu: execution.cpu)
@@ -127,6 +130,7 @@ func videoMemory(
   let pixels = Double(paddedWidth + 64) * Double(paddedHeight + 64)
   // Three frames with what is known of their blocks, and of every network a stripe of rows for each thread.
   var bytes = 6 * pixels + threads * (isEncoding ? 16384 : 6144) * Double(paddedWidth + 64) + 0x1p22
+  bytes += Double(PictureFilter.bytes(width: width, threads: execution.threads, measures: isEncoding))
   for model in [intra, inter ?? intra] {
     let position = RatePosition(ratePoint: model.ratePoints.count - 1)
     let roles = isEncoding ? model.encoderRoles : model.decoderRoles

@@ -185,6 +185,9 @@ public final class VideoDecoder {
       }
       inputs = state.inputs(at: position, execution)
     }
+    guard
+      let filter = PictureFilter.decode(&first, header.format, previous: state.previousFilter(isIntra: isIntra))
+    else { throw .payload(segment: 0) }
     let count = segments.count
     let good = AlignedBuffer<UInt8>(count: count, zero: 0, state.pool)
     let begun = first
@@ -199,6 +202,6 @@ public final class VideoDecoder {
       good.base[i] = isGood ? 1 : 0
     }
     for i in 0..<count where good.base[i] == 0 { throw .payload(segment: i) }
-    state.finish(latent, inputs, isIntra: isIntra, at: position, execution)
+    state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { filter }
   }
 }

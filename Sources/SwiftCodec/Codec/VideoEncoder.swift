@@ -31,6 +31,8 @@ public struct VideoSettings: Sendable {
   public var intraRDOQ = RDOQ.fast
   /// As `EncoderSettings.hasDeadZone`.
   package var hasDeadZone = true
+  /// As `EncoderSettings.filters`.
+  public var filters = true
   /// Of residual layers, as `EncoderSettings.residualEffort`.
   public var residualEffort = 1
   /// What errors of inter frames count in that search, over what the models' λ says.
@@ -336,11 +338,23 @@ public final class VideoEncoder {
     let fieldPayload = PayloadEncoder(state.pool)
     let hasMotion = !isIntra && model.motion != nil
     if hasMotion, let tables = model.motion { state.encodeVectors(fieldPayload, tables) }
-    state.finish(latent, inputs, isIntra: isIntra, at: position, execution) { [state, execution] in
-      state.skips.choose(
-        frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)), execution)
+    let previous = state.previousFilter(isIntra: isIntra)
+    var filter = PictureFilter()
+    state.finish(latent, inputs, isIntra: isIntra, at: position, execution) {
+      if hasMotion, model.networks.readsMotion {
+        state.skips.choose(
+          frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)), execution)
+      }
+      guard settings.filters else { return filter }
+      filter = FilterDesign(
+        state.reference.view, original: frame, lambda: searchLambda(isIntra: isIntra, at: position),
+        skip: hasMotion && model.networks.readsMotion && state.skips.isUsed
+          ? UnsafePointer(state.skips.flags.base) : nil, execution
+      ).best(previous: previous)
+      return filter
     }
     if hasMotion { state.skips.flags.encode(fieldPayload) }
+    filter.encode(fieldPayload, .yuv420, previous: previous)
     self.segments = keepsSegments ? quantised : []
     let encoders = (0..<count).map { $0 == 0 ? fieldPayload : PayloadEncoder(state.pool) }
     var coded = [[UInt8]](repeating: [], count: count)

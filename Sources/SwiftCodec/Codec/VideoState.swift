@@ -25,6 +25,8 @@ final class VideoState {
   private var latent: Latent?
   private var latentExponent = 0
   private var states: [TensorPlane] = []
+  /// That of the last frame with one, since the last intra frame.
+  private(set) var filter = PictureFilter()
   /// Of the segments of inter frames.
   private(set) var activity: [ActivityHistory] = []
   private var contexts: [TensorPlane] = []
@@ -217,15 +219,19 @@ final class VideoState {
     swap(&reference, &older)
     reference.take(picture)
     (latent, states) = (nil, [])
+    if isIntra { filter = PictureFilter() }
     forgetActivity()
     advance(isIntra: isIntra)
   }
 
-  /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here. `chooses` is the encoder's
-  /// choice of blocks that are skipped, when the networks' frame is there.
+  /// What may stand for a frame's filters.
+  func previousFilter(isIntra: Bool) -> PictureFilter? { isIntra ? nil : filter }
+
+  /// Decodes the latent to the frame that the next one is predicted from. Nothing can fail here. `filter` is called when the
+  /// networks' frame is there: the encoder chooses then which blocks are skipped and how the others are filtered.
   func finish(
     _ latent: Latent, _ inputs: ReferenceInputs?, isIntra: Bool, at position: RatePosition, _ execution: Execution,
-    chooses: (() -> Void)? = nil
+    filter choice: () -> PictureFilter
   ) {
     let program = program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
     // New states are written where no network reads the old ones any more: synthesis reads rows before it writes them only
@@ -234,7 +240,9 @@ final class VideoState {
     swap(&reference, &older)
     program.synthesise(latent, into: reference.view, reference: inputs, states: next, execution)
     let skipsBlocks = !isIntra && interModel?.networks.readsMotion == true
-    if skipsBlocks { chooses?() }
+    let chosen = choice()
+    chosen.apply(to: reference.view, execution)
+    if isIntra || !chosen.isEmpty { filter = chosen }
     skips.complete(reference, from: predicted, isUsed: skipsBlocks && skips.isUsed, execution)
     states = next
     self.latent = latent

@@ -409,6 +409,13 @@ final class PayloadEncoder {
     state.capacity = larger.count
   }
 
+  /// Appends the symbols of another payload.
+  func append(_ other: PayloadEncoder) {
+    reserve(other.state.count)
+    (symbols.base + state.count).update(from: other.symbols.base, count: other.state.count)
+    state.count += other.state.count
+  }
+
   /// The payload, of four lanes or one.
   func finish(lanes: Int32 = SC_RANS_LANES) -> [UInt8] {
     let capacity = sc_rans_payload_bound(state.count)

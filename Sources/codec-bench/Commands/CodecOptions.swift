@@ -48,7 +48,13 @@ enum CodecOptions {
     effort,
     OptionSpec("rdoq", value: "EFFORT", "the same in words: off, quick (2), fast (5) or full (9)"),
     OptionSpec("lambda", value: "L", "the trade-off of that search; the rate point's by default"),
+    OptionSpec("filter", value: "on|off", "whether decoded pictures may be filtered; on by default"),
   ]
+
+  /// What --filter asks for.
+  static func filters(_ arguments: Arguments) throws(ToolError) -> Bool {
+    try arguments.choice("filter", ["on": true, "off": false]) ?? true
+  }
 
   static func execution(
     _ arguments: Arguments, threads: Int = processorCount
@@ -74,6 +80,7 @@ enum CodecOptions {
     settings.execution = try execution(arguments, threads: threads)
     (settings.rdoq, settings.rdoqShare) = try search(arguments)
     settings.lambda = try arguments.number("lambda", above: 0)
+    settings.filters = try filters(arguments)
     if settings.rdoq == .off { try arguments.refuse(["lambda"], "without a search; say --effort") }
     return settings
   }

@@ -84,7 +84,7 @@ enum VideoFiles {
       try arguments.refuse(
         [
           "size", "bitrate", "quality", "rate-point", "rdoq", "intra-rdoq", "intra-offset", "pattern", "motion-weight",
-          "search-weight", "intra-search-weight",
+          "search-weight", "intra-search-weight", "filter",
         ], "with a bound of the error")
       settings.rate = .maximumError(try arguments.integer("max-error", in: 1...15) ?? 0)
     } else if arguments.has("size") {
@@ -110,6 +110,7 @@ enum VideoFiles {
     if let rdoq = try CodecOptions.rdoq("intra-rdoq", arguments) { settings.intraRDOQ = rdoq }
     if let weight = try arguments.number("search-weight", above: 0) { settings.searchWeight = weight }
     if let weight = try arguments.number("intra-search-weight", above: 0) { settings.intraSearchWeight = weight }
+    settings.filters = try CodecOptions.filters(arguments)
     settings.execution = try CodecOptions.execution(arguments)
     return settings
   }

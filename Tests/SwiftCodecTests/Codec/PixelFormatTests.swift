@@ -88,6 +88,7 @@ import Testing
     let position = RatePosition(ratePoint: 1)
     var settings = EncoderSettings(position: position)
     settings.hasDeadZone = false
+    settings.filters = false
     let encoded = try encode(picture, model: model, settings: settings)
     var prepared = PreparedModel(model)
     let kind = try #require(model.preferredEntropyKind)

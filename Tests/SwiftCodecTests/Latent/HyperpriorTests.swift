@@ -75,6 +75,7 @@ import Testing
         let encoder = Encoder(model: model)
         encoder.segmentRows = 2040
         var settings = EncoderSettings(ratePoint: k)
+        settings.filters = false
         settings.execution.cpu = cpu
         settings.execution.threads = random.int(1...3)
         let encoded = try encoder.encode(picture, settings)
@@ -137,6 +138,7 @@ import Testing
         var settings = EncoderSettings(position: k)
         settings.execution = execution
         settings.hasDeadZone = false
+        settings.filters = false
         let encoded = try encode(picture, model: model, settings: settings)
         let decoded = try decode(encoded.bytes, model: model, execution: execution)
         #expect(hexadecimal32(Fixtures.hash(decoded)) == line[13], "position \(line[0]), \(cpu.name): the picture")

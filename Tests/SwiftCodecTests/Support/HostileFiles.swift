@@ -129,6 +129,7 @@ enum HostileFiles {
     guard let kind = model.preferredEntropyKind, let entropy = model.entropyModels.first(where: { $0.kind == kind })
     else { preconditionFailure("no entropy model") }
     let encoder = PayloadEncoder()
+    PictureFilter().encode(encoder, .rgb, previous: nil)
     for table in Array(entropy.hyperTables.prefix(1)) + Array(entropy.tables.prefix(1)) {
       encoder.reserve(table.channelCount)
       for (i, channel) in table.order.enumerated() {
