@@ -48,7 +48,8 @@ class SystemTrainer(ChainTrainer):
 
     def code_next(self):
         x = packed(self.next_frames(), self.device)
-        out, bits, memory = self.net(x, [chain.reference for chain in self.chains], self.points, 'mixed')
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            out, bits, memory = self.net(x, [chain.reference for chain in self.chains], self.points, 'mixed')
         return x, out, bits, torch.zeros(len(self.points)), [m.detach() for m in memory]
 
     def weights(self):

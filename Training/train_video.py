@@ -73,12 +73,12 @@ class ChainTrainer:
     net has lambdas by rate point, and transforms() that take the smaller steps; `optimiser` makes an optimiser of groups of parameters and a step size.
     """
 
-    bf16 = False
     clock = staticmethod(time.monotonic)
 
     def __init__(self, options, clips, net, optimiser):
         o = self.options = options
         self.device = next(net.parameters()).device.type
+        self.bf16 = self.device == 'cuda' or o.bf16
         self.net = net.train()
         self.points = [k for k in range(len(net.lambdas)) for _ in range(o.per)]
         self.lambdas = torch.tensor(net.lambdas, device=self.device)
@@ -195,7 +195,6 @@ class ChainTrainer:
                 self.optimiser.state[p] = state['moments'][name]
         self.average, self.step, self.spent, self.usual = state['average'], state['step'], state['spent'], state['usual']
 
-
     def run(self):
         """Until the schedule ends or a signal does; rests while OUT.pt.pause exists."""
         stop, saved = [], self.spent
@@ -219,7 +218,6 @@ class Trainer(ChainTrainer):
         o = options
         device = prepared(o)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        self.bf16 = device == 'cuda' or o.bf16
         self.intra = load_intra(o.image).to(device)
         super().__init__(o, clips, load_inter(o.init, o.image).to(device, memory_format=torch.channels_last), SOAP)
         tables = open(o.tables, 'rb').read() if o.tables else None
@@ -281,6 +279,7 @@ def parser(description, **defaults):
     a.add_argument('--warm', type=float, default=100, help='steps of warm-up')
     a.add_argument('--ema', type=float, default=0.999)
     a.add_argument('--threads', type=int, default=0)
+    a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--log', type=int, default=25, help='steps between lines of the log')
     a.add_argument('--save', type=float, default=3, help='minutes between checkpoints')
@@ -302,7 +301,6 @@ def arguments(line=None):
     a.add_argument('--effort', type=int, default=1, help='of the motion search, 0…2')
     a.add_argument('--tables', help='file with the MOTN section of a model file')
     a.add_argument('--motion', help='the motion library, if it is elsewhere')
-    a.add_argument('--bf16', action='store_true', help='on a processor too; pays with AVX-512-BF16 or AMX only')
     return parsed(a, line)
 
 
