@@ -358,13 +358,28 @@ public final class Encoder {
       search = (LatentSearch(model, picture.format, synthesis, codec, at: position), key)
     }
     let segments = latent.segments.indices.map { quantise($0, execution) }
-    let report = search?.program.optimise(
-      latent, segments, of: picture, settings.rdoq, share: settings.rdoqShare, lambda: settings.lambda, execution,
-      progress: settings.progress,
-      monitor: settings.monitor.map { monitor in
-        let share = settings.searchShare
-        return { monitor(share.lowerBound + (share.upperBound - share.lowerBound) * $0) }
-      })
+    var report: RDOQReport?
+    let rounds = FilterDesign.rounds(settings.rdoq, filters: settings.filters)
+    for round in 0..<rounds {
+      var target: Picture?
+      if settings.filters {
+        var decoded = Picture(blank: picture.width, picture.height, picture.format)
+        prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
+          .synthesise(latent, into: &decoded, execution)
+        let lambda = settings.lambda ?? model.lambda(at: position)
+        target = FilterDesign.target(of: picture, decoded, lambda: lambda, execution)
+      }
+      let (range, part) = (settings.searchShare, 1 / Double(rounds))
+      let length = (range.upperBound - range.lowerBound) * part
+      func optimise(_ picture: PictureView) -> RDOQReport? {
+        search?.program.optimise(
+          latent, segments, of: picture, settings.rdoq, share: settings.rdoqShare * part, lambda: settings.lambda,
+          execution, progress: settings.progress,
+          monitor: settings.monitor.map { monitor in { monitor(range.lowerBound + length * (Double(round) + $0)) } })
+      }
+      report = target.map { $0.withView(optimise) } ?? optimise(picture)
+      if report == nil { break }
+    }
     return (segments, report)
   }
 

@@ -330,9 +330,25 @@ public final class VideoEncoder {
     }
     let quantised = segments.compactMap { $0 }
     if rdoq != .off {
-      _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
-        latent, quantised, of: frame, reference: inputs, rdoq, lambda: searchLambda(isIntra: isIntra, at: position),
-        execution, progress: nil)
+      let lambda = searchLambda(isIntra: isIntra, at: position)
+      let rounds = FilterDesign.rounds(rdoq, filters: settings.filters)
+      for _ in 0..<rounds {
+        var target: Picture?
+        if settings.filters {
+          var decoded = Picture(blank: frame.width, frame.height, frame.format)
+          decoded.withMutableView {
+            state.program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
+              .synthesise(latent, into: $0, reference: inputs, execution)
+          }
+          target = FilterDesign.target(of: frame, decoded, lambda: lambda, execution)
+        }
+        func optimise(_ frame: PictureView) {
+          _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
+            latent, quantised, of: frame, reference: inputs, rdoq, share: 1 / Double(rounds), lambda: lambda, execution,
+            progress: nil)
+        }
+        if let target { target.withView(optimise) } else { optimise(frame) }
+      }
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
     let fieldPayload = PayloadEncoder(state.pool)
@@ -346,11 +362,14 @@ public final class VideoEncoder {
           frame, state.predicted, state.reference, bias: VideoEncoder.skipBias(model.lambda(at: position)), execution)
       }
       guard settings.filters else { return filter }
+      let (decoded, lambda) = (state.reference.view, searchLambda(isIntra: isIntra, at: position))
+      let skipsBlocks = hasMotion && model.networks.readsMotion && state.skips.isUsed
       filter = FilterDesign(
-        state.reference.view, original: frame, lambda: searchLambda(isIntra: isIntra, at: position),
-        skip: hasMotion && model.networks.readsMotion && state.skips.isUsed
-          ? UnsafePointer(state.skips.flags.base) : nil, execution
-      ).best(previous: previous)
+        decoded, original: frame, lambda: lambda,
+        skip: skipsBlocks ? UnsafePointer(state.skips.flags.base) : nil, execution
+      ).best(
+        previous: previous,
+        margin: isIntra ? 0 : Self.filterMargin * distortionBits(decoded, frame, lambda: lambda))
       return filter
     }
     if hasMotion { state.skips.flags.encode(fieldPayload) }
@@ -372,6 +391,10 @@ public final class VideoEncoder {
       && frame.width * frame.height <= VideoPacketPrefix.mostSmallPixels
     return CodedSegments(payloads: isSmall ? encoders.map { $0.finish(lanes: 1) } : coded, isSmall: isSmall)
   }
+
+  /// The part of an inter frame's distortion that a filter is to take away at least. Filters that take away less make the
+  /// frame better and those after it worse: what they smooth is missing there.
+  private static let filterMargin = 0.03
 
   /// The distortion (`DistortionMeter`) that two bits are worth.
   private static func skipBias(_ lambda: Double) -> Int { Int(min(1e6, 4 * 2 / lambda)) }

@@ -52,16 +52,20 @@ extension PictureView {
 
   /// Sum of squared differences to a picture of the same size and format, all samples counted once.
   func squaredError(to other: PictureView) -> UInt64 {
+    components.indices.reduce(0) { $0 + squaredError(to: other, component: $1) }
+  }
+
+  /// Sum of squared differences of a component to that of a picture of the same size and format.
+  func squaredError(to other: PictureView, component c: Int) -> UInt64 {
     precondition(width == other.width && height == other.height && format == other.format)
     var sum: UInt64 = 0
-    for (c, (a, b)) in zip(components, other.components).enumerated() {
-      let (width, height) = size(component: c)
-      for y in 0..<height {
-        let (a, b) = ((a.base + y * a.row_stride, a.step), (b.base + y * b.row_stride, b.step))
-        for x in 0..<width {
-          let d = Int32(a.0[x * a.1]) - Int32(b.0[x * b.1])
-          sum &+= UInt64(truncatingIfNeeded: d &* d)
-        }
+    let (width, height) = size(component: c)
+    let (a, b) = (components[c], other.components[c])
+    for y in 0..<height {
+      let (a, b) = ((a.base + y * a.row_stride, a.step), (b.base + y * b.row_stride, b.step))
+      for x in 0..<width {
+        let d = Int32(a.0[x * a.1]) - Int32(b.0[x * b.1])
+        sum &+= UInt64(truncatingIfNeeded: d &* d)
       }
     }
     return sum

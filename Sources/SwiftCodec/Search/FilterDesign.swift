@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
+/// What a frame's errors of a 4:2:0 picture are worth in bits, as `DistortionMeter` weighs them.
+func distortionBits(_ decoded: PictureView, _ original: PictureView, lambda: Double) -> Double {
+  let (luma, chroma) = (
+    decoded.squaredError(to: original, component: 0),
+    decoded.squaredError(to: original, component: 1) + decoded.squaredError(to: original, component: 2)
+  )
+  let sum = Double(SC_LUMA_WEIGHT) * Double(luma) + Double(SC_CHROMA_WEIGHT) * Double(chroma)
+  return lambda / DistortionMeter.unit(.yuv420) * sum
+}
+
 /// The encoder's choice of filters: those that least squares give for classes that go together, if they save more errors than
 /// their bits are worth.
 ///
@@ -280,15 +290,41 @@ struct FilterDesign {
     return cost
   }
 
-  /// The filters that cost least, none if they are not worth their bits. `previous` ones cost nothing.
-  func best(previous: PictureFilter? = nil) -> PictureFilter {
+  /// The filters that cost least, none if they save less than their bits and `margin` bits. `previous` ones cost nothing.
+  func best(previous: PictureFilter? = nil, margin: Double = 0) -> PictureFilter {
     var (filter, least) = (PictureFilter(), 0.0)
     for plane in planes {
       guard let (set, cost) = set(plane) else { continue }
       filter.sets[plane.rawValue] = set
       least += cost
     }
-    if let previous, !previous.isEmpty, cost(previous) < least { filter = previous }
-    return filter
+    if let previous, !previous.isEmpty {
+      let cost = cost(previous)
+      if cost < least { (filter, least) = (previous, cost) }
+    }
+    return least < -margin ? filter : PictureFilter()
+  }
+}
+
+extension FilterDesign {
+  /// In how many rounds a search is done, each with the filter of what the one before has found. Short ones have no time for
+  /// two.
+  static func rounds(_ rdoq: RDOQ, filters: Bool) -> Int { filters && (rdoq == .fast || rdoq == .full) ? 2 : 1 }
+
+  /// What a search is to bring decoded pictures near to: the original less what a filter adds to the picture that is decoded
+  /// now, so that nothing is spent on what the filter mends. nil if there is no filter.
+  static func target(
+    of original: PictureView, _ decoded: Picture, lambda: Double, _ execution: Execution
+  ) -> Picture? {
+    let filter = decoded.withView { FilterDesign($0, original: original, lambda: lambda, execution).best() }
+    if filter.isEmpty { return nil }
+    var filtered = decoded
+    filtered.withMutableView { filter.apply(to: $0, execution) }
+    var target = Picture(copying: original)
+    for i in target.samples.indices {
+      let added = Int(filtered.samples[i]) - Int(decoded.samples[i])
+      target.samples[i] = UInt8(min(255, max(0, Int(target.samples[i]) - added)))
+    }
+    return target
   }
 }
