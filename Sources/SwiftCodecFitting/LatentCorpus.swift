@@ -87,6 +87,8 @@ public final class LatentAnalyser {
   private let rdoq: RDOQ
   /// As `EncoderSettings.hasDeadZone`.
   package var hasDeadZone: Bool
+  /// As `EncoderSettings.filters`.
+  package var filters = true
 
   /// Without RDOQ latents are rounded, and do not depend on the entropy model: contexts change what a sample costs, not its value. With it
   /// they are those that the encoder finds with the model's preferred one. There must be one with RDOQ or a hyperprior.
@@ -117,6 +119,7 @@ public final class LatentAnalyser {
     var changing = EncoderSettings(ratePoint: ratePoint)
     changing.rdoq = rdoq
     changing.hasDeadZone = hasDeadZone
+    changing.filters = filters
     changing.execution = execution.inside(parallel: workers)
     let settings = changing
     sets.withUnsafeMutableBufferPointer { sets in

@@ -119,6 +119,7 @@ import Testing
       for (i, rdoq) in [RDOQ.off, .fast].enumerated() {
         let analyser = LatentAnalyser(model: model, rdoq: rdoq)
         analyser.hasDeadZone = true
+        analyser.filters = false
         analyser.add(picture, ratePoint: k, to: &sets[i])
       }
       var changed = 0
