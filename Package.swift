@@ -3,7 +3,7 @@ import PackageDescription
 
 let strictC: [CSetting] = [
   .define("_GNU_SOURCE", .when(platforms: [.linux])), .headerSearchPath("platform"), .headerSearchPath("conv"),
-  .headerSearchPath("entropy"), .headerSearchPath("filter"), .define("NDEBUG", .when(configuration: .release)),
+  .headerSearchPath("entropy"), .define("NDEBUG", .when(configuration: .release)),
 ]
 let core: [SwiftSetting] = [.enableExperimentalFeature("Embedded", .when(traits: ["Embedded"]))]
 
