@@ -114,18 +114,18 @@ static void extend(int16_t *row, int32_t width, ptrdiff_t end) {
 
 static const uint8_t *samples(const sc_component *c, int32_t y) { return c->base + y * c->row_stride; }
 
-// Samples of a row of a component as 16-bit integers.
-static void widen(const sc_component *c, int32_t y, int32_t width, int16_t *restrict out) {
-  const uint8_t *restrict p = samples(c, y);
+// Samples x … x + count − 1 of a row of a component as 16-bit integers.
+static void widen(const sc_component *c, int32_t x, int32_t y, int32_t count, int16_t *restrict out) {
+  const uint8_t *restrict p = samples(c, y) + x * c->step;
   if (c->step == 1)
-    for (int32_t x = 0; x < width; x++)
-      out[x] = p[x];
+    for (int32_t i = 0; i < count; i++)
+      out[i] = p[i];
   else if (c->step == 3)
-    for (int32_t x = 0; x < width; x++)
-      out[x] = p[3 * x];
+    for (int32_t i = 0; i < count; i++)
+      out[i] = p[3 * i];
   else
-    for (int32_t x = 0; x < width; x++)
-      out[x] = p[x * c->step];
+    for (int32_t i = 0; i < count; i++)
+      out[i] = p[i * c->step];
 }
 
 // Loads row y of all planes, the nearest one of the picture. out: [PLANES] rows, `next` apart.
@@ -135,12 +135,12 @@ static void load(const sc_filter_job *job, const band *b, int32_t y, int16_t *ou
   int16_t *restrict guide = out, *restrict first = out + next, *restrict second = out + 2 * next;
   switch (job->kind) {
   case SC_FILTER_LUMA:
-    widen(&c[0], y, b->width, guide);
+    widen(&c[0], 0, y, b->width, guide);
     break;
   case SC_FILTER_RGB:
-    widen(&c[0], y, b->width, first);
-    widen(&c[1], y, b->width, guide);
-    widen(&c[2], y, b->width, second);
+    widen(&c[0], 0, y, b->width, first);
+    widen(&c[1], 0, y, b->width, guide);
+    widen(&c[2], 0, y, b->width, second);
     for (int32_t x = 0; x < b->width; x++) {
       guide[x] = (int16_t)((first[x] + 2 * guide[x] + second[x] + 2) >> 2);
       first[x] = (int16_t)(first[x] - guide[x]);
@@ -155,8 +155,8 @@ static void load(const sc_filter_job *job, const band *b, int32_t y, int16_t *ou
       const ptrdiff_t left = 2 * x * step, right = 2 * x + 1 < job->width ? left + step : left;
       guide[x] = (int16_t)((upper[left] + upper[right] + lower[left] + lower[right] + 2) >> 2);
     }
-    widen(&c[1], y, b->width, first);
-    widen(&c[2], y, b->width, second);
+    widen(&c[1], 0, y, b->width, first);
+    widen(&c[2], 0, y, b->width, second);
     break;
   }
   }
@@ -201,7 +201,7 @@ static void ring_row(const sc_filter_job *job, const band *b, int32_t first, int
 
 static uint16_t *sums_row(const band *b, int32_t row, int32_t k) {
   const ptrdiff_t columns = sc_round_up(b->blocks, 4);
-  return b->sums + (ptrdiff_t)((row + 3) % 3 * 4 + k) * columns;
+  return b->sums + (ptrdiff_t)(row % 3 * 4 + k) * columns;
 }
 
 static void activity(const sc_filter_job *job, const band *b, int32_t row) {
@@ -284,17 +284,6 @@ static void window(const band *b, int32_t plane, int32_t row, const int16_t *row
 
 #define CHUNK 64
 
-static void take_samples(const uint8_t *p, ptrdiff_t step, int32_t count, uint8_t *out) {
-  if (step == 1)
-    memcpy(out, p, (size_t)count);
-  else if (step == 3)
-    for (int32_t i = 0; i < count; i++)
-      out[i] = p[3 * i];
-  else
-    for (int32_t i = 0; i < count; i++)
-      out[i] = p[step * i];
-}
-
 static void put_samples(const uint8_t *samples, ptrdiff_t step, int32_t count, uint8_t *p) {
   if (step == 1)
     memcpy(p, samples, (size_t)count);
@@ -309,14 +298,14 @@ static void put_samples(const uint8_t *samples, ptrdiff_t step, int32_t count, u
 // Adds `delta`, all of whose elements up to CHUNK are there, to samples of a component.
 static void change(const sc_component *c, int32_t x, int32_t y, int32_t count,
                    const int16_t *restrict delta) {
-  uint8_t sample[CHUNK] = {0};
-  uint8_t *p = c->base + y * c->row_stride + x * c->step;
-  take_samples(p, c->step, count, sample);
+  int16_t old[CHUNK] = {0};
+  uint8_t sample[CHUNK];
+  widen(c, x, y, count, old);
   for (int32_t i = 0; i < CHUNK; i++) {
-    const int16_t v = (int16_t)(sample[i] + delta[i]);
+    const int16_t v = (int16_t)(old[i] + delta[i]);
     sample[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
   }
-  put_samples(sample, c->step, count, p);
+  put_samples(sample, c->step, count, c->base + y * c->row_stride + x * c->step);
 }
 
 static void write(const sc_filter_job *job, const band *b, int32_t row) {
@@ -325,12 +314,9 @@ static void write(const sc_filter_job *job, const band *b, int32_t row) {
     const int32_t y = 4 * row + i;
     for (int32_t x = 0; x < b->width; x += CHUNK) {
       const int32_t count = b->width - x < CHUNK ? b->width - x : CHUNK;
-      const int16_t *d[PLANES];
       int16_t delta[PLANES][CHUNK] = {0};
-      for (int32_t k = 0; k < PLANES; k++) {
-        d[k] = b->delta + ((ptrdiff_t)4 * k + i) * b->stride + x;
-        memcpy(delta[k], d[k], (size_t)count * sizeof **d);
-      }
+      for (int32_t k = 0; k < PLANES; k++)
+        memcpy(delta[k], b->delta + ((ptrdiff_t)4 * k + i) * b->stride + x, (size_t)count * sizeof **delta);
       if (job->kind == SC_FILTER_RGB) {
         int16_t red[CHUNK], green[CHUNK], blue[CHUNK];
         for (int32_t k = 0; k < CHUNK; k++) {

@@ -306,7 +306,7 @@ public final class Encoder {
       }
       if settings.measuresDistortion { decoded = result }
     }
-    // The filters come before the first segment, of which they depend.
+    // The filters precede the first segment, though they depend on it.
     let head = PayloadEncoder()
     filter.encode(head, picture.format, previous: nil)
     head.append(first)
@@ -358,27 +358,19 @@ public final class Encoder {
       search = (LatentSearch(model, picture.format, synthesis, codec, at: position), key)
     }
     let segments = latent.segments.indices.map { quantise($0, execution) }
+    let (program, range) = (search?.program, settings.searchShare)
+    let synthesis = prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
     var report: RDOQReport?
-    let rounds = FilterDesign.rounds(settings.rdoq, filters: settings.filters)
-    for round in 0..<rounds {
-      var target: Picture?
-      if settings.filters {
-        var decoded = Picture(blank: picture.width, picture.height, picture.format)
-        prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
-          .synthesise(latent, into: &decoded, execution)
-        let lambda = settings.lambda ?? model.lambda(at: position)
-        target = FilterDesign.target(of: picture, decoded, lambda: lambda, execution)
-      }
-      let (range, part) = (settings.searchShare, 1 / Double(rounds))
-      let length = (range.upperBound - range.lowerBound) * part
-      func optimise(_ picture: PictureView) -> RDOQReport? {
-        search?.program.optimise(
-          latent, segments, of: picture, settings.rdoq, share: settings.rdoqShare * part, lambda: settings.lambda,
-          execution, progress: settings.progress,
-          monitor: settings.monitor.map { monitor in { monitor(range.lowerBound + length * (Double(round) + $0)) } })
-      }
-      report = target.map { $0.withView(optimise) } ?? optimise(picture)
-      if report == nil { break }
+    FilterDesign.search(
+      settings.rdoq, filters: settings.filters, of: picture, lambda: settings.lambda ?? model.lambda(at: position),
+      execution, decode: { synthesis.synthesise(latent, into: $0, execution) }
+    ) { target, start, part in
+      let length = range.upperBound - range.lowerBound
+      report = program?.optimise(
+        latent, segments, of: target, settings.rdoq, share: settings.rdoqShare * part, lambda: settings.lambda,
+        execution, progress: settings.progress,
+        monitor: settings.monitor.map { monitor in { monitor(range.lowerBound + length * (start + part * $0)) } })
+      return report != nil
     }
     return (segments, report)
   }

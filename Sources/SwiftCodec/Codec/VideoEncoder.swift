@@ -331,23 +331,14 @@ public final class VideoEncoder {
     let quantised = segments.compactMap { $0 }
     if rdoq != .off {
       let lambda = searchLambda(isIntra: isIntra, at: position)
-      let rounds = FilterDesign.rounds(rdoq, filters: settings.filters)
-      for _ in 0..<rounds {
-        var target: Picture?
-        if settings.filters {
-          var decoded = Picture(blank: frame.width, frame.height, frame.format)
-          decoded.withMutableView {
-            state.program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
-              .synthesise(latent, into: $0, reference: inputs, execution)
-          }
-          target = FilterDesign.target(of: frame, decoded, lambda: lambda, execution)
-        }
-        func optimise(_ frame: PictureView) {
-          _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
-            latent, quantised, of: frame, reference: inputs, rdoq, share: 1 / Double(rounds), lambda: lambda, execution,
-            progress: nil)
-        }
-        if let target { target.withView(optimise) } else { optimise(frame) }
+      let synthesis = state.program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
+      FilterDesign.search(
+        rdoq, filters: settings.filters, of: frame, lambda: lambda, execution,
+        decode: { synthesis.synthesise(latent, into: $0, reference: inputs, execution) }
+      ) { target, _, part in
+        latentSearch(isIntra: isIntra, codec, at: position).optimise(
+          latent, quantised, of: target, reference: inputs, rdoq, share: part, lambda: lambda, execution, progress: nil)
+          != nil
       }
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.
@@ -369,7 +360,7 @@ public final class VideoEncoder {
         skip: skipsBlocks ? UnsafePointer(state.skips.flags.base) : nil, execution
       ).best(
         previous: previous,
-        margin: isIntra ? 0 : Self.filterMargin * distortionBits(decoded, frame, lambda: lambda))
+        margin: isIntra ? 0 : Self.filterMargin * FilterDesign.distortion(decoded, of: frame, lambda: lambda))
       return filter
     }
     if hasMotion { state.skips.flags.encode(fieldPayload) }

@@ -18,6 +18,8 @@ struct PictureFilter: Equatable {
     case first = 1
     case second = 2
     var taps: Int { self == .luma ? Int(SC_FILTER_LUMA_TAPS) : Int(SC_FILTER_CHROMA_TAPS) }
+    /// SC_FILTER_SUMS(taps)
+    var sums: Int { taps * (taps + 3) / 2 }
   }
 
   /// By plane; nil for one that is not filtered.
@@ -100,9 +102,10 @@ extension PictureFilter {
 
   /// Bytes that filtering takes, or measuring, on some threads.
   static func bytes(width: Int, threads: Int, measures: Bool = false) -> Int64 {
-    // Rows of three planes, of 16 bits; sums of 32 and 64 bits.
-    let rows = 200 * (Int64(width) + 64)
-    return Int64(max(1, threads)) * (rows + (measures ? 1 << 20 : 1 << 16))
+    var job = sc_filter_job()
+    (job.kind, job.width) = (SC_FILTER_RGB, Int32(width))
+    // And taps or sums of all planes.
+    return Int64(max(1, threads)) * (Int64(sc_filter_memory(&job, measures ? 1 : 0)) + 1 << 17)
   }
 
   /// Filters a picture in place. `filtersChroma` is false for a picture that is decoded to another format than was coded.

@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 internal import CCodecKernels
 
-/// What a frame's errors of a 4:2:0 picture are worth in bits, as `DistortionMeter` weighs them.
-func distortionBits(_ decoded: PictureView, _ original: PictureView, lambda: Double) -> Double {
-  let (luma, chroma) = (
-    decoded.squaredError(to: original, component: 0),
-    decoded.squaredError(to: original, component: 1) + decoded.squaredError(to: original, component: 2)
-  )
-  let sum = Double(SC_LUMA_WEIGHT) * Double(luma) + Double(SC_CHROMA_WEIGHT) * Double(chroma)
-  return lambda / DistortionMeter.unit(.yuv420) * sum
-}
-
 /// The encoder's choice of filters: those that least squares give for classes that go together, if they save more errors than
 /// their bits are worth.
 ///
@@ -66,7 +56,7 @@ struct FilterDesign {
     for kind in PictureFilter.kinds(format) {
       let own = PictureFilter.planes(of: kind)
       let sizes = PictureFilter.Plane.allCases.map { plane in
-        own.contains(plane) ? Self.classes * plane.taps * (plane.taps + 3) / 2 : 0
+        own.contains(plane) ? Self.classes * plane.sums : 0
       }
       let size = sizes.reduce(0, +)
       PictureFilter.withJob(kind, decoded, execution.cpu) { job in
@@ -88,7 +78,7 @@ struct FilterDesign {
           let (weight, target) = Self.weights(format, plane)
           let offset = sizes[..<plane.rawValue].reduce(0, +)
           forms[plane.rawValue] = (0..<Self.classes).map { c in
-            let at = offset + c * plane.taps * (plane.taps + 3) / 2
+            let at = offset + c * plane.sums
             return Self.form(
               (0..<bands.count).map { sums.base + $0 * size + at }, plane.taps, weight: unit * weight,
               target: unit * weight * target)
@@ -306,14 +296,41 @@ struct FilterDesign {
   }
 }
 
-extension FilterDesign {
-  /// In how many rounds a search is done, each with the filter of what the one before has found. Short ones have no time for
-  /// two.
-  static func rounds(_ rdoq: RDOQ, filters: Bool) -> Int { filters && (rdoq == .fast || rdoq == .full) ? 2 : 1 }
+// MARK: - Beside a search
 
-  /// What a search is to bring decoded pictures near to: the original less what a filter adds to the picture that is decoded
-  /// now, so that nothing is spent on what the filter mends. nil if there is no filter.
-  static func target(
+extension FilterDesign {
+  /// What squared errors of a decoded 4:2:0 picture are worth in bits.
+  static func distortion(_ decoded: PictureView, of original: PictureView, lambda: Double) -> Double {
+    let sum = [PictureFilter.Plane.luma, .first, .second].reduce(0.0) {
+      $0 + weights(.yuv420, $1).weight * Double(decoded.squaredError(to: original, component: $1.rawValue))
+    }
+    return lambda / DistortionMeter.unit(.yuv420) * sum
+  }
+
+  /// Searches for a latent that is cheaper with the filter behind it: in rounds, each towards the original less what a filter
+  /// adds to the picture that is decoded by then, so that nothing is spent on what the filter mends. Short searches have no
+  /// time for two rounds. `decode` gives that picture; `round` searches towards a picture for a part of the search that
+  /// begins at a share of it, and says whether to go on. Without filters there is one round, towards the original.
+  static func search(
+    _ rdoq: RDOQ, filters: Bool, of original: PictureView, lambda: Double, _ execution: Execution,
+    decode: (PictureView) -> Void, round: (_ target: PictureView, _ start: Double, _ part: Double) -> Bool
+  ) {
+    let rounds = filters && (rdoq == .fast || rdoq == .full) ? 2 : 1
+    for i in 0..<rounds {
+      let (start, part) = (Double(i) / Double(rounds), 1 / Double(rounds))
+      var target: Picture?
+      if filters {
+        var decoded = Picture(blank: original.width, original.height, original.format)
+        decoded.withMutableView(decode)
+        target = self.target(of: original, decoded, lambda: lambda, execution)
+      }
+      let goesOn = target.map { $0.withView { round($0, start, part) } } ?? round(original, start, part)
+      if !goesOn { return }
+    }
+  }
+
+  /// nil if there is no filter.
+  private static func target(
     of original: PictureView, _ decoded: Picture, lambda: Double, _ execution: Execution
   ) -> Picture? {
     let filter = decoded.withView { FilterDesign($0, original: original, lambda: lambda, execution).best() }

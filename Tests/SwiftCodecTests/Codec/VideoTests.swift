@@ -5,6 +5,7 @@ import Foundation
 import Testing
 
 @testable import SwiftCodec
+@testable import SwiftCodecDefaultModel
 
 /// Streams of frames: intra frames of tiny-formats.scm, inter frames of tiny-inter.scm, which reads predicted planes, a
 /// state, contexts and the latent before. The two latents differ in size.
@@ -263,6 +264,41 @@ import Testing
       }
     }
     #expect(inter == 299)
+  }
+
+  /// Inter frames bring filters of their own, which decoders then have, and forget at the next intra frame.
+  @Test func filtersGoOnFromFrameToFrame() throws {
+    let (intra, inter) = (Fixtures.embedded, try Model.embeddedInter())
+    let scene = Fixtures.yuv420(try Fixtures.picture("scene"))
+    // It comes into focus: the frame before is a soft prediction, which a filter sharpens.
+    let frames = (0..<8).map { t in
+      var frame = scene.cropped(to: PictureRegion(x: 0, y: 0, width: 160, height: 128))
+      guard t % 4 < 2 else { return frame }
+      let luma = Array(frame.samples[..<(160 * 128)])
+      for i in 3..<(luma.count - 3) { frame.samples[i] = UInt8(luma[(i - 3)...(i + 3)].reduce(0) { $0 + Int($1) } / 7) }
+      return frame
+    }
+    var (changed, forgotten) = (0, 0)
+    for quality in [10.0, 60, 90] {
+      let settings = Self.settings {
+        $0.rate = .quality(quality)
+        $0.intraPeriod = 5
+        $0.intraRDOQ = .off
+      }
+      let encoder = try VideoEncoder(intra: intra, inter: inter, width: 160, height: 128, settings)
+      let decoder = try VideoDecoder(header: encoder.header, intra: intra, inter: inter)
+      for (t, original) in frames.enumerated() {
+        let before = encoder.state.filter
+        let packet = try encoder.encode(original)
+        let frame = try #require(try decoder.decode(packet.bytes))
+        #expect(frame.picture == encoder.reconstruction, "quality \(quality), frame \(t)")
+        #expect(decoder.state.filter == encoder.state.filter, "quality \(quality), frame \(t)")
+        if encoder.state.filter != before {
+          if packet.isIntra { forgotten += t > 0 ? 1 : 0 } else { changed += 1 }
+        }
+      }
+    }
+    #expect(changed > 0 && forgotten > 0, "\(changed), \(forgotten)")
   }
 
   /// Once all qualities of the pattern have come, frames take the memory of those before.
