@@ -161,8 +161,10 @@ typedef struct sc_zone {
 } sc_zone;
 
 /// Gives every value of a channel, all 0 before, the integer nearest to the latent, or the next one toward 0 where that
-/// costs less, in the order of rows.
+/// costs less, in the order of rows. Channels that see this one, after it in coding order, are still all 0.
 void sc_rate_quantise(const sc_rate *rate, int32_t channel, const sc_zone *zone);
+/// How many of some values are `value`.
+size_t sc_count_equal(const int16_t *values, size_t count, int16_t value);
 /// Adds the bits of every sample of a channel to its place.
 void sc_rate_place_bits(const sc_rate *rate, int32_t channel, double *bits);
 

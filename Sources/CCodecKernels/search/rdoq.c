@@ -170,13 +170,22 @@ static inline void add_around(const sc_rate *r, const int32_t *restrict weight, 
   }
 }
 
-// Tells the means that see a value that it changed by `difference`.
-static void tell_means(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t difference) {
+// Tells the means that see a value that it changed by `difference`: of the same channel, of others.
+static void tell_own_means(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t difference) {
   if (c->means)
     for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
       c->means[r->causal[j].place] += c->mean_weight[r->causal[j].k] * difference;
+}
+
+static void tell_other_means(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t difference) {
   for (int32_t l = 0; l < c->mean_link_count; l++)
     add_around(r, c->mean_links[l].weight, p, difference, r->channels[c->mean_links[l].channel].means);
+}
+
+// What a magnitude of a channel changed by, told to the levels of the same channel that see it.
+static inline void tell_own(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t moved) {
+  for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
+    c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
 }
 
 // Takes the magnitude of a sample's value and mean, and tells the levels that see it what it changed by.
@@ -187,25 +196,21 @@ static void see(const sc_rate *r, const sc_rate_channel *c, int32_t p) {
     return;
   c->magnitudes[p] = (uint8_t)m;
   if (c->sums)
-    for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
-      c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
+    tell_own(r, c, p, moved);
   for (int32_t l = 0; l < c->link_count; l++)
     add_around(r, c->links[l].weight, p, moved, r->channels[c->links[l].channel].sums);
 }
 
-// What `see` tells of all magnitudes of a channel to those that see it, row by row.
-static void see_all(const sc_rate *r, const sc_rate_channel *c) {
+// What `see` tells other channels of all magnitudes of a channel that they took for `before`, row by row.
+static void tell_others(const sc_rate *r, const sc_rate_channel *c, int32_t before) {
   const int32_t w = r->width, inner = w - 2;
   for (int32_t first = 0; first < r->places; first += w) {
     const uint8_t *restrict m = c->magnitudes + first + 1;
-    int is_empty = 1;
+    int is_same = 1;
     for (int32_t x = -1; x <= inner; x++)
-      is_empty &= !m[x];
-    if (is_empty)
+      is_same &= m[x] == before;
+    if (is_same)
       continue;
-    for (int32_t p = first; p < first + w && c->sums; p++)
-      for (int32_t j = r->causal_start[p]; c->magnitudes[p] && j < r->causal_start[p + 1]; j++)
-        c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * c->magnitudes[p];
     // Columns at the borders one by one; in the first and last rows all of them.
     const int is_border = first == 0 || first + w == r->places || inner < 1;
     const int32_t step = is_border ? 1 : w - 1;
@@ -213,16 +218,29 @@ static void see_all(const sc_rate *r, const sc_rate_channel *c) {
       int32_t *restrict sums = r->channels[c->links[l].channel].sums;
       const int32_t *weight = c->links[l].weight;
       for (int32_t x = 0; x < w; x += step)
-        if (c->magnitudes[first + x])
-          add_around(r, weight, first + x, c->magnitudes[first + x], sums);
+        if (c->magnitudes[first + x] != before)
+          add_around(r, weight, first + x, c->magnitudes[first + x] - before, sums);
       for (int32_t k = 0; !is_border && k < 9; k++) {
         int32_t *restrict to = sums + first + 1 + (1 - k / 3) * w + 1 - k % 3;
         const int32_t by = weight[k];
-        for (int32_t x = 0; x < inner; x++)
-          to[x] += by * m[x];
+        for (int32_t x = 0; by && x < inner; x++)
+          to[x] += by * (m[x] - before);
       }
     }
   }
+}
+
+size_t sc_count_equal(const int16_t *restrict values, size_t count, int16_t value) {
+  size_t sum = 0;
+  // In blocks whose counts fit 16 bits.
+  for (size_t first = 0; first < count; first += 16384) {
+    const size_t end = count - first < 16384 ? count : first + 16384;
+    int16_t equal = 0;
+    for (size_t i = first; i < end; i++)
+      equal = (int16_t)(equal + (values[i] == value));
+    sum += (size_t)equal;
+  }
+  return sum;
 }
 
 void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
@@ -238,14 +256,20 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
   }
   for (int32_t i = 0; i < r->channel_count; i++)
     for (int32_t p = 0; active[i] && p < n; p++)
-      if (r->channels[i].values[p])
-        tell_means(r, r->channels + i, p, r->channels[i].values[p]);
+      if (r->channels[i].values[p]) {
+        tell_own_means(r, r->channels + i, p, r->channels[i].values[p]);
+        tell_other_means(r, r->channels + i, p, r->channels[i].values[p]);
+      }
   for (int32_t i = 0; i < r->channel_count; i++) {
     const sc_rate_channel *c = r->channels + i;
     for (int32_t p = 0; active[i] && p < n; p++)
       c->magnitudes[p] = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
-    if (active[i])
-      see_all(r, c);
+    if (!active[i])
+      continue;
+    for (int32_t p = 0; c->sums && p < n; p++)
+      if (c->magnitudes[p])
+        tell_own(r, c, p, c->magnitudes[p]);
+    tell_others(r, c, 0);
   }
 }
 
@@ -361,7 +385,8 @@ void sc_rate_apply(const sc_rate *r, int32_t channel, int32_t place, int32_t val
   if (r->magnitude_kind == SC_MAGNITUDE_NONE)
     return;
   // First all means, then the residuals that they change.
-  tell_means(r, c, place, difference);
+  tell_own_means(r, c, place, difference);
+  tell_other_means(r, c, place, difference);
   see(r, c, place);
   for (int32_t j = r->causal_start[place]; c->means && j < r->causal_start[place + 1]; j++)
     see(r, c, r->causal[j].place);
@@ -519,20 +544,36 @@ void sc_rate_propose(const sc_rate *r, int32_t channel, const sc_requantiser *ho
 
 void sc_rate_quantise(const sc_rate *r, int32_t channel, const sc_zone *zone) {
   const sc_rate_channel *c = r->channels + channel;
-  const int32_t one = 1 << zone->q, half = zone->q ? 1 << (zone->q - 1) : 0;
-  for (int32_t p = 0; p < r->places; p++) {
-    const int32_t rest = zone->latent[p] - zone->means[p];
+  const int has_contexts = r->magnitude_kind != SC_MAGNITUDE_NONE;
+  const int32_t one = 1 << zone->q, half = zone->q ? 1 << (zone->q - 1) : 0, n = r->places;
+  const int32_t before = has_contexts ? magnitude_of(r, c, 0) : 0;
+  for (int32_t p = 0; p < n; p++) {
+    const int32_t rest = zone->latent[p] - zone->means[p], sum = SUM(c, p), mean = MEAN(c, p);
     int32_t v = (rest + half) >> zone->q;
     v = v < -32768 ? -32768 : v > 32767 ? 32767 : v;
-    if (!v)
+    if (v) {
+      const int32_t nearer = v > 0 ? v - 1 : v + 1;
+      // Where the latent lies between the two: mostly from 1/2 to 3/2.
+      const float f = (float)(v > 0 ? rest - nearer * one : nearer * one - rest) / (float)one;
+      const double saved = sample_bits(r, c, v, sum, mean, 0) - sample_bits(r, c, nearer, sum, mean, 0);
+      if ((1 - zone->share) * (float)saved > zone->pull + zone->step * (2 * f - 1))
+        v = nearer;
+    }
+    c->values[p] = (int16_t)v;
+    if (!has_contexts)
       continue;
-    const int32_t nearer = v > 0 ? v - 1 : v + 1, sum = SUM(c, p), mean = MEAN(c, p);
-    // Where the latent lies between the two: mostly from 1/2 to 3/2.
-    const float f = (float)(v > 0 ? rest - nearer * one : nearer * one - rest) / (float)one;
-    const double saved = sample_bits(r, c, v, sum, mean, 0) - sample_bits(r, c, nearer, sum, mean, 0);
-    if ((1 - zone->share) * (float)saved > zone->pull + zone->step * (2 * f - 1))
-      v = nearer;
     if (v)
-      sc_rate_apply(r, channel, p, v);
+      tell_own_means(r, c, p, v);
+    const int32_t m = magnitude_of(r, c, residual_of(c, v, mean));
+    c->magnitudes[p] = (uint8_t)m;
+    if (m != before && c->sums)
+      tell_own(r, c, p, m - before);
   }
+  // Other channels that see this one come later: all at once.
+  if (!has_contexts)
+    return;
+  for (int32_t p = 0; c->mean_link_count && p < n; p++)
+    if (c->values[p])
+      tell_other_means(r, c, p, c->values[p]);
+  tell_others(r, c, before);
 }

@@ -134,11 +134,12 @@ final class AdjointPass {
     let count = plane.width * plane.channels
     let contributions = adjoint.contributions[tensor]
     let offset = (y - plane.rows.lowerBound) * count
-    if !isOutput { to.update(repeating: 0, count: count) }
+    let isAlone = contributions.count == 1 && !isOutput
+    if !isOutput, !isAlone || !contributions[0].step.overwrites { to.update(repeating: 0, count: count) }
     for contribution in contributions {
       contribution.step.accumulate(
         y, height: heights[tensor], from: planes[contribution.output], to: plane,
-        values: values[tensor].map { UnsafePointer($0.base + offset) }, isAlone: contributions.count == 1 && !isOutput,
+        values: values[tensor].map { UnsafePointer($0.base + offset) }, isAlone: isAlone,
         scratch)
     }
     if let mask = masks[tensor] {

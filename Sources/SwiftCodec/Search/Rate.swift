@@ -148,7 +148,7 @@ final class SegmentRate {
     touched = hasContexts && !countsAll ? AlignedBuffer(count: count * places, zero: 0) : nil
     let hasScales = tables.table.channels.contains { $0.scaleWeight > 0 }
     scales = hasScales ? AlignedBuffer(count: count * places, zero: 0) : nil
-    list = AlignedBuffer(count: hasContexts && !countsAll ? count * places : 0, zero: sc_rate_sample())
+    list = AlignedBuffer(uninitialised: hasContexts && !countsAll ? count * places : 0)
     channels = AlignedBuffer(count: count, zero: sc_rate_channel())
     active = [Bool](repeating: false, count: count)
     moved = [Int](repeating: 0, count: count)
@@ -213,11 +213,8 @@ final class SegmentRate {
 
   private func count() {
     for c in 0..<channelCount {
-      let mode = Int16(tables.table.mode[c])
-      var count = 0
-      for i in 0..<size where values[c * size + i] != mode { count += 1 }
-      moved[c] = count
-      active[c] = countsAll || count > 0
+      moved[c] = size - Int(sc_count_equal(values + c * size, size, Int16(tables.table.mode[c])))
+      active[c] = countsAll || moved[c] > 0
     }
   }
 

@@ -204,6 +204,8 @@ final class ConvolutionAdjoint: AdjointStep {
 
   var scratchColumns: Int { left + right }
 
+  var overwrites: Bool { top + bottom + left + right == 0 }
+
   /// The row of a phase, and the phase, of an input row.
   private func split(_ y: Int) -> (row: Int, phase: Int) {
     let phase = (y % up + up) % up
@@ -228,7 +230,7 @@ final class ConvolutionAdjoint: AdjointStep {
   ) {
     let channels = to.channels
     let out = to.row(y)
-    if isAlone, top + bottom + left + right == 0 {
+    if isAlone, overwrites {
       convolve(from, y, out, channels, to.width, scratch)
       return
     }
