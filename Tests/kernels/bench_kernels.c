@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "random.h"
 #include "sc_kernels.h"
 
 typedef struct layer {
@@ -37,11 +38,7 @@ static const layer layers[] = {
     {"mix", "3x3 64>64", 2, 3, 64, 64, 96, 64},
 };
 
-static uint64_t state = 0x9E3779B97F4A7C15u;
-static uint32_t next(void) {
-  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-  return (uint32_t)(state >> 32);
-}
+uint64_t random_state = 0x9E3779B97F4A7C15u;
 
 static int16_t *aligned(size_t elements) {
   void *p = aligned_alloc(64, (elements * 2 + 63) / 64 * 64);

@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What the kernel tests share: random numbers with a seed, buffers of exact sizes, comparison with a message.
+// What the kernel tests share beside random numbers: buffers of exact sizes, comparison with a message.
 #ifndef CHECK_H
 #define CHECK_H
 #include <stddef.h>
 #include <stdint.h>
 
+#include "random.h"
 #include "sc_kernels.h"
 
-/// Where the random numbers go on from; never 0.
-extern uint64_t check_state;
 /// Comparisons made.
 extern long check_ran;
 /// The case at hand, for messages.
 extern char check_what[400];
 
-uint32_t next(void);
-/// lo…hi, both included.
-int32_t between(int32_t lo, int32_t hi);
 #define PICK(...) ((const int32_t[]){__VA_ARGS__}[next() % (sizeof((const int32_t[]){__VA_ARGS__}) / 4)])
 
 /// Aligned to 64 bytes, of exactly this size; the caller frees it.

@@ -8,16 +8,9 @@
 #include <time.h>
 
 #include "filter_internal.h"
+#include "random.h"
 
-static uint64_t state = 1;
-static uint32_t next(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 32);
-}
-static int32_t between(int32_t lo, int32_t hi) { return lo + (int32_t)(next() % (uint32_t)(hi - lo + 1)); }
-
+uint64_t random_state = 1;
 static long ran;
 static void expect(int good, const char *what, const char *variant) {
   ran++;
@@ -297,7 +290,7 @@ int main(int argc, char **argv) {
   int speed = 0;
   for (int i = 1; i < argc; i++) {
     if (!strcmp(argv[i], "--seed") && i + 1 < argc)
-      state = strtoull(argv[++i], NULL, 10) | 1;
+      random_state = strtoull(argv[++i], NULL, 10) | 1;
     else if (!strcmp(argv[i], "--cases") && i + 1 < argc)
       cases = atol(argv[++i]);
     else if (!strcmp(argv[i], "--bench"))
@@ -315,12 +308,12 @@ int main(int argc, char **argv) {
       bench(k);
       continue;
     }
-    const uint64_t begun = state;
+    const uint64_t begun = random_state;
     for (long i = 0; i < cases; i++) {
       check_kernels(k);
       check_picture(k, plain);
     }
-    state = begun;
+    random_state = begun;
     printf("%s: good\n", k->name);
   }
   if (!speed)

@@ -13,20 +13,9 @@
 #include "check.h"
 #include "sc_layout.h"
 
-uint64_t check_state;
+uint64_t random_state;
 long check_ran;
 char check_what[400];
-
-uint32_t next(void) {
-  uint64_t s = check_state;
-  s ^= s << 13, s ^= s >> 7, s ^= s << 17;
-  check_state = s;
-  return (uint32_t)(s >> 32);
-}
-
-int32_t between(int32_t lo, int32_t hi) {
-  return (int32_t)(lo + (int64_t)(next() % (uint32_t)((int64_t)hi - lo + 1)));
-}
 
 void *allocate(size_t bytes) {
   void *p = NULL;
@@ -377,7 +366,7 @@ int main(int argc, char **argv) {
   }
   printf("seed %llu\n", (unsigned long long)seed);
   const sc_kernels *ref = sc_kernels_get(SC_CPU_SCALAR);
-  check_state = seed | 1;
+  random_state = seed | 1;
   int good = check_reference(ref) & check_crc(), variants = 0;
   // The reference with itself: what it codes it decodes, and damage is noticed.
   for (long i = 0; good && i < cases; i++)
@@ -392,7 +381,7 @@ int main(int argc, char **argv) {
       printf("SKIP %s: not on this processor\n", sc_cpu_name(cpu));
       continue;
     }
-    check_state = (seed ^ 0x9E3779B97F4A7C15u) | 1;
+    random_state = (seed ^ 0x9E3779B97F4A7C15u) | 1;
     check_ran = 0;
     int fine = check_reference(k);
     for (long i = 0; fine && i < cases; i++)

@@ -9,15 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "random.h"
 #include "sc_motion.h"
 
-static uint64_t state;
-static uint32_t next(void) {
-  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-  return (uint32_t)(state >> 32);
-}
-static int32_t between(int32_t lo, int32_t hi) { return lo + (int32_t)(next() % (uint32_t)(hi - lo + 1)); }
-
+uint64_t random_state;
 static long ran;
 static void *allocate(size_t bytes) {
   void *p = NULL;
@@ -644,7 +639,7 @@ int main(int argc, char **argv) {
   if (!check_differences())
     return 1;
   for (long i = 0; i < cases; i++) {
-    state = (seed + (uint64_t)i) * 0x9E3779B97F4A7C15u | 1;
+    random_state = (seed + (uint64_t)i) * 0x9E3779B97F4A7C15u | 1;
     for (int warm = 0; warm < 8; warm++)
       next();
     int good = check_code() & check_search(kernels, count) & check_choices() & check_predict();
