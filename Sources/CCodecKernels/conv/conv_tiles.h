@@ -52,17 +52,22 @@ void NAME(sc_conv_pack)(int16_t *packed, const int16_t *weights, int32_t rows, i
   }
   const int narrow = out_channels <= NARROW;
   const int32_t side = narrow ? WIDTH : PAIR; // elements of one channel side by side
-  const size_t padded = (size_t)sc_round_up(run, narrow ? WIDTH : UNIT);
-  for (int32_t o = 0; o < out_channels; o++) {
-    const int32_t tile = narrow ? 0 : o / TILE * TILE, left = out_channels - tile;
-    const size_t channels = (size_t)(narrow ? out_channels : sc_round_up(left < TILE ? left : TILE, LANES));
-    int16_t *to = packed + (size_t)tile * (size_t)rows * padded + (size_t)((o - tile) * side);
-    for (int32_t r = 0; r < rows; r++) {
-      for (int32_t e = 0; e < run; e++) {
-        to[(size_t)(e / side * side) * channels + (size_t)(e % side)] = *weights++;
+  const size_t padded = (size_t)sc_round_up(run, narrow ? WIDTH : UNIT), next = (size_t)rows * (size_t)run;
+  for (int32_t tile = 0; tile < out_channels; tile += TILE) {
+    const int32_t left = out_channels - tile, own = left < TILE ? left : TILE;
+    const size_t channels = (size_t)(narrow ? own : sc_round_up(own, LANES));
+    for (int32_t r = 0; r < rows; r++, packed += padded * channels)
+      for (int32_t e = 0; e < run; e += side) {
+        const int16_t *from = weights + (size_t)tile * next + (size_t)r * (size_t)run + (size_t)e;
+        int16_t *to = packed + (size_t)e * channels;
+        const size_t size = (size_t)(run - e < side ? run - e : side) * sizeof *to;
+        if (size == PAIR * sizeof *to) // a constant, which takes one instruction
+          for (int32_t o = 0; o < own; o++, from += next, to += side)
+            memcpy(to, from, PAIR * sizeof *to);
+        else
+          for (int32_t o = 0; o < own; o++, from += next, to += side)
+            memcpy(to, from, size);
       }
-      to += padded * channels;
-    }
   }
 }
 

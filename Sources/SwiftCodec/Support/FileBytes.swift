@@ -63,6 +63,13 @@ struct FileArray<Element: FixedWidthInteger & BitwiseCopyable & Sendable>: Rando
 }
 
 extension FileArray<Int16> {
+  /// Copies some elements.
+  func copy(from first: Int, count: Int, to out: UnsafeMutablePointer<Int16>) {
+    precondition(first >= 0 && count >= 0 && first + count <= self.count)
+    UnsafeMutableRawPointer(out).copyMemory(from: elements.start + 2 * first, byteCount: 2 * count)
+    for i in 0..<count where Int16(littleEndian: 1) != 1 { out[i] = Int16(littleEndian: out[i]) }
+  }
+
   /// Σ|element| of some elements.
   func magnitudes(from first: Int, count: Int) -> Int64 {
     precondition(first >= 0 && count >= 0 && first + count <= self.count)

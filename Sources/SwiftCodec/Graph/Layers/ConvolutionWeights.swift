@@ -248,12 +248,9 @@ extension ConvolutionWeights {
 extension ConvolutionWeights.Values {
   /// Copies `count` weights from `first` on, all of output channel `channel`, with its modulation.
   func copy(channel: Int, from first: Int, count: Int, to out: UnsafeMutablePointer<Int16>) {
-    precondition(first >= 0 && first + count <= weights.count)
-    let elements = weights.elements
+    weights.copy(from: first, count: count, to: out)
     if let modulation = modulation?[channel] {
-      for i in 0..<count { out[i] = ConvolutionWeights.modulated(elements[first + i], by: modulation) }
-    } else {
-      for i in 0..<count { out[i] = elements[first + i] }
+      for i in 0..<count { out[i] = ConvolutionWeights.modulated(out[i], by: modulation) }
     }
   }
 

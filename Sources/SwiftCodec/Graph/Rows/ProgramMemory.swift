@@ -53,8 +53,9 @@ final class ProgramMemory {
   /// Packs a dense product's weights, [outputs][rows][run].
   func pack(_ weights: UnsafePointer<Int16>, rows: Int, run: Int, outputs: Int) -> UnsafePointer<Int16> {
     let size = kernels.pointee.conv_packed_size(Int32(rows), Int32(run), Int32(outputs))
-    let packed = keepShorts(size / 2)
-    kernels.pointee.conv_pack(packed, weights, Int32(rows), Int32(run), Int32(outputs))
-    return UnsafePointer(packed)
+    let packed = AlignedBuffer<Int16>(uninitialised: size / 2)
+    shorts.append(packed)
+    kernels.pointee.conv_pack(packed.base, weights, Int32(rows), Int32(run), Int32(outputs))
+    return UnsafePointer(packed.base)
   }
 }
