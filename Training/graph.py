@@ -241,7 +241,16 @@ class Graph:
                 rows = rows * layer.scale.numpy()[..., None]
         w, b = np.rint(rows * 2.0 ** (1 - x.q + out.q)).astype(np.int64), np.rint(bias * 2.0 ** (1 + out.q)).astype(np.int64)
         slope = layer.slope if layer.activation == LEAKY else 0
-        return (np.abs(w).max() <= 16384) and proven(w, b, 1, x.bits, slope).all()
+        if np.abs(w).max() > 16384 or not proven(w, b, 1, x.bits, slope).all():
+            return False
+        if layer.op == GAIN or layer.scale is None:
+            return True
+        # The modulation, at most 1, multiplies weights that are scaled by a power of two: not as fine.
+        try:
+            modulate(layer.weight.flatten(1).numpy(), bias, layer.scale.numpy(), x, out, slope, layer.name)
+        except ValueError:
+            return False
+        return True
 
     def quantised(self, number):
         """Integer arrays of the layer behind tensor `number`, in the order of the file, as large as proof and fields allow; chosen once."""

@@ -349,6 +349,25 @@ class TrainingTest(unittest.TestCase):
         g.equalise()
         self.assertTrue(torch.allclose(g.run(x, 1, torch.float64)[integer.LATENT], before))
 
+    def test_modulated_layers_that_hardly_moved_are_exported(self):
+        """Outputs that were tiny in calibration beside what the weights can give, and scales above 1."""
+        rng = np.random.default_rng(5)
+        for size in np.exp2(np.arange(0, 1, 0.05)):
+            g = graph.Graph(integer.ANALYSIS, 2)
+            x = g.input(integer.COLOUR_PLANES, 128, 14, 9, 1)
+            weight = torch.from_numpy(size * 0.02 * np.abs(rng.normal(1, 0.1, (64, 128, 3, 3))))
+            rate = torch.full((2, 64), 1.02), torch.full((2, 64), -0.1)
+            out = g.conv('c', x, weight, torch.zeros(64), activation=integer.RELU, rate=rate)
+            g.conv('next', out, torch.ones(4, 64, 1, 1) / 64, torch.zeros(4))
+            g.tensors[out].peaks[:] = 0.01
+            g.tensors[-1].peaks[:] = 1
+            g.calibrate(1.5)
+            w, shifts, biases, modulation = g.quantised(out)
+            # What rate point 0 makes of the weights is what it should be.
+            got = (modulation[0].astype(float)[:, None] / 2 ** 14 * w.reshape(64, -1)) * np.exp2(-(shifts[0].astype(float)))[:, None]
+            wanted = 1.02 * weight.permute(0, 2, 3, 1).flatten(1).numpy()
+            self.assertLess(np.abs(got - wanted).max(), 0.01 * wanted.max())
+
     def test_cdf(self):
         lowest = export.gaussian_cdfs()[0][0]       # the bound's own density, where most scales of low rates are
         self.assertAlmostEqual(lowest[1][-lowest[0]] / 32768, normal(torch.zeros(1), torch.tensor([export.SCALE_LOW])).item(), delta=3 / 32768)
