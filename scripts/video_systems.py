@@ -136,7 +136,7 @@ def page(data):
              'clips. Frames a second of decoding CIF on one thread, by processor time; the decoder\'s largest resident set. An encoder runs the synthesis, too, '
              'which its column leaves out. Minutes of training: of the flagship elapsed ones of '
              'its inter networks, which begin as the image network; of the others processor time of one core. '
-             'Systems that were trained for minutes say little about their papers, whose networks were trained for days; and the flagship\'s entropy models are fitted, '
+             'Systems that were trained for two hours say little about their papers, whose networks were trained for days; and the flagship\'s entropy models are fitted, '
              'those of the others are as exported.', '',
              '| system | all frames | inter frames | kMAC/pixel to encode | to decode | frames/s | MB | minutes | options | commit |', '|' + '---|' * 10]
     for name, s in systems.items():
