@@ -231,23 +231,9 @@ class Graph:
                 print(f'{layer.name}: headroom is only {2.0 ** (t.bits - t.q) / t.peaks.max():.2f}')
 
     def representable(self, number):
-        """Whether the smallest shift leaves room for every row of weights."""
-        layer, x, out = self.layer(number), self.tensors[self.layer(number).inputs[0]], self.tensors[number]
-        if layer.op == GAIN:
-            rows, bias = layer.gain.numpy()[..., None], np.zeros(layer.gain.shape)
-        else:
-            rows, bias = layer.weight.flatten(1).numpy(), layer.bias.numpy()
-            if layer.scale is not None:
-                rows = rows * layer.scale.numpy()[..., None]
-        w, b = np.rint(rows * 2.0 ** (1 - x.q + out.q)).astype(np.int64), np.rint(bias * 2.0 ** (1 + out.q)).astype(np.int64)
-        slope = layer.slope if layer.activation == LEAKY else 0
-        if np.abs(w).max() > 16384 or not proven(w, b, 1, x.bits, slope).all():
-            return False
-        if layer.op == GAIN or layer.scale is None:
-            return True
-        # The modulation, at most 1, multiplies weights that are scaled by a power of two: not as fine.
+        """Whether some shift leaves room for every row of weights."""
         try:
-            modulate(layer.weight.flatten(1).numpy(), bias, layer.scale.numpy(), x, out, slope, layer.name)
+            self.integers(number)
         except ValueError:
             return False
         return True

@@ -109,8 +109,8 @@ static void check(uint64_t seed, long mutations) {
       uint64_t sum = 0;
       for (size_t i = 0; i < blocks; i++)
         sum += costs[i];
-      // What is no pixel's, parameters and rows that repeat, is in no block. Logarithms of costs are rounded.
-      if (size && sum > 8192 * (uint64_t)size + 8 * (uint64_t)size)
+      // What is no pixel's, parameters and rows that repeat, is in no block.
+      if (size && sum > 8192 * (uint64_t)size)
         fail("blocks take more than all", seed, &g);
     }
     g.mask = NULL;

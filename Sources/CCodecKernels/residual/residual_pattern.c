@@ -310,10 +310,12 @@ static INLINE void leave(uint32_t *v, uint8_t *history, int32_t first, int32_t l
   memset(history + first, 1, (size_t)(last - first));
 }
 
-/// Adds what was coded since `from` to a block's cost.
+/// Adds what was coded since `from` to a block's cost: each decision rounded down, so that blocks never cost more than all.
 static void charge(const coder *c, size_t from, uint32_t *cost) {
-  for (size_t i = from; i < c->used && i < c->capacity; i++)
-    *cost += RANS_BITS * LOG_ONE - log2_of((c->symbols[i] >> 15 & (RANS_SLOTS - 1)) + 1);
+  for (size_t i = from; i < c->used && i < c->capacity; i++) {
+    const uint32_t frequency = (c->symbols[i] >> 15 & (RANS_SLOTS - 1)) + 1;
+    *cost += RANS_BITS * LOG_ONE - log2_of(frequency) - ((frequency & (frequency - 1)) != 0);
+  }
 }
 
 static INLINE void code_pixels(coder *c, pattern *p, const sc_residual_group *g, const int masked,

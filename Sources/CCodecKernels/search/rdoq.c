@@ -182,8 +182,15 @@ static void tell_other_means(const sc_rate *r, const sc_rate_channel *c, int32_t
     add_around(r, c->mean_links[l].weight, p, difference, r->channels[c->mean_links[l].channel].means);
 }
 
+static void tell_means(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t difference) {
+  tell_own_means(r, c, p, difference);
+  tell_other_means(r, c, p, difference);
+}
+
 // What a magnitude of a channel changed by, told to the levels of the same channel that see it.
 static inline void tell_own(const sc_rate *r, const sc_rate_channel *c, int32_t p, int32_t moved) {
+  if (!c->sums)
+    return;
   for (int32_t j = r->causal_start[p]; j < r->causal_start[p + 1]; j++)
     c->sums[r->causal[j].place] += c->weight[r->causal[j].k] * moved;
 }
@@ -195,8 +202,7 @@ static void see(const sc_rate *r, const sc_rate_channel *c, int32_t p) {
   if (!moved)
     return;
   c->magnitudes[p] = (uint8_t)m;
-  if (c->sums)
-    tell_own(r, c, p, moved);
+  tell_own(r, c, p, moved);
   for (int32_t l = 0; l < c->link_count; l++)
     add_around(r, c->links[l].weight, p, moved, r->channels[c->links[l].channel].sums);
 }
@@ -256,17 +262,15 @@ void sc_rate_fill(const sc_rate *r, const uint8_t *active) {
   }
   for (int32_t i = 0; i < r->channel_count; i++)
     for (int32_t p = 0; active[i] && p < n; p++)
-      if (r->channels[i].values[p]) {
-        tell_own_means(r, r->channels + i, p, r->channels[i].values[p]);
-        tell_other_means(r, r->channels + i, p, r->channels[i].values[p]);
-      }
+      if (r->channels[i].values[p])
+        tell_means(r, r->channels + i, p, r->channels[i].values[p]);
   for (int32_t i = 0; i < r->channel_count; i++) {
     const sc_rate_channel *c = r->channels + i;
     for (int32_t p = 0; active[i] && p < n; p++)
       c->magnitudes[p] = magnitude_of(r, c, residual_of(c, c->values[p], MEAN(c, p)));
     if (!active[i])
       continue;
-    for (int32_t p = 0; c->sums && p < n; p++)
+    for (int32_t p = 0; p < n; p++)
       if (c->magnitudes[p])
         tell_own(r, c, p, c->magnitudes[p]);
     tell_others(r, c, 0);
@@ -385,8 +389,7 @@ void sc_rate_apply(const sc_rate *r, int32_t channel, int32_t place, int32_t val
   if (r->magnitude_kind == SC_MAGNITUDE_NONE)
     return;
   // First all means, then the residuals that they change.
-  tell_own_means(r, c, place, difference);
-  tell_other_means(r, c, place, difference);
+  tell_means(r, c, place, difference);
   see(r, c, place);
   for (int32_t j = r->causal_start[place]; c->means && j < r->causal_start[place + 1]; j++)
     see(r, c, r->causal[j].place);
@@ -566,7 +569,7 @@ void sc_rate_quantise(const sc_rate *r, int32_t channel, const sc_zone *zone) {
       tell_own_means(r, c, p, v);
     const int32_t m = magnitude_of(r, c, residual_of(c, v, mean));
     c->magnitudes[p] = (uint8_t)m;
-    if (m != before && c->sums)
+    if (m != before)
       tell_own(r, c, p, m - before);
   }
   // Other channels that see this one come later: all at once.

@@ -134,13 +134,12 @@ final class AdjointPass {
     let count = plane.width * plane.channels
     let contributions = adjoint.contributions[tensor]
     let offset = (y - plane.rows.lowerBound) * count
-    let isAlone = contributions.count == 1 && !isOutput
-    if !isOutput, !isAlone || !contributions[0].step.overwrites { to.update(repeating: 0, count: count) }
+    let overwrites = contributions.count == 1 && !isOutput && contributions[0].step.canOverwrite
+    if !isOutput, !overwrites { to.update(repeating: 0, count: count) }
     for contribution in contributions {
       contribution.step.accumulate(
         y, height: heights[tensor], from: planes[contribution.output], to: plane,
-        values: values[tensor].map { UnsafePointer($0.base + offset) }, isAlone: isAlone,
-        scratch)
+        values: values[tensor].map { UnsafePointer($0.base + offset) }, overwrites: overwrites, scratch)
     }
     if let mask = masks[tensor] {
       sc_gradient_apply_mask(to, mask.base + offset, count, Int32(adjoint.activations[tensor].leakyShift))

@@ -67,7 +67,9 @@ extension FileArray<Int16> {
   func copy(from first: Int, count: Int, to out: UnsafeMutablePointer<Int16>) {
     precondition(first >= 0 && count >= 0 && first + count <= self.count)
     UnsafeMutableRawPointer(out).copyMemory(from: elements.start + 2 * first, byteCount: 2 * count)
-    for i in 0..<count where Int16(littleEndian: 1) != 1 { out[i] = Int16(littleEndian: out[i]) }
+    #if _endian(big)
+      for i in 0..<count { out[i] = Int16(littleEndian: out[i]) }
+    #endif
   }
 
   /// Σ|element| of some elements.

@@ -204,7 +204,7 @@ final class ConvolutionAdjoint: AdjointStep {
 
   var scratchColumns: Int { left + right }
 
-  var overwrites: Bool { top + bottom + left + right == 0 }
+  var canOverwrite: Bool { top + bottom + left + right == 0 }
 
   /// The row of a phase, and the phase, of an input row.
   private func split(_ y: Int) -> (row: Int, phase: Int) {
@@ -225,12 +225,12 @@ final class ConvolutionAdjoint: AdjointStep {
   }
 
   func accumulate(
-    _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, isAlone: Bool,
+    _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, overwrites: Bool,
     _ scratch: AdjointScratch
   ) {
     let channels = to.channels
     let out = to.row(y)
-    if isAlone, overwrites {
+    if overwrites {
       convolve(from, y, out, channels, to.width, scratch)
       return
     }

@@ -104,7 +104,7 @@ final class HardSwish: LayerOperation {
     func outputRows(_ y: Int, height: Int) -> ClosedRange<Int> { y...y }
 
     func accumulate(
-      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, isAlone: Bool,
+      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, overwrites: Bool,
       _ scratch: AdjointScratch
     ) {
       sc_hard_swish_gradient(values, from.row(y), to.row(y), Int32(to.channels), inputQ, factors, to.width)

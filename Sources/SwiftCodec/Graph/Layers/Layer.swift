@@ -63,12 +63,12 @@ protocol AdjointStep: AnyObject {
   /// Rows of the output that an input row gets its gradient from, with those that it gets for rows outside, whose nearest
   /// row it is. `height` is the input's.
   func outputRows(_ y: Int, height: Int) -> ClosedRange<Int>
-  /// Whether it writes over the input's gradient where nothing else adds to it.
-  var overwrites: Bool { get }
-  /// Adds to row `y` of the input's gradient; if nothing else adds to it (`isAlone`), it may be written over. `values` is
-  /// the input's row of the forward pass, if it is needed.
+  /// Whether it can write the input's gradient, whatever is there, where nothing else adds to it.
+  var canOverwrite: Bool { get }
+  /// Adds to row `y` of the input's gradient, or if it can and `overwrites`, writes it. `values` is the input's row of the
+  /// forward pass, if it is needed.
   func accumulate(
-    _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, isAlone: Bool,
+    _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, overwrites: Bool,
     _ scratch: AdjointScratch)
 }
 
@@ -76,7 +76,7 @@ extension AdjointStep {
   var margins: Margins { Margins() }
   var scratchColumns: Int { 0 }
   var needsValues: Bool { false }
-  var overwrites: Bool { false }
+  var canOverwrite: Bool { false }
 }
 
 /// A layer's surroundings at one rate position.

@@ -108,7 +108,7 @@ final class PixelShuffle: LayerOperation {
     func outputRows(_ y: Int, height: Int) -> ClosedRange<Int> { (factor * y)...(factor * y + factor - 1) }
 
     func accumulate(
-      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, isAlone: Bool,
+      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, overwrites: Bool,
       _ scratch: AdjointScratch
     ) {
       for place in 0..<(factor * factor) {

@@ -100,7 +100,7 @@ final class PixelUnshuffle: LayerOperation {
     func outputRows(_ y: Int, height: Int) -> ClosedRange<Int> { (y / factor)...(y / factor) }
 
     func accumulate(
-      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, isAlone: Bool,
+      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, overwrites: Bool,
       _ scratch: AdjointScratch
     ) {
       for j in 0..<factor {

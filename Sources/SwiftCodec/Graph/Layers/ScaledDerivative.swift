@@ -37,7 +37,7 @@ final class ScaledDerivative: LayerDerivative {
     func outputRows(_ y: Int, height: Int) -> ClosedRange<Int> { y...y }
 
     func accumulate(
-      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, isAlone: Bool,
+      _ y: Int, height: Int, from: GradientPlane, to: GradientPlane, values: UnsafePointer<Int16>?, overwrites: Bool,
       _ scratch: AdjointScratch
     ) {
       sc_gradient_accumulate(
