@@ -286,25 +286,28 @@ public final class Encoder {
     let count = latent.layout.segmentCount
     try settings.report(settings.searchShare.lowerBound)
     let quantise = quantiser(latent, hyperLatent, codec, kind, settings, picture.format)
-    let (segments, report) = search(latent, quantise, codec, kind, of: picture, settings)
+    let decodes = settings.measuresDistortion || settings.filters
+    var decoded: Picture?
+    if decodes || settings.rdoq != .off { decoded = Picture(blank: picture.width, picture.height, picture.format) }
+    let (segments, report) =
+      decoded?.withMutableView { search(latent, quantise, codec, kind, of: picture, decoded: $0, settings) } ?? (
+        nil, nil
+      )
     if segments != nil, report == nil { throw .cancelled }
     try settings.report(settings.searchShare.upperBound)
     var (payloads, first, bits, placeBits) = code(count, segments, quantise, codec, settings)
-    try settings.report(settings.measuresDistortion || settings.filters ? 0.9 : 1)
-    var decoded: Picture?
+    try settings.report(decodes ? 0.9 : 1)
     var filter = PictureFilter()
-    if settings.measuresDistortion || settings.filters {
-      // Without a search the latent is what is coded now.
-      var result = Picture(blank: picture.width, picture.height, picture.format)
-      result.withMutableView { view in
+    decoded?.withMutableView { view in
+      // Without a search the latent is only now what is coded.
+      if segments == nil {
         prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
           .synthesise(latent, into: view, execution)
-        guard settings.filters else { return }
-        let lambda = settings.lambda ?? model.lambda(at: position)
-        filter = FilterDesign(view, original: picture, lambda: lambda, execution).best()
-        if settings.measuresDistortion { filter.apply(to: view, execution) }
       }
-      if settings.measuresDistortion { decoded = result }
+      guard settings.filters else { return }
+      let lambda = settings.lambda ?? model.lambda(at: position)
+      filter = FilterDesign(view, original: picture, lambda: lambda, execution).best()
+      if settings.measuresDistortion { filter.apply(to: view, execution) }
     }
     // The filters precede the first segment, though they depend on it.
     let head = PayloadEncoder()
@@ -314,7 +317,8 @@ public final class Encoder {
     bits += head.codeLength
     return CodedLatent(
       position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : segmentRows, count: count),
-      payloads: payloads, idealBits: bits, reconstruction: decoded, rdoq: report, placeBits: placeBits)
+      payloads: payloads, idealBits: bits, reconstruction: settings.measuresDistortion ? decoded : nil, rdoq: report,
+      placeBits: placeBits)
   }
 
   private func checkLimits(
@@ -346,9 +350,10 @@ public final class Encoder {
   }
 
   /// Quantises all segments and searches for cheaper symbols, if that is asked for: what is to be coded, and what was done.
+  /// `decoded` gets the picture that they decode to then.
   private func search(
     _ latent: Latent, _ quantise: (Int, Execution) -> QuantisedSegment, _ codec: SegmentCodec, _ kind: EntropyKind,
-    of picture: PictureView, _ settings: EncoderSettings
+    of picture: PictureView, decoded: PictureView, _ settings: EncoderSettings
   ) -> ([QuantisedSegment]?, RDOQReport?) {
     if settings.rdoq == .off { return (nil, nil) }
     let (position, execution) = (settings.position, settings.execution)
@@ -361,14 +366,15 @@ public final class Encoder {
     let (program, range) = (search?.program, settings.searchShare)
     let synthesis = prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
     var report: RDOQReport?
+    if settings.filters { synthesis.synthesise(latent, into: decoded, execution) }
     FilterDesign.search(
-      settings.rdoq, filters: settings.filters, of: picture, lambda: settings.lambda ?? model.lambda(at: position),
-      execution, decode: { synthesis.synthesise(latent, into: $0, execution) }
+      settings.rdoq, filters: settings.filters, of: picture, decoded: decoded,
+      lambda: settings.lambda ?? model.lambda(at: position), execution
     ) { target, start, part in
       let length = range.upperBound - range.lowerBound
       report = program?.optimise(
         latent, segments, of: target, settings.rdoq, share: settings.rdoqShare * part, lambda: settings.lambda,
-        execution, progress: settings.progress,
+        decoded: decoded, execution, progress: settings.progress,
         monitor: settings.monitor.map { monitor in { monitor(range.lowerBound + length * (start + part * $0)) } })
       return report != nil
     }
@@ -412,7 +418,10 @@ public final class Encoder {
       return latent.segments.indices.map { QuantisedSegment(latent, segment: $0) }
     }
     let quantise = quantiser(latent, hyperLatent, codec, kind, settings, picture.format)
-    let segments = search(latent, quantise, codec, kind, of: picture, settings).0
+    var decoded = Picture(blank: picture.width, picture.height, picture.format)
+    let segments = decoded.withMutableView {
+      search(latent, quantise, codec, kind, of: picture, decoded: $0, settings).0
+    }
     return segments ?? latent.segments.indices.map { quantise($0, settings.execution) }
   }
 

@@ -332,13 +332,16 @@ public final class VideoEncoder {
     if rdoq != .off {
       let lambda = searchLambda(isIntra: isIntra, at: position)
       let synthesis = state.program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
-      FilterDesign.search(
-        rdoq, filters: settings.filters, of: frame, lambda: lambda, execution,
-        decode: { synthesis.synthesise(latent, into: $0, reference: inputs, execution) }
-      ) { target, _, part in
-        latentSearch(isIntra: isIntra, codec, at: position).optimise(
-          latent, quantised, of: target, reference: inputs, rdoq, share: part, lambda: lambda, execution, progress: nil)
-          != nil
+      var decoded = Picture(blank: frame.width, frame.height, frame.format)
+      decoded.withMutableView { decoded in
+        if settings.filters { synthesis.synthesise(latent, into: decoded, reference: inputs, execution) }
+        FilterDesign.search(
+          rdoq, filters: settings.filters, of: frame, decoded: decoded, lambda: lambda, execution
+        ) { target, _, part in
+          latentSearch(isIntra: isIntra, codec, at: position).optimise(
+            latent, quantised, of: target, reference: inputs, rdoq, share: part, lambda: lambda,
+            decoded: decoded, execution, progress: nil) != nil
+        }
       }
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.

@@ -58,20 +58,30 @@ extension NetworkProgram {
       source: { input, y, row in loadSynthesisInput(input, y, row, latent, reference) },
       sink: { output, y, row in
         let port = outputs[output]
-        let q = tensors[port.tensor].q
-        switch port.name {
-        case .rgb where picture.format == .grey:
-          guard 0..<picture.height ~= y - origin.y else { return }
-          let grey = picture.components[0]
-          sc_row_to_samples(
-            row + 3 * origin.x, Int32(q), grey.base + (y - origin.y) * grey.row_stride, 1, picture.width)
-        case .rgb: picture.store(picture.first, row: y - origin.y, row + 3 * origin.x, q: q)
-        case .luma: picture.store(picture.first, row: y - origin.y, row + origin.x, q: q)
-        // Two components at half the width.
-        case .chroma: picture.store(picture.chroma, row: y - origin.y / 2, row + origin.x, q: q)
-        default: if port.index < states.count { states[port.index].write(row: y, row) }
+        if !store(port, y, row, into: picture, origin: origin), port.index < states.count {
+          states[port.index].write(row: y, row)
         }
       })
+  }
+
+  /// Writes row `y` of an output to a picture that starts at `origin`; false if it is no part of pictures.
+  func store(
+    _ port: Port, _ y: Int, _ row: UnsafePointer<Int16>, into picture: PictureView, origin: (x: Int, y: Int) = (0, 0)
+  ) -> Bool {
+    let q = tensors[port.tensor].q
+    switch port.name {
+    case .rgb where picture.format == .grey:
+      guard 0..<picture.height ~= y - origin.y else { return true }
+      let grey = picture.components[0]
+      sc_row_to_samples(
+        row + 3 * origin.x, Int32(q), grey.base + (y - origin.y) * grey.row_stride, 1, picture.width)
+    case .rgb: picture.store(picture.first, row: y - origin.y, row + 3 * origin.x, q: q)
+    case .luma: picture.store(picture.first, row: y - origin.y, row + origin.x, q: q)
+    // Two components at half the width.
+    case .chroma: picture.store(picture.chroma, row: y - origin.y / 2, row + origin.x, q: q)
+    default: return false
+    }
+    return true
   }
 
   /// Row `y` of a synthesis network's input.

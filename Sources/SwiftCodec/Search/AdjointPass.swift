@@ -27,7 +27,10 @@ final class AdjointPass {
   func outputRows(_ output: Int = 0) -> Range<Int> { planes[program.outputs[output].tensor].rows }
 
   /// `rows` are those of the input, `width` × `height` the padded picture.
-  init(_ adjoint: AdjointProgram, input: Int = 0, width: Int, height: Int, rows: Range<Int>, threads: Int) {
+  init(
+    _ adjoint: AdjointProgram, input: Int = 0, width: Int, height: Int, rows: Range<Int>, threads: Int,
+    _ pool: MemoryPool? = nil
+  ) {
     self.adjoint = adjoint
     self.input = input
     self.threads = threads
@@ -61,20 +64,46 @@ final class AdjointPass {
       high[output.tensor] = max(high[output.tensor], units.upperBound * perUnit - 1)
     }
     outputUnits = units
-    var widest = 0
-    for (t, tensor) in program.tensors.enumerated() {
-      let rows = high[t] >= 0 ? low[t]..<(high[t] + 1) : 0..<0
-      let plane = GradientPlane(
-        rows: rows, width: width / tensor.divisor, channels: tensor.channels, left: adjoint.left[t],
-        right: adjoint.right[t])
-      planes.append(plane)
-      widest = max(widest, plane.stride)
-      let count = rows.count * plane.width * plane.channels
-      masks.append(adjoint.activations[t] == .none || rows.isEmpty ? nil : AlignedBuffer(count: count, zero: 0))
-      let needsValues = !rows.isEmpty && adjoint.contributions[t].contains { $0.step.needsValues }
-      values.append(needsValues ? AlignedBuffer(count: count, zero: 0) : nil)
+    let tensorRows = program.tensors.indices.map { high[$0] >= 0 ? low[$0]..<(high[$0] + 1) : 0..<0 }
+    planes = Self.planes(adjoint, width: width, tensorRows, pool)
+    zeros = AlignedBuffer(count: planes.reduce(0) { max($0, $1.stride) } + Int(SC_ROW_SLACK), zero: 0)
+    for (t, plane) in planes.enumerated() {
+      let count = plane.rows.count * plane.width * plane.channels
+      let isMasked = count > 0 && adjoint.activations[t] != .none
+      masks.append(isMasked ? AlignedBuffer(count: count, zero: 0, pool) : nil)
+      let needsValues = count > 0 && adjoint.contributions[t].contains { $0.step.needsValues }
+      values.append(needsValues ? AlignedBuffer(count: count, zero: 0, pool) : nil)
     }
-    zeros = AlignedBuffer(count: widest + Int(SC_ROW_SLACK), zero: 0)
+  }
+
+  /// The planes of all tensors, which share memory: a plane is not needed after its layer's inputs have their gradients. But
+  /// those of outputs are filled before a pass begins, and keep what is there beside the picture.
+  private static func planes(
+    _ adjoint: AdjointProgram, width: Int, _ rows: [Range<Int>], _ pool: MemoryPool?
+  ) -> [GradientPlane] {
+    let program = adjoint.forward
+    var last = [Int](repeating: -1, count: rows.count)
+    for t in rows.indices.reversed() where !rows[t].isEmpty {
+      for contribution in adjoint.contributions[t] { last[contribution.output] = t }
+    }
+    let isOutput = rows.indices.map { t in program.outputs.contains { $0.tensor == t } }
+    var planes = [GradientPlane?](repeating: nil, count: rows.count)
+    var idle: [(plane: GradientPlane, tensor: Int)] = []
+    for t in rows.indices.reversed() {
+      let (channels, width) = (program.tensors[t].channels, width / program.tensors[t].divisor)
+      let fitting = idle.lastIndex { plane, other in
+        !isOutput[t] && plane.rows.count >= rows[t].count && plane.width == width && plane.channels == channels
+          && adjoint.left[other] == adjoint.left[t] && adjoint.right[other] == adjoint.right[t]
+      }
+      planes[t] =
+        fitting.map { GradientPlane(rows[t], inMemoryOf: idle.remove(at: $0).plane) }
+        ?? GradientPlane(
+          rows: rows[t], width: width, channels: channels, left: adjoint.left[t], right: adjoint.right[t], pool)
+      for other in rows.indices where last[other] == t && !isOutput[other] {
+        if let plane = planes[other] { idle.append((plane, other)) }
+      }
+    }
+    return planes.compactMap { $0 }
   }
 
   /// Sees rows of a forward pass that makes units `output` of the outputs.

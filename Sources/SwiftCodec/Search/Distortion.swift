@@ -41,6 +41,9 @@ final class DistortionMeter {
     self.picture = picture
     self.layout = layout
     self.reference = reference
+    // The next band takes what the last one leaves.
+    var execution = execution
+    execution.pool = execution.pool ?? MemoryPool()
     self.execution = execution
     channels = program.tensors[0].channels
     divisor = program.tensors[0].divisor
@@ -83,16 +86,16 @@ final class DistortionMeter {
     (rows.lowerBound * divisor / program.unit)..<((rows.upperBound * divisor + program.unit - 1) / program.unit)
   }
 
-  /// Fills `cells` alone.
-  func measure(_ latent: Latent) {
+  /// Fills `cells` and, if there is one, the picture that the latent decodes to.
+  func measure(_ latent: Latent, decoded: PictureView? = nil) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
-    for band in bands { forward(latent, units: units(band), own: band, nil) }
+    for band in bands { forward(latent, units: units(band), own: band, decoded: decoded, nil) }
   }
 
   /// Fills `cells` and `gradient`. Each of the probes is an adjoint pass of random signs instead of errors: `probe` gets
-  /// its number, rows of the latent, and its result there, [rows][width][channels] in units of 2^-8.
+  /// its number, a row of the latent, and its result there, [width][channels] in units of 2^-8.
   func differentiate(
-    _ latent: Latent, probes: Int = 0, _ probe: (Int, Range<Int>, UnsafePointer<Float>) -> Void = { _, _, _ in }
+    _ latent: Latent, probes: Int = 0, _ probe: (Int, _ y: Int, UnsafePointer<Float>) -> Void = { _, _, _ in }
   ) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
     for band in bands {
@@ -100,13 +103,16 @@ final class DistortionMeter {
       if band.count == layout.height { kept = work }
       forward(latent, units: work.adjoint.outputUnits, own: band, work)
       let size = layout.width * channels
-      work.propagate(into: gradient.base + band.lowerBound * size, unit: 1 / Float(1 << work.scaleErrors()))
-      if probes > 0 {
-        let result = AlignedBuffer<Float>(count: band.count * size, zero: 0)
-        for i in 0..<probes {
-          work.fillProbe(i)
-          work.propagate(into: result.base, unit: 1 / 256)
-          probe(i, band, result.base)
+      let unit = 1 / Float(1 << work.scaleErrors())
+      work.adjoint.propagate()
+      for y in band { work.takeRow(y, unit: unit, into: gradient.base + y * size) }
+      let row = AlignedBuffer<Float>(count: size, zero: 0)
+      for i in 0..<probes {
+        work.fillProbe(i)
+        work.adjoint.propagate()
+        for y in band {
+          work.takeRow(y, unit: 1 / 256, into: row.base)
+          probe(i, y, row.base)
         }
       }
     }
@@ -115,8 +121,11 @@ final class DistortionMeter {
   /// Fraction bits of the outputs' errors before they are scaled: a grey picture's are parts of an integer.
   private static let errorBits: Int32 = 5
 
-  /// Decodes units of the outputs; errors of the latent's rows `own` are added to `cells`.
-  private func forward(_ latent: Latent, units: Range<Int>, own: Range<Int>, _ work: Band?) {
+  /// Decodes units of the outputs; errors of the latent's rows `own` are added to `cells`, and what they decode to goes to
+  /// `decoded`.
+  private func forward(
+    _ latent: Latent, units: Range<Int>, own: Range<Int>, decoded: PictureView? = nil, _ work: Band?
+  ) {
     // Threads take whole rows of the latent: cells are theirs alone.
     let first = units.lowerBound * program.unit / divisor
     let last = (units.upperBound * program.unit + divisor - 1) / divisor
@@ -143,6 +152,7 @@ final class DistortionMeter {
             let cell = y * plane.divisor / plane.latentDivisor
             guard part.contains(cell) else { return }
             work?.keepOutput(output, row, y)
+            if let decoded, own.contains(cell) { _ = program.store(program.outputs[output], y, row, into: decoded) }
             guard y < plane.height else { return }
             plane.withC { plane in
               sc_plane_error_row(
@@ -216,7 +226,7 @@ final class DistortionMeter {
       let program = meter.program
       let adjoint = AdjointPass(
         meter.adjoint, width: layout.paddedWidth, height: layout.paddedHeight, rows: band,
-        threads: meter.execution.threads)
+        threads: meter.execution.threads, meter.execution.pool)
       self.adjoint = adjoint
       let rowSizes = meter.planes.indices.map { i in
         let tensor = program.tensors[program.outputs[i].tensor]
@@ -224,7 +234,7 @@ final class DistortionMeter {
       }
       self.rowSizes = rowSizes
       decoded = rowSizes.indices.map { i in
-        AlignedBuffer(count: adjoint.outputRows(i).count * rowSizes[i], zero: 0)
+        AlignedBuffer(count: adjoint.outputRows(i).count * rowSizes[i], zero: 0, meter.execution.pool)
       }
     }
 
@@ -274,17 +284,14 @@ final class DistortionMeter {
       }
     }
 
-    /// Takes the outputs' gradient to the latent: [rows][width][channels] of `out`.
-    func propagate(into out: UnsafeMutablePointer<Float>, unit: Float) {
-      adjoint.propagate()
+    /// Of the latent's gradient, which the adjoint pass has, row `y`: [width][channels].
+    func takeRow(_ y: Int, unit: Float, into out: UnsafeMutablePointer<Float>) {
       let units = adjoint.inputScales.map { unit / Float($0) }
+      let row = adjoint.inputRow(y)
       var at = out
-      for y in band {
-        let row = adjoint.inputRow(y)
-        for x in 0..<width {
-          for c in 0..<channels { at[c] = Float(row[x * channels + c]) * units[c] }
-          at += channels
-        }
+      for x in 0..<width {
+        for c in 0..<channels { at[c] = Float(row[x * channels + c]) * units[c] }
+        at += channels
       }
     }
   }

@@ -309,21 +309,18 @@ extension FilterDesign {
 
   /// Searches for a latent that is cheaper with the filter behind it: in rounds, each towards the original less what a filter
   /// adds to the picture that is decoded by then, so that nothing is spent on what the filter mends. Short searches have no
-  /// time for two rounds. `decode` gives that picture; `round` searches towards a picture for a part of the search that
-  /// begins at a share of it, and says whether to go on. Without filters there is one round, towards the original.
+  /// time for two rounds. `round` searches towards a picture for a part of the search that begins at a share of it, and says
+  /// whether to go on; `decoded` is the picture that it begins with, and it leaves there the one that it ends with. Without
+  /// filters there is one round, towards the original.
   static func search(
-    _ rdoq: RDOQ, filters: Bool, of original: PictureView, lambda: Double, _ execution: Execution,
-    decode: (PictureView) -> Void, round: (_ target: PictureView, _ start: Double, _ part: Double) -> Bool
+    _ rdoq: RDOQ, filters: Bool, of original: PictureView, decoded: PictureView?, lambda: Double,
+    _ execution: Execution,
+    round: (_ target: PictureView, _ start: Double, _ part: Double) -> Bool
   ) {
     let rounds = filters && (rdoq == .fast || rdoq == .full) ? 2 : 1
     for i in 0..<rounds {
       let (start, part) = (Double(i) / Double(rounds), 1 / Double(rounds))
-      var target: Picture?
-      if filters {
-        var decoded = Picture(blank: original.width, original.height, original.format)
-        decoded.withMutableView(decode)
-        target = self.target(of: original, decoded, lambda: lambda, execution)
-      }
+      let target = filters ? decoded.flatMap { self.target(of: original, $0, lambda: lambda, execution) } : nil
       let goesOn = target.map { $0.withView { round($0, start, part) } } ?? round(original, start, part)
       if !goesOn { return }
     }
@@ -331,15 +328,16 @@ extension FilterDesign {
 
   /// nil if there is no filter.
   private static func target(
-    of original: PictureView, _ decoded: Picture, lambda: Double, _ execution: Execution
+    of original: PictureView, _ decoded: PictureView, lambda: Double, _ execution: Execution
   ) -> Picture? {
-    let filter = decoded.withView { FilterDesign($0, original: original, lambda: lambda, execution).best() }
+    let filter = FilterDesign(decoded, original: original, lambda: lambda, execution).best()
     if filter.isEmpty { return nil }
-    var filtered = decoded
+    let unfiltered = Picture(copying: decoded)
+    var filtered = unfiltered
     filtered.withMutableView { filter.apply(to: $0, execution) }
     var target = Picture(copying: original)
     for i in target.samples.indices {
-      let added = Int(filtered.samples[i]) - Int(decoded.samples[i])
+      let added = Int(filtered.samples[i]) - Int(unfiltered.samples[i])
       target.samples[i] = UInt8(min(255, max(0, Int(target.samples[i]) - added)))
     }
     return target

@@ -30,13 +30,13 @@ final class LatentSearch {
   /// change in place, and stay what a decoder gets. `share` is the part of the passes of `rdoq` that are done, `lambda` nil
   /// for the position's.
   ///
-  /// The result depends on neither the machine nor the number of threads. `monitor` is told the share of the work that is
-  /// done, at most, and ends it by saying false: then there is no result, and the latent is of no use.
+  /// The result depends on neither the machine nor the number of threads. `decoded` gets the picture that the latent decodes
+  /// to. `monitor` is told the share of the work that is done, at most, and ends it by saying false: then there is no result,
+  /// and the latent is of no use.
   func optimise(
     _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
-    _ rdoq: RDOQ,
-    share: Double = 1, lambda: Double?, _ execution: Execution, progress: ((RDOQPass) -> Void)?,
-    monitor: ((Double) -> Bool)? = nil
+    _ rdoq: RDOQ, share: Double = 1, lambda: Double?, decoded: PictureView? = nil, _ execution: Execution,
+    progress: ((RDOQPass) -> Void)?, monitor: ((Double) -> Bool)? = nil
   ) -> RDOQReport? {
     let lambda = lambda ?? self.lambda
     let hasPrior = segments[0].prior != nil
@@ -58,7 +58,12 @@ final class LatentSearch {
       segments,
       weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress,
       monitor: monitor)
+    state.decoded = decoded
     if hasPrior { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
-    return state.isStopped ? nil : state.summary(lambda: lambda)
+    if state.isStopped { return nil }
+    if let decoded, !state.hasDecoded {
+      synthesis.forward.synthesise(latent, into: decoded, reference: reference, execution)
+    }
+    return state.summary(lambda: lambda)
   }
 }

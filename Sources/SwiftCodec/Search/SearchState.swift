@@ -68,6 +68,9 @@ final class SearchState {
   let bestDecoded: [AlignedBuffer<Int16>]
   private let start: [[Int16]]
   private(set) var bestCost = Double.infinity
+  /// What the final state is to be decoded to, where its measurement does that on the way, and whether that was done.
+  var decoded: PictureView?
+  private(set) var hasDecoded = false
   private var passes: [RDOQPass] = []
   var lastCost: Double { passes.last?.tried ?? 0 }
   private let progress: ((RDOQPass) -> Void)?
@@ -174,6 +177,14 @@ final class SearchState {
     return improved
   }
 
+  /// Measures the state that gradient passes ended with, the final one if no exact passes follow, and goes back to the best
+  /// one if that is not it.
+  func conclude() {
+    let decoded = effort.exactPasses == 0 ? decoded : nil
+    meter.measure(latent, decoded: decoded)
+    if report(.gradient, changes: 0) { hasDecoded = decoded != nil } else { restore() }
+  }
+
   /// Goes back to the best state.
   func restore() {
     forEachSegment { i, execution in
@@ -201,9 +212,9 @@ final class SearchState {
   /// Measures the latent with its gradient, and adds up squared responses to random signs.
   func probeCurvature() {
     let rowSize = width * channels
-    meter.differentiate(latent, probes: effort.probes) { _, rows, probe in
-      let first = rows.lowerBound * rowSize
-      for i in 0..<(rows.count * rowSize) { curvature.base[first + i] += probe[i] * probe[i] }
+    meter.differentiate(latent, probes: effort.probes) { _, y, probe in
+      let row = curvature.base + y * rowSize
+      for i in 0..<rowSize { row[i] += probe[i] * probe[i] }
     }
   }
 

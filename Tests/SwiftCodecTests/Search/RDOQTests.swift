@@ -481,6 +481,19 @@ import Testing
     #expect(try decoder.decode(encoded.bytes) == encoded.reconstruction)
   }
 
+  /// A picture of several bands with filters: what the search's last measurement decodes on the way is what a decoder gives,
+  /// after one round and after two.
+  @Test(arguments: [(RDOQ.quick, 1), (.fast, 2)]) func severalBands(_ rdoq: RDOQ, threads: Int) throws {
+    let picture = Fixtures.formulaPicture(width: 1100, height: 1000)
+    #expect(picture.width * picture.height > DistortionMeter.bandSamples)
+    var settings = EncoderSettings(ratePoint: 0)
+    settings.rdoq = rdoq
+    settings.rdoqShare = 0.1
+    settings.execution.threads = threads
+    let encoded = try encode(picture, model: Fixtures.tinyHyper, settings: settings)
+    #expect(try decode(encoded.bytes, model: Fixtures.tinyHyper) == encoded.reconstruction)
+  }
+
   @Test(arguments: 0..<12 as Range<UInt64>) func randomModelsOfInterFrames(_ seed: UInt64) throws {
     let model = try Model(RandomGraph(interSeed: seed).file.file())
     guard model.formats.contains(.yuv420) else { return }

@@ -5,20 +5,27 @@ internal import CCodecKernels
 ///
 /// The gradient of tensor t is kept as integers, gradient[c] · scales[t][c], in ±SC_GRADIENT_LIMIT.
 struct GradientPlane {
-  let rows: Range<Int>
+  private(set) var rows: Range<Int>
   let width: Int
   let channels: Int
   let stride: Int
   private let first: UnsafeMutablePointer<Int16>
   private let owner: AlignedBuffer<Int16>
 
-  init(rows: Range<Int>, width: Int, channels: Int, left: Int, right: Int) {
+  init(rows: Range<Int>, width: Int, channels: Int, left: Int, right: Int, _ pool: MemoryPool?) {
     self.rows = rows
     self.width = width
     self.channels = channels
     stride = (max(0, left) + width + max(0, right)) * channels
-    owner = AlignedBuffer(count: stride * rows.count + Int(SC_ROW_SLACK), zero: 0)
+    owner = AlignedBuffer(count: stride * rows.count + Int(SC_ROW_SLACK), zero: 0, pool)
     first = owner.base + max(0, left) * channels
+  }
+
+  /// Rows of another tensor, in the memory of a plane that has as many, and zeros beside them at the same places.
+  init(_ rows: Range<Int>, inMemoryOf other: GradientPlane) {
+    precondition(rows.count <= other.rows.count, "a plane of another size")
+    self = other
+    self.rows = rows
   }
 
   func row(_ y: Int) -> UnsafeMutablePointer<Int16> { first + (y - rows.lowerBound) * stride }
