@@ -364,20 +364,11 @@ public final class Encoder {
     }
     let segments = latent.segments.indices.map { quantise($0, execution) }
     let (program, range) = (search?.program, settings.searchShare)
-    let synthesis = prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
-    var report: RDOQReport?
-    if settings.filters { synthesis.synthesise(latent, into: decoded, execution) }
-    FilterDesign.search(
-      settings.rdoq, filters: settings.filters, of: picture, decoded: decoded,
-      lambda: settings.lambda ?? model.lambda(at: position), execution
-    ) { target, start, part in
-      let length = range.upperBound - range.lowerBound
-      report = program?.optimise(
-        latent, segments, of: target, settings.rdoq, share: settings.rdoqShare * part, lambda: settings.lambda,
-        decoded: decoded, execution, progress: settings.progress,
-        monitor: settings.monitor.map { monitor in { monitor(range.lowerBound + length * (start + part * $0)) } })
-      return report != nil
-    }
+    let length = range.upperBound - range.lowerBound
+    let report = program?.optimise(
+      latent, segments, of: picture, settings.rdoq, share: settings.rdoqShare, lambda: settings.lambda,
+      filters: settings.filters, decoded: decoded, execution, progress: settings.progress,
+      monitor: settings.monitor.map { monitor in { monitor(range.lowerBound + length * $0) } })
     return (segments, report)
   }
 

@@ -331,17 +331,11 @@ public final class VideoEncoder {
     let quantised = segments.compactMap { $0 }
     if rdoq != .off {
       let lambda = searchLambda(isIntra: isIntra, at: position)
-      let synthesis = state.program(.synthesis, isIntra: isIntra, at: position, cpu: execution.cpu)
       var decoded = Picture(blank: frame.width, frame.height, frame.format)
       decoded.withMutableView { decoded in
-        if settings.filters { synthesis.synthesise(latent, into: decoded, reference: inputs, execution) }
-        FilterDesign.search(
-          rdoq, filters: settings.filters, of: frame, decoded: decoded, lambda: lambda, execution
-        ) { target, _, part in
-          latentSearch(isIntra: isIntra, codec, at: position).optimise(
-            latent, quantised, of: target, reference: inputs, rdoq, share: part, lambda: lambda,
-            decoded: decoded, execution, progress: nil) != nil
-        }
+        _ = latentSearch(isIntra: isIntra, codec, at: position).optimise(
+          latent, quantised, of: frame, reference: inputs, rdoq, lambda: lambda, filters: settings.filters,
+          decoded: decoded, execution, progress: nil)
       }
     }
     // With the quantised latent decoded, blocks that the prediction shows better are found before their flags are coded.

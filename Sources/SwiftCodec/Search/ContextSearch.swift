@@ -40,7 +40,7 @@ struct ContextSearch {
       }
       steps = sweep(perPlace)
     }
-    state.restore()
+    state.settle()
     if effort.exactPasses > 0 {
       state.refine {
         var queue = [[SearchCandidate]](repeating: [], count: state.width * state.height)

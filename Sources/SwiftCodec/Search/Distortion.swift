@@ -12,7 +12,8 @@ internal import CCodecKernels
 final class DistortionMeter {
   let program: NetworkProgram
   let adjoint: AdjointProgram
-  let picture: PictureView
+  /// What is decoded is compared with it.
+  var picture: PictureView { didSet { planes = ErrorPlane.planes(of: picture, program) } }
   let layout: LatentLayout
   let execution: Execution
   let channels: Int
@@ -21,7 +22,7 @@ final class DistortionMeter {
   /// The picture's rows and columns to a row and column of the latent.
   let divisor: Int
   /// What the network's first outputs are compared with.
-  private let planes: [ErrorPlane]
+  private var planes: [ErrorPlane]
   /// Distortion of every cell of divisor × divisor pixels; [height][width] of the latent.
   private(set) var cells: [UInt64]
   /// Derivative of half the distortion with respect to the latent: [height][width][channels].
@@ -29,8 +30,9 @@ final class DistortionMeter {
   /// Pixels that a band covers at most, if it has more than `minimumBandRows` rows.
   static let bandSamples = 1 << 20
   static let minimumBandRows = 16
-  /// That of a picture of one band, for the next pass.
+  /// That of a picture of one band, for the next pass, and whether it has the forward pass of that.
   private var kept: Band?
+  private var isDecoded = false
 
   init(
     _ program: NetworkProgram, _ adjoint: AdjointProgram, _ picture: PictureView, _ layout: LatentLayout,
@@ -86,6 +88,17 @@ final class DistortionMeter {
     (rows.lowerBound * divisor / program.unit)..<((rows.upperBound * divisor + program.unit - 1) / program.unit)
   }
 
+  /// Decodes a latent. If the same is differentiated next, a picture of one band takes no second forward pass for that.
+  func decode(_ latent: Latent, into decoded: PictureView) {
+    let bands = bands
+    if bands.count == 1, kept == nil { kept = Band(self, bands[0]) }
+    for band in bands {
+      forward(
+        latent, units: kept?.adjoint.outputUnits ?? units(band), own: band, decoded: decoded, measures: false, kept)
+    }
+    isDecoded = kept != nil
+  }
+
   /// Fills `cells` and, if there is one, the picture that the latent decodes to.
   func measure(_ latent: Latent, decoded: PictureView? = nil) {
     cells.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
@@ -101,7 +114,8 @@ final class DistortionMeter {
     for band in bands {
       let work = kept ?? Band(self, band)
       if band.count == layout.height { kept = work }
-      forward(latent, units: work.adjoint.outputUnits, own: band, work)
+      if isDecoded { measure(work, band) } else { forward(latent, units: work.adjoint.outputUnits, own: band, work) }
+      isDecoded = false
       let size = layout.width * channels
       let unit = 1 / Float(1 << work.scaleErrors())
       work.adjoint.propagate()
@@ -121,11 +135,33 @@ final class DistortionMeter {
   /// Fraction bits of the outputs' errors before they are scaled: a grey picture's are parts of an integer.
   private static let errorBits: Int32 = 5
 
-  /// Decodes units of the outputs; errors of the latent's rows `own` are added to `cells`, and what they decode to goes to
-  /// `decoded`.
+  /// Adds the errors of a band that was decoded to `cells`.
+  private func measure(_ work: Band, _ band: Range<Int>) {
+    cells.withUnsafeMutableBufferPointer { cells in
+      // Every row of the latent has cells of its own.
+      nonisolated(unsafe) let cells = cells.baseAddress!
+      parallel(threads: execution.threads, count: band.count) { i in
+        let row = cells + (band.lowerBound + i) * layout.width
+        for (output, plane) in planes.enumerated() {
+          for y in plane.rows(ofCell: band.lowerBound + i) {
+            plane.withC { plane in
+              sc_plane_error_row(
+                work.decodedRow(output, y), Int32(plane.q), &plane.c, y, row, work.adjoint.outputRow(y, output: output),
+                DistortionMeter.errorBits)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Decodes units of the outputs; errors of the latent's rows `own` are added to `cells` if it `measures`, and what they
+  /// decode to goes to `decoded`.
   private func forward(
-    _ latent: Latent, units: Range<Int>, own: Range<Int>, decoded: PictureView? = nil, _ work: Band?
+    _ latent: Latent, units: Range<Int>, own: Range<Int>, decoded: PictureView? = nil, measures: Bool = true,
+    _ work: Band?
   ) {
+    isDecoded = false
     // Threads take whole rows of the latent: cells are theirs alone.
     let first = units.lowerBound * program.unit / divisor
     let last = (units.upperBound * program.unit + divisor - 1) / divisor
@@ -153,7 +189,7 @@ final class DistortionMeter {
             guard part.contains(cell) else { return }
             work?.keepOutput(output, row, y)
             if let decoded, own.contains(cell) { _ = program.store(program.outputs[output], y, row, into: decoded) }
-            guard y < plane.height else { return }
+            guard y < plane.height, measures else { return }
             plane.withC { plane in
               sc_plane_error_row(
                 row, Int32(plane.q), &plane.c, y, own.contains(cell) ? cells + cell * width : unused.base,
@@ -188,6 +224,12 @@ final class DistortionMeter {
       }
     }
 
+    /// Those whose errors are a row's of cells.
+    func rows(ofCell y: Int) -> Range<Int> {
+      func first(_ y: Int) -> Int { min((y * latentDivisor + divisor - 1) / divisor, height) }
+      return first(y)..<first(y + 1)
+    }
+
     struct C {
       var c: sc_plane_error
       let q: Int
@@ -208,7 +250,7 @@ final class DistortionMeter {
   /// One band of the latent: errors of what it decodes to, taken back to it.
   private final class Band {
     let adjoint: AdjointPass
-    private let planes: [ErrorPlane]
+    private unowned let meter: DistortionMeter
     private let width: Int
     private let channels: Int
     private let band: Range<Int>
@@ -219,7 +261,7 @@ final class DistortionMeter {
 
     init(_ meter: DistortionMeter, _ band: Range<Int>) {
       self.band = band
-      planes = meter.planes
+      self.meter = meter
       width = meter.layout.width
       channels = meter.channels
       let layout = meter.layout
@@ -238,7 +280,7 @@ final class DistortionMeter {
       }
     }
 
-    private func decodedRow(_ output: Int, _ y: Int) -> UnsafeMutablePointer<Int16> {
+    func decodedRow(_ output: Int, _ y: Int) -> UnsafeMutablePointer<Int16> {
       decoded[output].base + (y - adjoint.outputRows(output).lowerBound) * rowSizes[output]
     }
 
@@ -274,7 +316,7 @@ final class DistortionMeter {
 
     func fillProbe(_ index: Int) {
       forEachRow { output, y, row in
-        let plane = planes[output]
+        let plane = meter.planes[output]
         guard y < plane.height else { return }
         plane.withC { plane in
           sc_plane_probe_row(

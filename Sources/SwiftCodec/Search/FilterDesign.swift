@@ -307,27 +307,9 @@ extension FilterDesign {
     return lambda / DistortionMeter.unit(.yuv420) * sum
   }
 
-  /// Searches for a latent that is cheaper with the filter behind it: in rounds, each towards the original less what a filter
-  /// adds to the picture that is decoded by then, so that nothing is spent on what the filter mends. Short searches have no
-  /// time for two rounds. `round` searches towards a picture for a part of the search that begins at a share of it, and says
-  /// whether to go on; `decoded` is the picture that it begins with, and it leaves there the one that it ends with. Without
-  /// filters there is one round, towards the original.
-  static func search(
-    _ rdoq: RDOQ, filters: Bool, of original: PictureView, decoded: PictureView?, lambda: Double,
-    _ execution: Execution,
-    round: (_ target: PictureView, _ start: Double, _ part: Double) -> Bool
-  ) {
-    let rounds = filters && (rdoq == .fast || rdoq == .full) ? 2 : 1
-    for i in 0..<rounds {
-      let (start, part) = (Double(i) / Double(rounds), 1 / Double(rounds))
-      let target = filters ? decoded.flatMap { self.target(of: original, $0, lambda: lambda, execution) } : nil
-      let goesOn = target.map { $0.withView { round($0, start, part) } } ?? round(original, start, part)
-      if !goesOn { return }
-    }
-  }
-
-  /// nil if there is no filter.
-  private static func target(
+  /// What a search aims at that has filters behind it: the original less what the best filter adds to the picture that is
+  /// decoded by now, so that nothing is spent on what the filter mends. nil if there is no filter.
+  static func target(
     of original: PictureView, _ decoded: PictureView, lambda: Double, _ execution: Execution
   ) -> Picture? {
     let filter = FilterDesign(decoded, original: original, lambda: lambda, execution).best()

@@ -30,16 +30,43 @@ final class LatentSearch {
   /// change in place, and stay what a decoder gets. `share` is the part of the passes of `rdoq` that are done, `lambda` nil
   /// for the position's.
   ///
+  /// With filters behind, it goes towards what `FilterDesign.target` says, long ones in two rounds, each towards another.
   /// The result depends on neither the machine nor the number of threads. `decoded` gets the picture that the latent decodes
-  /// to. `monitor` is told the share of the work that is done, at most, and ends it by saying false: then there is no result,
-  /// and the latent is of no use.
+  /// to, before those filters. `monitor` is told the share of the work that is done, at most, and ends it by saying false:
+  /// then there is no result, and the latent is of no use.
   func optimise(
-    _ latent: Latent, _ segments: [QuantisedSegment], of picture: PictureView, reference: ReferenceInputs? = nil,
-    _ rdoq: RDOQ, share: Double = 1, lambda: Double?, decoded: PictureView? = nil, _ execution: Execution,
+    _ latent: Latent, _ segments: [QuantisedSegment], of original: PictureView, reference: ReferenceInputs? = nil,
+    _ rdoq: RDOQ, share: Double = 1, lambda: Double?, filters: Bool, decoded: PictureView, _ execution: Execution,
     progress: ((RDOQPass) -> Void)?, monitor: ((Double) -> Bool)? = nil
   ) -> RDOQReport? {
     let lambda = lambda ?? self.lambda
-    let hasPrior = segments[0].prior != nil
+    let rounds = filters && (rdoq == .fast || rdoq == .full) ? 2 : 1
+    let effort = effort(rdoq, share: share / Double(rounds), hasPrior: segments[0].prior != nil)
+    var report: RDOQReport?
+    for round in 0..<rounds {
+      let meter = DistortionMeter(
+        synthesis.forward, synthesis, original, latent.layout, reference: reference, execution)
+      var target: Picture?
+      if filters {
+        if round == 0 { meter.decode(latent, into: decoded) }
+        target = FilterDesign.target(of: original, decoded, lambda: lambda, execution)
+      }
+      func run(towards picture: PictureView) {
+        meter.picture = picture
+        let state = SearchState(
+          meter, tables, latent, segments, weight: lambda / DistortionMeter.unit(original.format), effort,
+          decoded: decoded, execution, progress: progress,
+          monitor: monitor.map { monitor in { monitor((Double(round) + $0) / Double(rounds)) } })
+        if segments[0].prior != nil { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
+        report = state.isStopped ? nil : state.summary(lambda: lambda)
+      }
+      if let target { target.withView(run) } else { run(towards: original) }
+      if report == nil { return nil }
+    }
+    return report
+  }
+
+  private func effort(_ rdoq: RDOQ, share: Double, hasPrior: Bool) -> SearchEffort {
     var effort =
       hasPrior
       ? rdoq.priorEffort(macPerPixel: macPerPixel)
@@ -52,18 +79,6 @@ final class LatentSearch {
       }
       effort.exactPasses = Int(Double(effort.exactPasses) * share)
     }
-    let state = SearchState(
-      DistortionMeter(
-        synthesis.forward, synthesis, picture, latent.layout, reference: reference, execution), tables, latent,
-      segments,
-      weight: lambda / DistortionMeter.unit(picture.format), effort, execution, progress: progress,
-      monitor: monitor)
-    state.decoded = decoded
-    if hasPrior { PriorSearch(state, laterSlices).run() } else { ContextSearch(state: state).run() }
-    if state.isStopped { return nil }
-    if let decoded, !state.hasDecoded {
-      synthesis.forward.synthesise(latent, into: decoded, reference: reference, execution)
-    }
-    return state.summary(lambda: lambda)
+    return effort
   }
 }

@@ -127,7 +127,7 @@ struct PriorSearch {
       let isBetter = settle(trial, looksLater: !isLast && pass % PriorSearch.laterEvery == 0)
       budget = isBetter ? min(PriorSearch.mostChanges, 1.2 * budget) : down * budget
     }
-    if effort.gradientPasses > 0 { state.conclude() }
+    if effort.gradientPasses > 0 { state.conclude(.gradient, changes: 0) }
     if effort.exactPasses > 0 {
       state.refine {
         transpose(state.meter.gradient, to: gradient)

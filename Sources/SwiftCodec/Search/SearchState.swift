@@ -68,9 +68,8 @@ final class SearchState {
   let bestDecoded: [AlignedBuffer<Int16>]
   private let start: [[Int16]]
   private(set) var bestCost = Double.infinity
-  /// What the final state is to be decoded to, where its measurement does that on the way, and whether that was done.
-  var decoded: PictureView?
-  private(set) var hasDecoded = false
+  /// Gets the picture that the final state decodes to.
+  private let decoded: PictureView
   private var passes: [RDOQPass] = []
   var lastCost: Double { passes.last?.tried ?? 0 }
   private let progress: ((RDOQPass) -> Void)?
@@ -90,10 +89,11 @@ final class SearchState {
   /// `quantised` are the segments of `latent`, which is what their symbols decode to.
   init(
     _ meter: DistortionMeter, _ tables: RateTables, _ latent: Latent, _ quantised: [QuantisedSegment],
-    weight: Double, _ effort: SearchEffort, _ execution: Execution, progress: ((RDOQPass) -> Void)?,
-    monitor: ((Double) -> Bool)? = nil
+    weight: Double, _ effort: SearchEffort, decoded: PictureView, _ execution: Execution,
+    progress: ((RDOQPass) -> Void)?, monitor: ((Double) -> Bool)? = nil
   ) {
     self.meter = meter
+    self.decoded = decoded
     self.latent = latent
     self.weight = weight
     self.effort = effort
@@ -177,12 +177,16 @@ final class SearchState {
     return improved
   }
 
-  /// Measures the state that gradient passes ended with, the final one if no exact passes follow, and goes back to the best
-  /// one if that is not it.
-  func conclude() {
-    let decoded = effort.exactPasses == 0 ? decoded : nil
+  /// Measures the state that passes ended with and decodes it, or the best one, if that is not it.
+  func conclude(_ kind: RDOQPass.Kind, changes: Int) {
     meter.measure(latent, decoded: decoded)
-    if report(.gradient, changes: 0) { hasDecoded = decoded != nil } else { restore() }
+    if !report(kind, changes: changes) { settle() }
+  }
+
+  /// Goes back to the best state, and decodes it.
+  func settle() {
+    restore()
+    meter.decode(latent, into: decoded)
   }
 
   /// Goes back to the best state.
@@ -269,9 +273,7 @@ final class SearchState {
       }
     }
     forEachSegment { i, execution in self.decode(i, execution) }
-    meter.measure(latent)
-    report(.exact, changes: accepted)
-    restore()
+    conclude(.exact, changes: accepted)
   }
 
   /// Bits at each place, all segments; with a hyperprior, where a change moves the scales of later slices around it.
