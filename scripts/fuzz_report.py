@@ -29,6 +29,7 @@ GROUPS = {
     'Entropy coder': ['SwiftCodec/Entropy/', 'CCodecKernels/entropy/'],
     'Segment codec and prior': ['SwiftCodec/Latent/'],
     'Motion': ['SwiftCodec/Motion/', 'CCodecKernels/motion/'],
+    'Filter': ['SwiftCodec/Filter/', 'CCodecKernels/filter/'],
     'Search': ['SwiftCodec/Search/', 'CCodecKernels/search/'],
     'Picture files': ['PictureFiles/'],
 }

@@ -47,7 +47,8 @@ public struct RDOQPass: Sendable {
   public let changes: Int
 }
 
-/// What the search did.
+/// What the search did: with filters the last of its rounds, whose errors are to what the round aimed at, the picture less what
+/// the filter adds.
 public struct RDOQReport: Sendable {
   /// The trade-off, as `RatePoint.lambda`.
   public let lambda: Double
