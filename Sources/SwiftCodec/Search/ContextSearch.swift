@@ -40,7 +40,8 @@ struct ContextSearch {
       }
       steps = sweep(perPlace)
     }
-    state.settle()
+    state.restore()
+    state.decodePicture()
     if effort.exactPasses > 0 {
       state.refine {
         var queue = [[SearchCandidate]](repeating: [], count: state.width * state.height)

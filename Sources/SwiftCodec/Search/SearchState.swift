@@ -180,14 +180,12 @@ final class SearchState {
   /// Measures the state that passes ended with and decodes it, or the best one, if that is not it.
   func conclude(_ kind: RDOQPass.Kind, changes: Int) {
     meter.measure(latent, decoded: decoded)
-    if !report(kind, changes: changes) { settle() }
+    if report(kind, changes: changes) { return }
+    restore()
+    decodePicture()
   }
 
-  /// Goes back to the best state, and decodes it.
-  func settle() {
-    restore()
-    meter.decode(latent, into: decoded)
-  }
+  func decodePicture() { meter.decode(latent, into: decoded) }
 
   /// Goes back to the best state.
   func restore() {
