@@ -322,8 +322,7 @@ typedef struct sc_encoder_settings {
   uint32_t rate_point;     ///< below sc_model_rate_points
   sc_entropy_kind entropy; ///< SC_ENTROPY_BEST: the strongest that the model has
   uint32_t threads;        ///< at most 64; 0: one for every processor that the process may use
-  uint32_t
-      segment_rows; ///< rows of the latent that are coded independently: a multiple of 8 up to 2040; 0: 64
+  uint32_t segment_rows; ///< most rows of the latent that are coded as one: a multiple of 8 up to 2040; 0: 64
   uint32_t rate_fraction; ///< 0...31: how many 32nds to go from rate_point towards the next
   sc_target target;       ///< if not SC_TARGET_NONE, rate_point and rate_fraction are searched for
   double target_value;    ///< >= 0

@@ -40,10 +40,7 @@ struct Mixer {
     _ plain: Encoder.Trial, _ encoder: Encoder, _ settings: EncoderSettings
   ) throws(EncodeError) -> BlockMask? {
     guard var placeBits = plain.coded?.placeBits, var decoded = plain.reconstruction else { return nil }
-    let places = LatentLayout(
-      encoder.model, width: picture.width, height: picture.height, format: picture.format,
-      segmentRows: encoder.segmentRows
-    ).width
+    let places = picture.withView { encoder.layout($0).width }
     let weight = Float(
       encoder.errorWeight(picture.samples.count, of: picture.width * picture.height, settings))
     var mask = BlockMask(width: picture.width, height: picture.height)

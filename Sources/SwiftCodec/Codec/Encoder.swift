@@ -202,7 +202,7 @@ public final class Encoder {
   /// The last ones used.
   private var search: (program: LatentSearch, key: SearchKey)?
   private var zone: (rule: DeadZone, key: SearchKey)?
-  /// Height of a segment in rows of the latent: a multiple of 8, at most 2040.
+  /// Height of the tallest segment in rows of the latent, 8…2040 in multiples of 8: all have about the same.
   public var segmentRows = 64
   /// Pictures for which the model would take more are refused before it is spent. Only memory and multiply-adds a pixel:
   /// how many pixels, and how long to search, the caller says.
@@ -316,9 +316,16 @@ public final class Encoder {
     payloads[0] = head.finish()
     bits += head.codeLength
     return CodedLatent(
-      position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : segmentRows, count: count),
+      position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : latent.layout.segmentRows, count: count),
       payloads: payloads, idealBits: bits, reconstruction: settings.measuresDistortion ? decoded : nil, rdoq: report,
       placeBits: placeBits)
+  }
+
+  /// The latent's size and segments.
+  func layout(_ picture: PictureView) -> LatentLayout {
+    LatentLayout(
+      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows
+    ).balanced
   }
 
   private func checkLimits(
@@ -327,8 +334,7 @@ public final class Encoder {
     guard let cost = prepared.cost(isEncoder: true, picture.format, kind, at: settings.position),
       let decoding = prepared.cost(picture.format, kind, at: settings.position)
     else { return }
-    let layout = LatentLayout(
-      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
+    let layout = layout(picture)
     do throws(BrokenLimit) {
       try limits.checkEncoding(
         cost, searching: settings.rdoq == .off ? nil : decoding,
@@ -342,8 +348,7 @@ public final class Encoder {
   private func analyse(
     _ picture: PictureView, at position: RatePosition, _ execution: Execution
   ) -> (Latent, hyperLatent: Latent?) {
-    let layout = LatentLayout(
-      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
+    let layout = layout(picture)
     let latent = prepared.program(.analysis, picture.format, at: position, cpu: execution.cpu)
       .analyse(picture, layout, channels: model.latentChannels(at: position), execution)
     return (latent, prepared.hyperLatent(of: latent, at: position, execution))

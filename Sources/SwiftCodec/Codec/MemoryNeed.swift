@@ -61,8 +61,7 @@ extension Encoder {
   /// Of the networks, entropy coding and the search at the position of the settings, whose networks are made for that.
   func networkMemory(_ picture: PictureView, _ settings: EncoderSettings, _ codec: SegmentCodec) -> Int64 {
     let execution = settings.execution
-    let layout = LatentLayout(
-      model, width: picture.width, height: picture.height, format: picture.format, segmentRows: segmentRows)
+    let layout = layout(picture)
     let values = Int64(model.latentChannels(at: settings.position)) * Int64(layout.width) * Int64(layout.height)
     func running(_ role: GraphRole) -> Int64 {
       let program = prepared.program(role, picture.format, at: settings.position, cpu: execution.cpu)

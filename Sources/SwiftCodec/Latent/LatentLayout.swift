@@ -38,6 +38,13 @@ package struct LatentLayout {
       segmentRows: segmentRows / factor)
   }
 
+  /// With as many segments, or fewer, of about the same height, a multiple of 8: threads that take one each have as much to do.
+  var balanced: LatentLayout {
+    let rows = (height + segmentCount - 1) / segmentCount
+    return LatentLayout(
+      paddedWidth: paddedWidth, paddedHeight: paddedHeight, width: width, height: height, segmentRows: (rows + 7) & ~7)
+  }
+
   /// The last may have fewer rows than the others.
   package var segmentCount: Int { (height + segmentRows - 1) / segmentRows }
 
