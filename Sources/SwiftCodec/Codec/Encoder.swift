@@ -316,7 +316,8 @@ public final class Encoder {
     payloads[0] = head.finish()
     bits += head.codeLength
     return CodedLatent(
-      position: position, entropy: kind, segments: .init(rows: count == 1 ? 0 : latent.layout.segmentRows, count: count),
+      position: position, entropy: kind,
+      segments: .init(rows: count == 1 ? 0 : latent.layout.segmentRows, count: count),
       payloads: payloads, idealBits: bits, reconstruction: settings.measuresDistortion ? decoded : nil, rdoq: report,
       placeBits: placeBits)
   }
