@@ -93,7 +93,7 @@ enum CodecOptions {
 
   /// What is searched at an effort of 0…9, and the part of its passes.
   private static let efforts: [(RDOQ, Double)] = [
-    (.off, 1), (.quick, 0.4), (.quick, 1), (.fast, 0.45), (.fast, 0.7), (.fast, 1), (.full, 0.1), (.full, 0.25),
+    (.off, 1), (.quick, 0.5), (.quick, 1), (.fast, 0.45), (.fast, 0.7), (.fast, 1), (.full, 0.1), (.full, 0.25),
     (.full, 0.5), (.full, 1),
   ]
 
