@@ -101,6 +101,8 @@ enum EncodeCommand: Command {
     if let error = try arguments.integer("max-error", in: 1...15) { settings.maximumError = error }
     // A bound of the error over a quality is a picture of that quality and what it lacks.
     if isLayer, arguments.has("quality") || arguments.has("rate-point") { settings.base = .position }
+    // Nobody is told.
+    settings.measuresDistortion = !arguments.has("quiet")
     let domain = try CodecOptions.domain(arguments, of: model)
     settings.choosesDomain = domain == nil
     if let point = try arguments.number("rate-point", in: 0...Double(model.ratePoints.count - 1)) {
