@@ -284,6 +284,16 @@ func writeFile(_ name: String, _ bytes: [UInt8]) throws(ToolError) {
   try file.finish()
 }
 
+/// Writes to a file that is there and stays the same one, as those of /proc.
+func writeInPlace(_ name: String, _ text: StaticString) throws(ToolError) {
+  let descriptor = open(name, O_WRONLY)
+  guard descriptor >= 0 else { throw .inputOutput(file: name, lastError()) }
+  defer { close(descriptor) }
+  guard write(descriptor, text.utf8Start, text.utf8CodeUnitCount) == text.utf8CodeUnitCount else {
+    throw .inputOutput(file: name, lastError())
+  }
+}
+
 /// Whether two names stand for one existing file.
 func isSameFile(_ a: String, _ b: String) -> Bool {
   var (first, second) = (stat(), stat())

@@ -140,13 +140,13 @@ enum BenchCommand: Command {
     settings.execution = execution
     settings.measuresDistortion = false
     let output = picture.samples.count
-    let beforeEncoding = resetPeakResidentMemory()
+    let beforeEncoding = try resetPeakResidentMemory()
     let encoded: Encoded
     do throws(EncodeError) {
       encoded = try encode(picture, model: model, settings: settings)
     } catch { throw .inconsistent(error.description) }
     let encoding = peakResidentMemory() - beforeEncoding
-    let beforeDecoding = resetPeakResidentMemory()
+    let beforeDecoding = try resetPeakResidentMemory()
     do throws(DecodeError) {
       let decoded = try decode(encoded.bytes, model: model, execution: execution)
       precondition(decoded.width == picture.width && decoded.height == picture.height)
@@ -285,9 +285,9 @@ private func peakResidentMemory() -> Int {
   return 0
 }
 
-/// Sets the peak back to what is in use now, where the system can (Linux), and returns it.
-private func resetPeakResidentMemory() -> Int {
+/// Sets the peak back to what is in use now, and returns it. On Linux.
+private func resetPeakResidentMemory() throws(ToolError) -> Int {
   releaseFreeMemory()
-  try? writeFile("/proc/self/clear_refs", Array("5\n".utf8))
+  try writeInPlace("/proc/self/clear_refs", "5\n")
   return peakResidentMemory()
 }
