@@ -122,7 +122,7 @@ final class DistortionMeter {
       for y in band { work.takeRow(y, unit: unit, into: gradient.base + y * size) }
       let row = AlignedBuffer<Float>(count: size, zero: 0)
       for i in 0..<probes {
-        work.fillProbe(i)
+        work.fillProbe(i, planes)
         work.adjoint.propagate()
         for y in band {
           work.takeRow(y, unit: 1 / 256, into: row.base)
@@ -250,7 +250,6 @@ final class DistortionMeter {
   /// One band of the latent: errors of what it decodes to, taken back to it.
   private final class Band {
     let adjoint: AdjointPass
-    private unowned let meter: DistortionMeter
     private let width: Int
     private let channels: Int
     private let band: Range<Int>
@@ -261,7 +260,6 @@ final class DistortionMeter {
 
     init(_ meter: DistortionMeter, _ band: Range<Int>) {
       self.band = band
-      self.meter = meter
       width = meter.layout.width
       channels = meter.channels
       let layout = meter.layout
@@ -314,9 +312,9 @@ final class DistortionMeter {
       return scale + DistortionMeter.errorBits
     }
 
-    func fillProbe(_ index: Int) {
+    func fillProbe(_ index: Int, _ planes: [ErrorPlane]) {
       forEachRow { output, y, row in
-        let plane = meter.planes[output]
+        let plane = planes[output]
         guard y < plane.height else { return }
         plane.withC { plane in
           sc_plane_probe_row(
