@@ -5,7 +5,8 @@
 compare_decoding.py TOOL FOLDER --page FILE.md [--limit N] [--repeats N]
 
 Ours at rate points 0, 4 and 7, AVIF by dav1d and JPEG XL by djxl at about those rates. Times are of whole processes that read a file and write RGB,
-by the clock, on one thread and on two: the median of the repeats, which take turns. TOOL is codec-bench; needs avifenc, avifdec, cjxl, djxl and Pillow.
+by the clock, on one thread and on two: the median of the repeats, which take turns. Each gives the same picture every time.
+TOOL is codec-bench; needs avifenc, avifdec, cjxl, djxl, and what compare.py needs.
 """
 import argparse
 import statistics
@@ -18,12 +19,14 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks import measured_with, of_model, origin
+from compare import avif, jxl, ours
 
 POINTS = 0, 4, 7
 THREADS = 1, 2
 
 
-def run(*command):
+def timed(*command):
+    """Seconds of a process by the clock."""
     start = time.monotonic()
     process = subprocess.run([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if process.returncode:
@@ -31,21 +34,13 @@ def run(*command):
     return time.monotonic() - start
 
 
-def decoders(tool):
-    """By name: how to encode at a point, and how to decode on some threads."""
-    quantisers, distances = dict(zip(POINTS, (56, 32, 13))), dict(zip(POINTS, (8, 2, .6)))
-
-    def encode_avif(point, source, coded):
-        q = quantisers[point]
-        run('avifenc', '-s', 6, '-y', '444', '-j', 2, '--min', q, '--max', q, '-a', 'end-usage=q', '-a', f'cq-level={q}', '-a', 'tune=psnr', source, coded)
+def decoders(tool, model):
+    """By name: how compare.py encodes and decodes it, and the command that decodes on some threads."""
     return {
-        'SwiftCodec': ('sci', lambda point, source, coded: run(tool, 'encode', '--quiet', '-k', point, source, coded),
-                       lambda threads, coded, work: run(tool, 'decode', '--quiet', '-j', threads, coded, work / 'o.ppm')),
-        'AVIF, dav1d': ('avif', encode_avif, lambda threads, coded, work: run(
-            'avifdec', '-c', 'dav1d', '-j', threads, '--png-compress', 0, coded, work / 'o.png')),
-        # Without threads of its own on one.
-        'JPEG XL, djxl': ('jxl', lambda point, source, coded: run('cjxl', source, coded, '-d', distances[point], '-e', 7), lambda threads, coded, work: run(
-            'djxl', coded, work / 'o.ppm', '--num_threads', 0 if threads == 1 else threads)),
+        'SwiftCodec': (ours(tool, 0, False, model), lambda threads, coded, decoded: [tool, 'decode', '--quiet', '-j', threads, coded, decoded]),
+        'AVIF, dav1d': (avif(6, False), lambda threads, coded, decoded: ['avifdec', '-c', 'dav1d', '-j', threads, '--png-compress', 0, coded, decoded]),
+        # 0 is none beside the one that there is.
+        'JPEG XL, djxl': (jxl(7), lambda threads, coded, decoded: ['djxl', coded, decoded, '--num_threads', 0 if threads == 1 else threads]),
     }
 
 
@@ -63,24 +58,31 @@ def main():
             return picture.width * picture.height
     pictures = sorted(o.folder.glob('*.png'), key=lambda path: (-pixels(path), path.name))[:o.limit]
     megapixels = sum(map(pixels, pictures)) / 1e6
-    known = decoders(o.tool)
+    model = of_model(o.tool)[0]
+    known = decoders(o.tool, model)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        files = {}
-        for name, (ending, encode, _) in known.items():
+        files, expected, times = {}, {}, {}
+        for name, (codec, _) in known.items():
             for point in POINTS:
                 for picture in pictures:
-                    coded = files[name, point, picture] = work / f'{len(files)}.{ending}'
-                    encode(point, picture, coded)
-        times = {}
+                    coded, decoded, _ = codec.run(codec.settings[point], picture, work)
+                    key = name, point, picture
+                    files[key] = coded.rename(work / f'{len(files)}{coded.suffix}')
+                    expected[key] = decoded.suffix, decoded.read_bytes()
         for _ in range(o.repeats):
             for point in POINTS:
                 for picture in pictures:
                     for threads in THREADS:
-                        for name, (_, _, decode) in known.items():
-                            times.setdefault((name, point, threads, picture), []).append(decode(threads, files[name, point, picture], work))
-        lines = ['# Decoding beside other codecs', '', 'Written by `scripts/compare_decoding.py`. ' + __doc__.strip().split('\n\n')[2].rsplit(' TOOL is', 1)[0].replace('\n', ' '), '',
-                 measured_with(origin('scripts/compare_decoding.py', of_model(o.tool)[0], '', max(THREADS))), '',
+                        for name, (_, command) in known.items():
+                            suffix, content = expected[name, point, picture]
+                            decoded = work / f'decoded{suffix}'
+                            seconds = timed(*command(threads, files[name, point, picture], decoded))
+                            if decoded.read_bytes() != content:
+                                sys.exit(f'{name}, {picture.name}: another picture on {threads} threads')
+                            times.setdefault((name, point, threads, picture), []).append(seconds)
+        lines = ['# Decoding beside other codecs', '', 'Written by `scripts/compare_decoding.py`. ' + __doc__.strip().split('\n\n')[2].rsplit('\nTOOL is', 1)[0].replace('\n', ' '), '',
+                 measured_with(origin('scripts/compare_decoding.py', model, '', max(THREADS))), '',
                  f'Pictures: {", ".join(p.name for p in pictures)}, {megapixels:.1f} megapixels together. Milliseconds a megapixel.', '',
                  '| | bit/pixel | one thread | two threads |', '|---|--:|--:|--:|']
         for point in POINTS:

@@ -287,20 +287,18 @@ public final class Encoder {
     try settings.report(settings.searchShare.lowerBound)
     let quantise = quantiser(latent, hyperLatent, codec, kind, settings, picture.format)
     let decodes = settings.measuresDistortion || settings.filters
-    var decoded: Picture?
-    if decodes || settings.rdoq != .off { decoded = Picture(blank: picture.width, picture.height, picture.format) }
-    let (segments, report) =
-      decoded?.withMutableView { search(latent, quantise, codec, kind, of: picture, decoded: $0, settings) } ?? (
-        nil, nil
-      )
+    var decoded = Picture(blank: picture.width, picture.height, picture.format)
+    let (segments, report) = decoded.withMutableView {
+      search(latent, quantise, codec, kind, of: picture, decoded: $0, settings)
+    }
     if segments != nil, report == nil { throw .cancelled }
     try settings.report(settings.searchShare.upperBound)
     var (payloads, first, bits, placeBits) = code(count, segments, quantise, codec, settings)
     try settings.report(decodes ? 0.9 : 1)
     var filter = PictureFilter()
-    decoded?.withMutableView { view in
+    decoded.withMutableView { view in
       // Without a search the latent is only now what is coded.
-      if segments == nil {
+      if segments == nil, decodes {
         prepared.program(.synthesis, picture.format, at: position, cpu: execution.cpu)
           .synthesise(latent, into: view, execution)
       }

@@ -74,11 +74,10 @@ extension Encoder {
     let segmentValues = values / Int64(max(1, layout.height)) * Int64(layout.rows(segment: 0).count)
     // Symbols of 32 bits, some more than values, in a buffer that doubles, and the payload; contexts of those that are chosen.
     let coding = together * (codec.decodingBytes(layout, segment: 0) + 30 * segmentValues)
-    // The latent, payloads and the bitstream.
-    var bytes = 4 * values
+    // The latent, payloads and the bitstream, and what is decoded.
+    var bytes = 4 * values + Int64(picture.sampleCount)
     var most = max(running(.analysis), coding)
     if settings.measuresDistortion || settings.holdsQuality || settings.filters {
-      bytes += Int64(picture.sampleCount)
       most = max(most, running(.synthesis))
     }
     if settings.filters {

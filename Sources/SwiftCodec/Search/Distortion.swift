@@ -144,11 +144,7 @@ final class DistortionMeter {
         let row = cells + (band.lowerBound + i) * layout.width
         for (output, plane) in planes.enumerated() {
           for y in plane.rows(ofCell: band.lowerBound + i) {
-            plane.withC { plane in
-              sc_plane_error_row(
-                work.decodedRow(output, y), Int32(plane.q), &plane.c, y, row, work.adjoint.outputRow(y, output: output),
-                DistortionMeter.errorBits)
-            }
+            plane.addErrors(work.decodedRow(output, y), y, to: row, work.adjoint.outputRow(y, output: output))
           }
         }
       }
@@ -190,11 +186,9 @@ final class DistortionMeter {
             work?.keepOutput(output, row, y)
             if let decoded, own.contains(cell) { _ = program.store(program.outputs[output], y, row, into: decoded) }
             guard y < plane.height, measures else { return }
-            plane.withC { plane in
-              sc_plane_error_row(
-                row, Int32(plane.q), &plane.c, y, own.contains(cell) ? cells + cell * width : unused.base,
-                work?.adjoint.outputRow(y, output: output), DistortionMeter.errorBits)
-            }
+            plane.addErrors(
+              row, y, to: own.contains(cell) ? cells + cell * width : unused.base,
+              work?.adjoint.outputRow(y, output: output))
           },
           tap: work.map { work in { tensor, y, row in work.adjoint.keepMask(tensor, y, row, output: band) } })
       }
@@ -228,6 +222,16 @@ final class DistortionMeter {
     func rows(ofCell y: Int) -> Range<Int> {
       func first(_ y: Int) -> Int { min((y * latentDivisor + divisor - 1) / divisor, height) }
       return first(y)..<first(y + 1)
+    }
+
+    /// Adds the errors of a decoded row to those of its cells, and writes them to `errors`, if that is there.
+    func addErrors(
+      _ row: UnsafePointer<Int16>, _ y: Int, to cells: UnsafeMutablePointer<UInt64>,
+      _ errors: UnsafeMutablePointer<Int16>?
+    ) {
+      withC { plane in
+        sc_plane_error_row(row, Int32(plane.q), &plane.c, y, cells, errors, DistortionMeter.errorBits)
+      }
     }
 
     struct C {

@@ -115,7 +115,7 @@ struct PriorSearch {
     var budget = effort.changesPerPlace
     // A search of many passes comes down slowly, one of few from the start.
     let down = max(0.6, 1 - 2 / Double(max(1, effort.gradientPasses)))
-    let up = effort.gradientPasses < 4 ? 0.7 : 1.2
+    let growth = effort.gradientPasses < 4 ? 0.7 : 1.2
     for pass in 1...max(1, effort.gradientPasses) where effort.gradientPasses > 0 {
       guard state.begins(.gradient) else { return }
       let changes = sweep(thresholds(budget))
@@ -126,7 +126,7 @@ struct PriorSearch {
       state.report(.gradient, changes: changes, bits: trial.sum)
       if !isLast { learn() }
       let isBetter = settle(trial, looksLater: !isLast && pass % PriorSearch.laterEvery == 0)
-      budget = isBetter ? min(PriorSearch.mostChanges, up * budget) : down * budget
+      budget = isBetter ? min(PriorSearch.mostChanges, growth * budget) : down * budget
     }
     if effort.gradientPasses > 0 { state.conclude(.gradient, changes: 0) }
     if effort.exactPasses > 0 {
