@@ -12,6 +12,8 @@ final class AdjointPass {
   private let program: NetworkProgram
   private let heights: [Int]
   private let threads: Int
+  /// Of each tensor, whether it is an output whose gradient comes from outside.
+  private let isFilled: [Bool]
   private var planes: [GradientPlane] = []
   /// Of tensors with an activation: [rows of the plane][width · channels].
   private var masks: [AlignedBuffer<UInt8>?] = []
@@ -26,10 +28,11 @@ final class AdjointPass {
   /// Rows of an output whose gradient counts: those of `outputUnits`.
   func outputRows(_ output: Int = 0) -> Range<Int> { planes[program.outputs[output].tensor].rows }
 
-  /// `rows` are those of the input, `width` × `height` the padded picture.
+  /// `rows` are those of the input, `width` × `height` the padded picture. The first `filled` outputs, all if it is nil, get
+  /// gradients from outside before each `propagate`; no others do.
   init(
-    _ adjoint: AdjointProgram, input: Int = 0, width: Int, height: Int, rows: Range<Int>, threads: Int,
-    _ pool: MemoryPool? = nil
+    _ adjoint: AdjointProgram, input: Int = 0, width: Int, height: Int, rows: Range<Int>, filling filled: Int? = nil,
+    threads: Int, _ pool: MemoryPool? = nil
   ) {
     self.adjoint = adjoint
     self.input = input
@@ -65,7 +68,9 @@ final class AdjointPass {
     }
     outputUnits = units
     let tensorRows = program.tensors.indices.map { high[$0] >= 0 ? low[$0]..<(high[$0] + 1) : 0..<0 }
-    planes = Self.planes(adjoint, width: width, tensorRows, pool)
+    let outputs = program.outputs.prefix(filled ?? program.outputs.count)
+    isFilled = program.tensors.indices.map { t in outputs.contains { $0.tensor == t } }
+    planes = Self.planes(adjoint, width: width, tensorRows, isFilled, pool)
     zeros = AlignedBuffer(count: planes.reduce(0) { max($0, $1.stride) } + Int(SC_ROW_SLACK), zero: 0)
     for (t, plane) in planes.enumerated() {
       let count = plane.rows.count * plane.width * plane.channels
@@ -77,29 +82,28 @@ final class AdjointPass {
   }
 
   /// The planes of all tensors, which share memory: a plane is not needed after its layer's inputs have their gradients. But
-  /// those of outputs are filled before a pass begins, and keep what is there beside the picture.
+  /// those of outputs that are filled are so before a pass begins.
   private static func planes(
-    _ adjoint: AdjointProgram, width: Int, _ rows: [Range<Int>], _ pool: MemoryPool?
+    _ adjoint: AdjointProgram, width: Int, _ rows: [Range<Int>], _ isFilled: [Bool], _ pool: MemoryPool?
   ) -> [GradientPlane] {
     let program = adjoint.forward
     var last = [Int](repeating: -1, count: rows.count)
     for t in rows.indices.reversed() where !rows[t].isEmpty {
       for contribution in adjoint.contributions[t] { last[contribution.output] = t }
     }
-    let isOutput = rows.indices.map { t in program.outputs.contains { $0.tensor == t } }
     var planes = [GradientPlane?](repeating: nil, count: rows.count)
     var idle: [(plane: GradientPlane, tensor: Int)] = []
     for t in rows.indices.reversed() {
       let (channels, width) = (program.tensors[t].channels, width / program.tensors[t].divisor)
       let fitting = idle.lastIndex { plane, other in
-        !isOutput[t] && plane.rows.count >= rows[t].count && plane.width == width && plane.channels == channels
+        !isFilled[t] && plane.rows.count >= rows[t].count && plane.width == width && plane.channels == channels
           && adjoint.left[other] == adjoint.left[t] && adjoint.right[other] == adjoint.right[t]
       }
       planes[t] =
         fitting.map { GradientPlane(rows[t], inMemoryOf: idle.remove(at: $0).plane) }
         ?? GradientPlane(
           rows: rows[t], width: width, channels: channels, left: adjoint.left[t], right: adjoint.right[t], pool)
-      for other in rows.indices where last[other] == t && !isOutput[other] {
+      for other in rows.indices where last[other] == t && !isFilled[other] {
         if let plane = planes[other] { idle.append((plane, other)) }
       }
     }
@@ -140,9 +144,7 @@ final class AdjointPass {
   /// From the outputs' gradients to that of the input.
   func propagate() {
     for t in program.tensors.indices.reversed() where !planes[t].rows.isEmpty {
-      // What an output got from outside stays where other layers add to it.
-      let isOutput = program.outputs.contains { $0.tensor == t }
-      if isOutput && adjoint.contributions[t].isEmpty { continue }
+      if isFilled[t] && adjoint.contributions[t].isEmpty { continue }
       let rows = planes[t].rows
       let chunk = max(1, min(8, rows.count / (2 * threads)))
       parallel(threads: threads, count: (rows.count + chunk - 1) / chunk) { i in
@@ -152,19 +154,20 @@ final class AdjointPass {
           rowSize: (plane.width + beyond) * plane.channels, zeros: UnsafePointer(zeros.base), ones: adjoint.ones,
           program.kernels)
         let first = rows.lowerBound + i * chunk
-        for y in first..<min(first + chunk, rows.upperBound) { compute(t, y, isOutput: isOutput, scratch) }
+        for y in first..<min(first + chunk, rows.upperBound) { compute(t, y, scratch) }
       }
     }
   }
 
-  private func compute(_ tensor: Int, _ y: Int, isOutput: Bool, _ scratch: AdjointScratch) {
+  private func compute(_ tensor: Int, _ y: Int, _ scratch: AdjointScratch) {
     let plane = planes[tensor]
     let to = plane.row(y)
     let count = plane.width * plane.channels
     let contributions = adjoint.contributions[tensor]
     let offset = (y - plane.rows.lowerBound) * count
-    let overwrites = contributions.count == 1 && !isOutput && contributions[0].step.canOverwrite
-    if !isOutput, !overwrites { to.update(repeating: 0, count: count) }
+    // What an output got from outside stays where other layers add to it.
+    let overwrites = contributions.count == 1 && !isFilled[tensor] && contributions[0].step.canOverwrite
+    if !isFilled[tensor], !overwrites { to.update(repeating: 0, count: count) }
     for contribution in contributions {
       contribution.step.accumulate(
         y, height: heights[tensor], from: planes[contribution.output], to: plane,

@@ -270,7 +270,7 @@ final class DistortionMeter {
       let program = meter.program
       let adjoint = AdjointPass(
         meter.adjoint, width: layout.paddedWidth, height: layout.paddedHeight, rows: band,
-        threads: meter.execution.threads, meter.execution.pool)
+        filling: meter.planes.count, threads: meter.execution.threads, meter.execution.pool)
       self.adjoint = adjoint
       let rowSizes = meter.planes.indices.map { i in
         let tensor = program.tensors[program.outputs[i].tensor]
@@ -319,6 +319,7 @@ final class DistortionMeter {
     func fillProbe(_ index: Int, _ planes: [ErrorPlane]) {
       forEachRow { output, y, row in
         let plane = planes[output]
+        row.update(repeating: 0, count: rowSizes[output])
         guard y < plane.height else { return }
         plane.withC { plane in
           sc_plane_probe_row(

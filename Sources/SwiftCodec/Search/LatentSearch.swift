@@ -42,10 +42,10 @@ final class LatentSearch {
     let lambda = lambda ?? self.lambda
     let rounds = filters && (rdoq == .fast || rdoq == .full) ? 2 : 1
     let effort = effort(rdoq, share: share / Double(rounds), hasPrior: segments[0].prior != nil)
+    let meter = DistortionMeter(
+      synthesis.forward, synthesis, original, latent.layout, reference: reference, execution)
     var report: RDOQReport?
     for round in 0..<rounds {
-      let meter = DistortionMeter(
-        synthesis.forward, synthesis, original, latent.layout, reference: reference, execution)
       var target: Picture?
       if filters {
         if round == 0 { meter.decode(latent, into: decoded) }
