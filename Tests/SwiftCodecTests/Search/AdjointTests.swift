@@ -37,7 +37,7 @@ import Testing
       let chroma = convolve(sum, kind: 0, kernel: 3, stride: 1, channels: 2)
       let coarser = convolve(luma, kind: 0, kernel: 5, stride: 4, channels: 2)
       let state = convolve(coarser, kind: 2, kernel: 3, stride: 1, channels: 2)
-      graph.outputs = [(.luma, luma), (.chroma, chroma), (.state(0), state)]
+      graph.outputs = [(.luma, luma), (.chroma, chroma), (.state(0), state), (.state(1), a)]
       let latent = ModelFileWriter.Tensor(channels: 4, bits: 15, q: 0, divisor: 12)
       var analysis = ModelFileWriter.Graph(
         role: 0, format: 2,
