@@ -14,6 +14,8 @@ final class AdjointPass {
   private let threads: Int
   /// Of each tensor, whether it is an output whose gradient comes from outside.
   private let isFilled: [Bool]
+  /// Of each tensor, the rows that depend on those of the input. Planes of outputs that are filled may have more.
+  private let reached: [Range<Int>]
   private var planes: [GradientPlane] = []
   /// Of tensors with an activation: [rows of the plane][width · channels].
   private var masks: [AlignedBuffer<UInt8>?] = []
@@ -61,15 +63,17 @@ final class AdjointPass {
       let needed = (low[output.tensor] / perUnit)..<(high[output.tensor] / perUnit + 1)
       units = min(units.lowerBound, needed.lowerBound)..<max(units.upperBound, needed.upperBound)
     }
-    for (i, output) in program.outputs.enumerated() {
+    func ranges() -> [Range<Int>] { heights.indices.map { high[$0] >= 0 ? low[$0]..<(high[$0] + 1) : 0..<0 } }
+    reached = ranges()
+    let outputs = program.outputs.prefix(filled ?? program.outputs.count)
+    isFilled = heights.indices.map { t in outputs.contains { $0.tensor == t } }
+    for (i, output) in outputs.enumerated() {
       let perUnit = program.rowsPerUnit(output: i)
       low[output.tensor] = min(low[output.tensor], units.lowerBound * perUnit)
       high[output.tensor] = max(high[output.tensor], units.upperBound * perUnit - 1)
     }
     outputUnits = units
-    let tensorRows = program.tensors.indices.map { high[$0] >= 0 ? low[$0]..<(high[$0] + 1) : 0..<0 }
-    let outputs = program.outputs.prefix(filled ?? program.outputs.count)
-    isFilled = program.tensors.indices.map { t in outputs.contains { $0.tensor == t } }
+    let tensorRows = ranges()
     planes = Self.planes(adjoint, width: width, tensorRows, isFilled, pool)
     zeros = AlignedBuffer(count: planes.reduce(0) { max($0, $1.stride) } + Int(SC_ROW_SLACK), zero: 0)
     for (t, plane) in planes.enumerated() {
@@ -143,9 +147,9 @@ final class AdjointPass {
 
   /// From the outputs' gradients to that of the input.
   func propagate() {
-    for t in program.tensors.indices.reversed() where !planes[t].rows.isEmpty {
+    for t in program.tensors.indices.reversed() where !reached[t].isEmpty {
       if isFilled[t] && adjoint.contributions[t].isEmpty { continue }
-      let rows = planes[t].rows
+      let rows = reached[t]
       let chunk = max(1, min(8, rows.count / (2 * threads)))
       parallel(threads: threads, count: (rows.count + chunk - 1) / chunk) { i in
         let plane = planes[t]
