@@ -27,7 +27,7 @@ func fuzzSearch(_ input: [UInt8]) {
   var settings = EncoderSettings(position: position)
   settings.rdoq = i == 3 ? .quick : [RDOQ.quick, .fast, .full, .off][Int(input[5] & 3)]
   settings.hasDeadZone = input[5] & 4 == 0
-  settings.rdoqShare = Double(1 + input[6]) / 4096
+  settings.rdoqShare = Double(1 + Int(input[6])) / 4096
   let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(input[8 + $1]) << UInt32(8 * $1) }
   if input[7] & 1 == 1 { settings.lambda = Double(Float(bitPattern: bits)) }
   settings.entropy = input[7] & 2 == 0 ? nil : model.entropyKinds[Int(input[7] >> 2) % model.entropyKinds.count]

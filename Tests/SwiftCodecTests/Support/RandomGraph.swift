@@ -177,7 +177,11 @@ struct RandomGraph {
       addLayer(&graph)
       attempts += 1
     }
-    for target in targets {
+    for (i, target) in targets.enumerated() {
+      // Outputs may be what other layers see.
+      if i > 0 {
+        for _ in 0..<random.below(3) { addLayer(&graph) }
+      }
       // From a random tensor to the output: up by what its divisor has too much, then down.
       var at = random.int(0...graph.tensorCount - 1)
       while target.divisor % graph.tensor(at).divisor != 0 {
